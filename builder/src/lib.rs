@@ -1,0 +1,1 @@
+//! Makes content: turns recipes into a plan, fetches sources, runs each step in a sandbox, and registers what comes out.

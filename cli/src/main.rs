@@ -1,0 +1,3 @@
+//! The binary `store`: arguments in, messages out.
+
+fn main() {}
