@@ -1,0 +1,57 @@
+//! Owns the finding: what is wrong in a document, where exactly, and what to do about it.
+
+use serde::Serialize;
+
+use crate::name::PackageName;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The tree cannot be used before this is mended.
+    Error,
+    /// The document says clearly what it means, but what it says cannot be built hermetically.
+    Warning,
+}
+
+/// One mistake, or one thing that keeps a package from being built hermetically.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Finding {
+    /// The document, as its reader named it: relative to the tree of recipes, `/` between components.
+    pub file: String,
+    /// Line, from 1; 0 when the finding is about the file as a whole.
+    pub line: u32,
+    /// Column in characters, from 1; 0 when the finding is about the file as a whole.
+    pub column: u32,
+    /// First byte and the byte after the last, counted in the document's UTF-8 text.
+    pub span: (usize, usize),
+    /// The package it concerns, when it concerns one.
+    pub package: Option<PackageName>,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// What to write or do instead.
+    pub help: String,
+}
+
+impl Finding {
+    /// A mistake in `file` as a whole, e.g. one that is missing or cannot be read.
+    pub fn of_file(
+        file: impl Into<String>,
+        package: Option<PackageName>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self {
+            file: file.into(),
+            line: 0,
+            column: 0,
+            span: (0, 0),
+            package,
+            severity: Severity::Error,
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+}
