@@ -1,1 +1,3 @@
 //! Makes content: turns recipes into a plan, fetches sources, runs each step in a sandbox, and registers what comes out.
+
+pub mod normalise;
