@@ -1,3 +1,4 @@
 //! Makes content: turns recipes into a plan, fetches sources, runs each step in a sandbox, and registers what comes out.
 
 pub mod normalise;
+pub mod references;

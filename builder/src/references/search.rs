@@ -1,0 +1,187 @@
+//! Owns searching one text, or one file piece by piece, for everything that is looked for.
+
+use std::cell::RefCell;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+
+use memchr::memmem::Finder;
+use schema::digest::BASE32_LEN;
+use schema::id::PackageId;
+
+use super::digests::Digests;
+use super::{Forbidden, ReferenceRules, SANDBOX_FOLDERS};
+
+/// How much of a file is looked at at once, in bytes; what a thread needs is this and the longest thing looked for.
+const PIECE: usize = 256 * 1024;
+
+/// How much text before and after a reference is shown, in bytes.
+const SHOWN: usize = 60;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Everything that is looked for.
+pub(super) struct Search {
+    digests: Digests,
+    /// By the numbers that `digests` gives.
+    packages: Vec<What>,
+    folders: Vec<(Finder<'static>, What)>,
+    /// Length of the longest thing looked for.
+    longest: usize,
+}
+
+/// What a hit means.
+pub(super) enum What {
+    Required(PackageId),
+    Forbidden(Forbidden),
+}
+
+/// One place where something was found.
+pub(super) struct Hit<'a> {
+    pub what: &'a What,
+    /// From the start of the text or file, in bytes.
+    pub offset: u64,
+    /// The bytes at hand, and which of them are the hit.
+    bytes: &'a [u8],
+    range: std::ops::Range<usize>,
+}
+
+impl Hit<'_> {
+    /// The printable bytes around the hit.
+    pub fn excerpt(&self) -> String {
+        let printable = |byte: &u8| byte.is_ascii_graphic();
+        let before = self.bytes[..self.range.start]
+            .iter()
+            .rev()
+            .take(SHOWN)
+            .take_while(|b| printable(b))
+            .count();
+        let after = self.bytes[self.range.end..]
+            .iter()
+            .take(SHOWN)
+            .take_while(|b| printable(b))
+            .count();
+        String::from_utf8_lossy(&self.bytes[self.range.start - before..self.range.end + after]).into_owned()
+    }
+}
+
+impl Search {
+    pub fn new(rules: &ReferenceRules<'_>) -> Self {
+        let build_only = rules.build_only.iter();
+        let packages: Vec<What> = build_only
+            .map(|id| What::Forbidden(Forbidden::BuildOnly(id.clone())))
+            .chain(rules.requires.iter().map(|id| What::Required(id.clone())))
+            .collect();
+        let sandbox = SANDBOX_FOLDERS
+            .iter()
+            .map(|folder| (folder.as_bytes(), Forbidden::SandboxFolder(folder)));
+        let host = rules
+            .host_folders
+            .iter()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let host = host.map(|folder| {
+            (
+                folder.as_os_str().as_bytes(),
+                Forbidden::HostFolder(folder.clone()),
+            )
+        });
+        let folders: Vec<_> = sandbox
+            .chain(host)
+            .map(|(text, what)| (Finder::new(text).into_owned(), What::Forbidden(what)))
+            .collect();
+        let ids = || rules.build_only.iter().chain(rules.requires);
+        let longest_id = ids().map(id_length).max().unwrap_or(0);
+        let longest_folder = folders
+            .iter()
+            .map(|(finder, _)| finder.needle().len())
+            .max()
+            .unwrap_or(0);
+        Self {
+            digests: Digests::new(ids()),
+            packages,
+            folders,
+            longest: longest_id.max(longest_folder),
+        }
+    }
+
+    /// Searches the whole of `text`.
+    pub fn text(&self, text: &[u8], found: impl FnMut(Hit<'_>)) {
+        self.piece(text, 0, 0, found);
+    }
+
+    /// Searches a file of `size` bytes, of which only a piece is in memory at a time.
+    pub fn stream(&self, mut file: impl Read, size: u64, mut found: impl FnMut(Hit<'_>)) -> io::Result<()> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let needed = usize::try_from(size).map_or(PIECE, |size| size.min(PIECE));
+            buffer.resize(buffer.len().max(self.longest + needed), 0);
+            let mut offset = 0;
+            let mut carried = 0;
+            loop {
+                let end = fill(&mut file, buffer, carried)?;
+                self.piece(&buffer[..end], carried, offset, &mut found);
+                if end < buffer.len() {
+                    return Ok(());
+                }
+                // A thing that the piece ends in is found in the next one.
+                let keep = self.longest.min(end);
+                buffer.copy_within(end - keep..end, 0);
+                offset += (end - keep) as u64;
+                carried = keep;
+            }
+        })
+    }
+
+    /// Searches `bytes`, which stand at `offset`; what lies wholly in the first `seen` of them was found before.
+    fn piece(&self, bytes: &[u8], seen: usize, offset: u64, mut found: impl FnMut(Hit<'_>)) {
+        let mut hit = |what, range: std::ops::Range<usize>| {
+            if range.end > seen {
+                let offset = offset + range.start as u64;
+                found(Hit {
+                    what,
+                    offset,
+                    bytes,
+                    range,
+                });
+            }
+        };
+        self.digests.find(bytes, |at, number| {
+            let what = &self.packages[number];
+            hit(what, id_start(what, bytes, at)..at + BASE32_LEN);
+        });
+        for (finder, what) in &self.folders {
+            for at in finder.find_iter(bytes) {
+                hit(what, at..at + finder.needle().len());
+            }
+        }
+    }
+}
+
+/// Where the ID starts whose digest stands at `at`: at its name, when that is there.
+fn id_start(what: &What, bytes: &[u8], at: usize) -> usize {
+    let (What::Required(id) | What::Forbidden(Forbidden::BuildOnly(id))) = what else {
+        return at;
+    };
+    let name = id.name().as_str().as_bytes();
+    let before = bytes[..at]
+        .strip_suffix(b"--")
+        .and_then(|rest| rest.strip_suffix(name));
+    before.map_or(at, <[u8]>::len)
+}
+
+fn id_length(id: &PackageId) -> usize {
+    id.name().as_str().len() + "--".len() + BASE32_LEN
+}
+
+/// Reads until `buffer` is full or the file ends; gives the end of what is in it.
+fn fill(file: &mut impl Read, buffer: &mut [u8], mut end: usize) -> io::Result<usize> {
+    while end < buffer.len() {
+        match file.read(&mut buffer[end..]) {
+            Ok(0) => break,
+            Ok(read) => end += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(end)
+}
