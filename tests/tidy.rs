@@ -191,22 +191,24 @@ fn allows_lints_with_reasons(file: &Text) -> Vec<String> {
     if !file.is_rust() {
         return Vec::new();
     }
+    let lines: Vec<&str> = file.text.lines().collect();
     let mut findings = Vec::new();
-    let mut previous = "";
-    for (index, line) in file.text.lines().enumerate() {
-        let attribute = line.trim_start().starts_with("#") && line.contains("allow(");
-        let reasoned =
-            line.contains("reason = ") || line.ends_with('(') || previous.trim_start().starts_with("//");
-        if attribute && !reasoned {
+    for (index, line) in lines.iter().enumerate() {
+        if !line.trim_start().starts_with('#') || !line.contains("allow(") {
+            continue;
+        }
+        let end = lines[index..]
+            .iter()
+            .position(|line| line.contains(")]"))
+            .unwrap_or_default();
+        let attribute = lines[index..=index + end].concat();
+        let commented = index > 0 && lines[index - 1].trim_start().starts_with("//");
+        if !attribute.contains("reason = ") && !commented {
             findings.push(file.finding(index + 1, "say beside it why this lint is allowed"));
         }
-        if attribute
-            && line.contains("disallowed_methods")
-            && !WORLDLY.iter().any(|at| file.path.starts_with(at))
-        {
+        if attribute.contains("disallowed_methods") && !WORLDLY.iter().any(|at| file.path.starts_with(at)) {
             findings.push(file.finding(index + 1, "not one of the places that may touch the world"));
         }
-        previous = line;
     }
     findings
 }
@@ -334,7 +336,7 @@ fn each_check_finds_what_it_is_for() {
         found(prints_nothing, "builder/src/a.rs", "    println!(\"x\");"),
         1
     );
-    let allow = "#[allow(clippy::disallowed_methods)]";
+    let allow = "#[allow(\n    clippy::disallowed_methods\n)]";
     assert_eq!(found(allows_lints_with_reasons, "store/src/a.rs", allow), 2);
     assert_eq!(
         found(
