@@ -1,1 +1,18 @@
 //! Content on disk: the store's folders, their index, archives, closures and verification. Never knows how a package came to be.
+
+pub mod facts;
+#[cfg(test)]
+mod fixture;
+pub mod index;
+pub mod io_error;
+pub mod listing;
+pub mod lock;
+mod protection;
+pub mod publish;
+pub mod registrar;
+pub mod removal;
+pub mod store;
+pub mod tree;
+pub mod work;
+
+pub use crate::store::Store;

@@ -1,0 +1,148 @@
+//! Owns the index's tables and how the file is made and opened.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Index, IndexError, corrupt, failed};
+
+/// The format of the index that this program reads and writes, kept in SQLite's `user_version`.
+pub const FORMAT: i64 = 1;
+
+/// How long a writer waits for another; transactions take milliseconds, so only a stopped process takes longer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Statements kept prepared; more than there are.
+const PREPARED: usize = 48;
+
+const TABLES: &str = "
+CREATE TABLE packages (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    tree TEXT NOT NULL,
+    size INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE requires (
+    package TEXT NOT NULL REFERENCES packages(id) ON DELETE CASCADE,
+    kind TEXT NOT NULL CHECK (kind IN ('run', 'build')),
+    dependency TEXT NOT NULL,
+    PRIMARY KEY (package, kind, dependency)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE roles (
+    package TEXT NOT NULL REFERENCES packages(id) ON DELETE CASCADE,
+    role TEXT NOT NULL,
+    PRIMARY KEY (package, role)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sources (
+    package TEXT NOT NULL REFERENCES packages(id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (package, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE builds (
+    number INTEGER PRIMARY KEY,
+    package TEXT NOT NULL,
+    started INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    outcome TEXT NOT NULL CHECK (outcome IN ('succeeded', 'failed', 'cancelled'))
+) STRICT;
+CREATE TABLE durations (
+    name TEXT PRIMARY KEY NOT NULL,
+    duration_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE roots (
+    name TEXT PRIMARY KEY NOT NULL,
+    set_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE root_packages (
+    root TEXT NOT NULL REFERENCES roots(name) ON DELETE CASCADE,
+    package TEXT NOT NULL,
+    PRIMARY KEY (root, package)
+) STRICT, WITHOUT ROWID;
+";
+
+impl Index {
+    /// Makes a new, empty index. The caller sees to it that nobody else makes it at the same time.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn create(path: &Path) -> Result<(), IndexError> {
+        let fail = failed(path, "make the tables");
+        let mut connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+        let version: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(&fail)?;
+        if version != 0 {
+            return Ok(());
+        }
+        connection
+            .pragma_update(None, "journal_mode", "wal")
+            .map_err(&fail)?;
+        let change = connection.transaction().map_err(&fail)?;
+        change.execute_batch(TABLES).map_err(&fail)?;
+        change
+            .pragma_update(None, "user_version", FORMAT)
+            .map_err(&fail)?;
+        change.commit().map_err(&fail)
+    }
+
+    /// Opens an index that is there.
+    ///
+    /// # Errors
+    /// When it is damaged, newer than this program, or cannot be opened.
+    pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
+        if !path.exists() {
+            return Err(IndexError::Missing(path.to_owned()));
+        }
+        let connection = connect(path, OpenFlags::empty())?;
+        let version: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(failed(path, "read the format"))?;
+        match version {
+            FORMAT => Ok(Self {
+                path: path.to_owned(),
+                connection: Mutex::new(connection),
+            }),
+            found if found > FORMAT => Err(IndexError::Newer {
+                path: path.to_owned(),
+                found,
+            }),
+            _ => Err(corrupt(path, "it states no format")),
+        }
+    }
+
+    /// Reads the whole file and checks it against itself.
+    ///
+    /// # Errors
+    /// [`IndexError::Corrupt`] with the first thing wrong.
+    pub fn check(&self) -> Result<(), IndexError> {
+        let verdict: String = self
+            .connection()
+            .pragma_query_value(None, "quick_check", |row| row.get(0))
+            .map_err(self.failed("check"))?;
+        match verdict.as_str() {
+            "ok" => Ok(()),
+            wrong => Err(self.corrupt(wrong)),
+        }
+    }
+}
+
+fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, IndexError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed(path, "open"))?;
+    let fail = failed(path, "set up");
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(&fail)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    // NORMAL does not wait for the disk at each commit. A kill loses nothing; a power cut may lose the last rows,
+    // whose packages are then found whole on disk and registered again.
+    connection
+        .pragma_update(None, "synchronous", "normal")
+        .map_err(&fail)?;
+    connection
+        .pragma_update(None, "foreign_keys", true)
+        .map_err(&fail)?;
+    Ok(connection)
+}

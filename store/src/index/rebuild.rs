@@ -1,0 +1,1 @@
+//! Owns the making of a new index from the folders.

@@ -1,0 +1,382 @@
+//! Owns the only way by which bytes become visible in a store: write aside, make durable, rename, register.
+//!
+//! A package is *placed* first (hashed, its listing written, its folder renamed into `packages/`) and *registered*
+//! later, when all of it is known to be on the disk. What a kill or a power cut leaves in between is a folder without
+//! a row in the index. [`adopt`] finds out whether such a folder is whole: its content must hash to a listing that is
+//! there and its resolved recipe to its ID. If so it is registered, else it counts as absent and is replaced.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use filetime::FileTime;
+use schema::id::PackageId;
+
+use crate::facts::{self, Facts, FactsError};
+use crate::index::{Attempt, IndexError, Registration};
+use crate::io_error::{IoContext, IoError};
+use crate::listing::{self, ListError};
+use crate::lock::PackageLock;
+use crate::removal;
+use crate::store::Store;
+use crate::tree::{self, Node, NodeKind, Walk};
+
+/// Mode of every folder of a package.
+pub const FOLDER_MODE: u32 = 0o555;
+/// Mode of every file that may be run.
+pub const EXECUTABLE_MODE: u32 = 0o555;
+/// Mode of every other file.
+pub const FILE_MODE: u32 = 0o444;
+
+/// Why something could not be published. Nothing of it is visible then.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The folder holds what no package may hold.
+    #[error(transparent)]
+    List(ListError),
+    /// The folder's resolved recipe is missing or another's.
+    #[error(transparent)]
+    Facts(FactsError),
+    /// A mode or time that normalised packages do not have.
+    #[error("{}: {what} is not normalised", path.display())]
+    NotNormalised {
+        /// The file.
+        path: PathBuf,
+        /// What of it.
+        what: NotNormal,
+    },
+    /// The index refused something.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// What of a file is not as in every package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotNormal {
+    /// Its permission bits.
+    #[error("mode {0:04o}")]
+    Mode(u32),
+    /// Its modification time, in seconds since 1970.
+    #[error("modification time {0}")]
+    Time(i64),
+}
+
+/// Whether a publication changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Published {
+    /// It was not there before.
+    New,
+    /// It was; what was offered is gone.
+    AlreadyThere,
+}
+
+/// A package that is visible, but not registered yet. Holds the package's lock until it is.
+#[derive(Debug)]
+pub struct Placed {
+    registration: Registration,
+    published: Published,
+    _lock: PackageLock,
+}
+
+impl Placed {
+    /// What will be registered.
+    pub fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    /// Whether it was placed now or had been before.
+    pub fn published(&self) -> Published {
+        self.published
+    }
+
+    /// Remembers how it was built.
+    pub fn built(&mut self, attempt: Attempt) {
+        self.registration.build = Some(attempt);
+    }
+}
+
+impl PublishError {
+    /// Whether there was no room left on the disk.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Io(error) | Self::List(ListError::Io(error)) | Self::Facts(FactsError::Io(error)) => {
+                error.is_disk_full()
+            }
+            Self::Index(error) => error.is_disk_full(),
+            _ => false,
+        }
+    }
+}
+
+impl From<ListError> for PublishError {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::Io(error) => Self::Io(error),
+            other => Self::List(other),
+        }
+    }
+}
+
+impl From<FactsError> for PublishError {
+    fn from(error: FactsError) -> Self {
+        match error {
+            FactsError::Io(error) => Self::Io(error),
+            other => Self::Facts(other),
+        }
+    }
+}
+
+/// Publishes `bytes` as the read-only file `target` of this store; a file that is there already stays.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn bytes(store: &Store, bytes: &[u8], target: &Path) -> Result<Published, IoError> {
+    if target.exists() {
+        return Ok(Published::AlreadyThere);
+    }
+    let aside = write_aside(store, bytes)?;
+    file(&aside, target)
+}
+
+/// Publishes the finished file `staged`, which lies on the store's file system, as the read-only file `target`.
+/// A file that is there already stays, and `staged` is removed.
+///
+/// # Errors
+/// When it cannot be made durable or moved.
+pub fn file(staged: &Path, target: &Path) -> Result<Published, IoError> {
+    set_mode(staged, FILE_MODE)?;
+    sync(staged)?;
+    // A link, unlike a rename, never replaces: of two who publish the same, the first wins.
+    let published = match fs::hard_link(staged, target) {
+        Ok(()) => Published::New,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Published::AlreadyThere,
+        Err(error) => return Err(error).at("publish", target),
+    };
+    fs::remove_file(staged).at("remove", staged)?;
+    sync(parent(target))?;
+    Ok(published)
+}
+
+/// Publishes the finished folder `staged`, which lies on the store's file system, as `target`, as it is.
+/// A folder that is there already stays, and `staged` is removed.
+///
+/// # Errors
+/// When it cannot be made durable or moved.
+pub fn folder(staged: &Path, target: &Path) -> Result<Published, IoError> {
+    sync_file_system(staged)?;
+    match fs::rename(staged, target) {
+        Ok(()) => {
+            sync(parent(target))?;
+            Ok(Published::New)
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            removal::remove(staged)?;
+            Ok(Published::AlreadyThere)
+        }
+        Err(error) => Err(error).at("publish", target),
+    }
+}
+
+/// Makes the normalised folder `staged`, which lies on the store's file system, the package that `lock` is for.
+/// A whole package that is there already stays, and `staged` is removed.
+///
+/// # Errors
+/// See [`PublishError`]; `staged` is then left where it is.
+pub fn place(store: &Store, staged: &Path, lock: PackageLock) -> Result<Placed, PublishError> {
+    let id = lock.id().clone();
+    let target = store.package_path(&id);
+    // Stated before anything is there, so that no garbage collection takes it before its maker is done.
+    store.protect(std::slice::from_ref(&id))?;
+    if fs::symlink_metadata(&target).is_ok() {
+        if let Some(registration) = examine(store, &id)? {
+            removal::remove(staged)?;
+            return Ok(Placed {
+                registration,
+                published: Published::AlreadyThere,
+                _lock: lock,
+            });
+        }
+        discard(store, &target)?;
+    }
+    let facts = facts::read(staged, &id)?;
+    let walk = tree::walk(staged)?;
+    check_normal(staged, &walk, &facts)?;
+    let epoch = epoch(&facts);
+    let listed = listing::of_walk(staged, walk)?;
+    write_listing(store, &listed.bytes, &store.tree_path(&listed.tree))?;
+    // Who is not root can move a folder to another parent only while it is writable.
+    set_mode(staged, 0o755)?;
+    fs::rename(staged, &target).at("publish", &target)?;
+    seal(&target, epoch)?;
+    Ok(Placed {
+        registration: facts.registration(id, listed.tree, listed.listing.size()),
+        published: Published::New,
+        _lock: lock,
+    })
+}
+
+/// Makes placed packages durable and registers them, all in one transaction.
+///
+/// # Errors
+/// When the disk or the index refuses; then none is registered, and each is adopted when it is next asked for.
+pub fn register(store: &Store, placed: Vec<Placed>) -> Result<(), PublishError> {
+    if placed.is_empty() {
+        return Ok(());
+    }
+    sync_file_system(store.root())?;
+    let registrations: Vec<_> = placed.iter().map(|p| p.registration.clone()).collect();
+    Ok(store.index().register(&registrations)?)
+}
+
+/// Registers the folder of `id` when it is there, whole, and nobody is at work on it; says whether it did.
+///
+/// # Errors
+/// When folder or index cannot be read or written.
+pub fn adopt(store: &Store, id: &PackageId) -> Result<bool, PublishError> {
+    let Some(_lock) = store.try_lock_package(id)? else {
+        return Ok(false);
+    };
+    let Some(registration) = examine(store, id)? else {
+        return Ok(false);
+    };
+    sync_file_system(store.root())?;
+    store.index().register(&[registration])?;
+    Ok(true)
+}
+
+/// What there is to register of the folder of `id`; nothing when it is not whole.
+pub(crate) fn examine(store: &Store, id: &PackageId) -> Result<Option<Registration>, PublishError> {
+    let folder = store.package_path(id);
+    let facts = match facts::read(&folder, id) {
+        Ok(facts) => facts,
+        Err(FactsError::Io(error)) if !error.is_not_found() => return Err(error.into()),
+        Err(_) => return Ok(None),
+    };
+    let walk = tree::walk(&folder)?;
+    if check_normal(&folder, &walk, &facts).is_err() {
+        return Ok(None);
+    }
+    let listed = match listing::of_walk(&folder, walk) {
+        Ok(listed) => listed,
+        Err(ListError::Io(error)) => return Err(error.into()),
+        Err(_) => return Ok(None),
+    };
+    // The listing was written before the folder was placed, so a torn folder hashes to one that is not there.
+    match fs::read(store.tree_path(&listed.tree)) {
+        Ok(bytes) if bytes == listed.bytes => {}
+        _ => return Ok(None),
+    }
+    // A kill may have come between the rename and these two.
+    seal(&folder, epoch(&facts))?;
+    Ok(Some(facts.registration(
+        id.clone(),
+        listed.tree,
+        listed.listing.size(),
+    )))
+}
+
+/// What about `node` is not as in every package of that `epoch`.
+pub(crate) fn not_normal(node: &Node, epoch: i64) -> Option<NotNormal> {
+    let mode_is_right = match node.kind {
+        NodeKind::File { .. } => matches!(node.mode, FILE_MODE | EXECUTABLE_MODE),
+        NodeKind::Dir => node.mode == FOLDER_MODE,
+        NodeKind::Symlink { .. } | NodeKind::Other(_) => true,
+    };
+    if !mode_is_right {
+        return Some(NotNormal::Mode(node.mode));
+    }
+    (node.mtime != epoch || node.mtime_nanoseconds != 0).then_some(NotNormal::Time(node.mtime))
+}
+
+pub(crate) fn epoch(facts: &Facts) -> i64 {
+    i64::try_from(facts.source_date_epoch).unwrap_or(i64::MAX)
+}
+
+fn check_normal(folder: &Path, walk: &Walk, facts: &Facts) -> Result<(), PublishError> {
+    let epoch = epoch(facts);
+    match walk
+        .nodes
+        .iter()
+        .find_map(|node| Some((node, not_normal(node, epoch)?)))
+    {
+        None => Ok(()),
+        Some((node, what)) => Err(PublishError::NotNormalised {
+            path: folder.join(&node.path),
+            what,
+        }),
+    }
+}
+
+/// Gives a package's own folder the mode and time that it has in every store.
+fn seal(folder: &Path, epoch: i64) -> Result<(), IoError> {
+    filetime::set_file_mtime(folder, FileTime::from_unix_time(epoch, 0)).at("set time of", folder)?;
+    set_mode(folder, FOLDER_MODE)
+}
+
+/// Puts the listing in place. One with other bytes can only be what a power cut left of it, and is replaced.
+fn write_listing(store: &Store, bytes: &[u8], target: &Path) -> Result<(), IoError> {
+    match fs::read(target) {
+        Ok(there) if there == bytes => return Ok(()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).at("read", target),
+    }
+    // Durable together with the package's folder, before that is registered.
+    let aside = write_aside(store, bytes)?;
+    set_mode(&aside, FILE_MODE)?;
+    fs::rename(&aside, target).at("publish", target)
+}
+
+fn write_aside(store: &Store, bytes: &[u8]) -> Result<PathBuf, IoError> {
+    let aside = store.fresh_path()?;
+    let written = File::create_new(&aside).and_then(|mut file| file.write_all(bytes));
+    if written.is_err() {
+        // On a full disk every byte counts.
+        let _ = fs::remove_file(&aside);
+    }
+    written.at("write", &aside)?;
+    Ok(aside)
+}
+
+/// Takes what is at `target` out of sight at once, then removes it.
+pub(crate) fn discard(store: &Store, target: &Path) -> Result<(), IoError> {
+    let aside = store.fresh_path()?;
+    if fs::symlink_metadata(target).at("look at", target)?.is_dir() {
+        set_mode(target, 0o755)?;
+    }
+    fs::rename(target, &aside).at("move aside", target)?;
+    removal::remove(&aside)
+}
+
+/// Waits until everything on the file system of `path` is on the disk. One such wait costs about as much as that for
+/// a single file, however many files a package has.
+pub(crate) fn sync_file_system(path: &Path) -> Result<(), IoError> {
+    let folder = File::open(path).at("open", path)?;
+    nix::unistd::syncfs(&folder).at("make durable", path)
+}
+
+fn sync(path: &Path) -> Result<(), IoError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .at("make durable", path)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), IoError> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).at("set mode of", path)
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,337 @@
+//! Owns the store as a folder: where everything lies in it, how it is opened, and which formats it may have.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use schema::digest::Digest;
+use schema::id::PackageId;
+
+use crate::index::{Index, IndexError};
+use crate::io_error::{IoContext, IoError};
+use crate::lock::{FileLock, PackageLock};
+use crate::protection::Needs;
+use crate::publish;
+use crate::work::{self, KEPT, LOCKS, NEEDS, WorkArea};
+
+/// The format of the folder that this program reads and writes.
+pub const FORMAT: u32 = 1;
+
+const FORMAT_FILE: &str = "format";
+const INDEX_FILE: &str = "index.sqlite";
+const PACKAGES: &str = "packages";
+const TREES: &str = "trees";
+const ARCHIVES: &str = "archives";
+const SOURCES: &str = "sources";
+const LOGS: &str = "logs";
+const TMP: &str = "tmp";
+const FOLDERS: [&str; 6] = [PACKAGES, TREES, ARCHIVES, SOURCES, LOGS, TMP];
+
+/// Why a folder cannot be opened as a store.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A folder with other things in it.
+    #[error("{} is no store: it is not empty and has no file `format`", .0.display())]
+    NotAStore(PathBuf),
+    /// The file `format` holds no number.
+    #[error("{}: `{text}` is no format version", path.display())]
+    OddFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        text: String,
+    },
+    /// Written by a newer program.
+    #[error(
+        "the store {} has format {found}, newer than this program knows ({FORMAT}); use a newer `store`", root.display()
+    )]
+    Newer {
+        /// The store.
+        root: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// Its index cannot be used.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// Another process uses the store, and what was asked for needs it alone.
+    #[error("the store {} is in use by another process; try again when that is done", .0.display())]
+    InUse(PathBuf),
+}
+
+/// An open store. May be shared by threads; several processes may have the same store open.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    index: Index,
+    serial: AtomicU64,
+    needs: Mutex<Option<Needs>>,
+    scratch: Mutex<Option<WorkArea>>,
+    // Shared by all who have the store open; whoever must be alone takes it exclusively.
+    _in_use: File,
+}
+
+/// Where things lie in a store.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    pub(crate) fn packages(&self) -> PathBuf {
+        self.root.join(PACKAGES)
+    }
+
+    pub(crate) fn trees(&self) -> PathBuf {
+        self.root.join(TREES)
+    }
+
+    pub(crate) fn archives(&self) -> PathBuf {
+        self.root.join(ARCHIVES)
+    }
+
+    pub(crate) fn sources(&self) -> PathBuf {
+        self.root.join(SOURCES)
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join(LOGS)
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.root.join(TMP)
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join(INDEX_FILE)
+    }
+
+    pub(crate) fn tree(&self, tree: &Digest) -> PathBuf {
+        self.trees().join(format!("{tree}.json"))
+    }
+}
+
+impl Store {
+    /// Opens the store at `root`, making it when nothing is there, and removes what dead processes left unfinished.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(root: &Path) -> Result<Self, OpenError> {
+        let (layout, in_use) = prepare(root)?;
+        let format = layout.folder(FORMAT_FILE);
+        in_use.lock_shared().at("lock", &format)?;
+        let index = Index::open(&layout.index())?;
+        work::sweep(&layout.tmp())?;
+        Ok(Self {
+            layout,
+            index,
+            serial: AtomicU64::new(0),
+            needs: Mutex::new(None),
+            scratch: Mutex::new(None),
+            _in_use: in_use,
+        })
+    }
+
+    /// The store's folder, absolute.
+    pub fn root(&self) -> &Path {
+        &self.layout.root
+    }
+
+    /// `packages/<id>`, the package's folder.
+    pub fn package_path(&self, id: &PackageId) -> PathBuf {
+        self.layout.packages().join(id.to_string())
+    }
+
+    /// `trees/<digest>.json`, the listing of that digest.
+    pub fn tree_path(&self, tree: &Digest) -> PathBuf {
+        self.layout.tree(tree)
+    }
+
+    /// `archives/<digest>.tar.zst`, the archive of the package whose tree has that digest.
+    pub fn archive_path(&self, tree: &Digest) -> PathBuf {
+        self.layout.archives().join(format!("{tree}.tar.zst"))
+    }
+
+    /// `sources/<key>`, the source whose recipe states that digest, as in [`schema::source::SourceDigest::key`].
+    pub fn source_path(&self, key: &str) -> PathBuf {
+        self.layout.sources().join(key)
+    }
+
+    /// `logs/<id>.zst`, the log of the last attempt to build the package.
+    pub fn log_path(&self, id: &PackageId) -> PathBuf {
+        self.layout.logs().join(format!("{id}.zst"))
+    }
+
+    /// `tmp/kept/<purpose>`, where [`WorkArea::keep`] put the last area kept for that purpose.
+    pub fn kept_path(&self, purpose: &str) -> PathBuf {
+        self.layout.tmp().join(KEPT).join(purpose)
+    }
+
+    /// The index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// A fresh folder on the store's file system, mode 0700. `purpose` becomes part of its name, e.g. a store ID.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn work_area(&self, purpose: &str) -> Result<WorkArea, IoError> {
+        WorkArea::new(&self.layout.tmp(), purpose)
+    }
+
+    /// Takes the right to build or place `id`, waiting for whoever has it.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be made.
+    pub fn lock_package(&self, id: &PackageId) -> Result<PackageLock, IoError> {
+        Ok(PackageLock::new(id.clone(), FileLock::wait(&self.lock_path(id))?))
+    }
+
+    /// Takes the right to build or place `id`; nothing when another has it.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be made.
+    pub fn try_lock_package(&self, id: &PackageId) -> Result<Option<PackageLock>, IoError> {
+        let lock = FileLock::attempt(&self.lock_path(id))?;
+        Ok(lock.map(|lock| PackageLock::new(id.clone(), lock)))
+    }
+
+    fn lock_path(&self, id: &PackageId) -> PathBuf {
+        self.layout.tmp().join(LOCKS).join(id.to_string())
+    }
+
+    /// Keeps `ids` from garbage collection as long as this store is open, whether they are there yet or not.
+    /// To be called for a plan's packages and their inputs before looking which are present.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn protect(&self, ids: &[PackageId]) -> Result<(), IoError> {
+        let tmp = self.layout.tmp();
+        let mut needs = self.needs.lock().unwrap_or_else(PoisonError::into_inner);
+        let needs = match &mut *needs {
+            Some(needs) => needs,
+            none => none.insert(Needs::new(&tmp)?),
+        };
+        needs.add(&tmp, ids)
+    }
+
+    /// Those of `ids` that are registered and whose folders are there. A folder that a killed process placed but did
+    /// not come to register is checked and registered now.
+    ///
+    /// # Errors
+    /// When index or folders cannot be read.
+    pub fn present(&self, ids: &[PackageId]) -> Result<HashSet<PackageId>, publish::PublishError> {
+        let registered = self.index.registered(ids)?;
+        let folders = self.package_folders()?;
+        let mut present = HashSet::with_capacity(ids.len());
+        for id in ids {
+            if !folders.contains(&id.to_string()) {
+                continue;
+            }
+            if registered.contains(id) || publish::adopt(self, id)? {
+                present.insert(id.clone());
+            }
+        }
+        Ok(present)
+    }
+
+    /// The names in `packages/`.
+    pub(crate) fn package_folders(&self) -> Result<HashSet<String>, IoError> {
+        let folder = self.layout.packages();
+        let mut names = HashSet::new();
+        for entry in fs::read_dir(&folder).at("read folder", &folder)? {
+            // What is not UTF-8 is no store ID.
+            if let Ok(name) = entry.at("read folder", &folder)?.file_name().into_string() {
+                names.insert(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// A path that nobody else uses, on the store's file system; swept when this process is gone.
+    pub(crate) fn fresh_path(&self) -> Result<PathBuf, IoError> {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let mut scratch: MutexGuard<'_, _> = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let scratch = match &mut *scratch {
+            Some(scratch) => scratch,
+            none => none.insert(self.work_area("publish")?),
+        };
+        Ok(scratch.path().join(serial.to_string()))
+    }
+}
+
+/// Sees to it that a store of our format is at `root`; gives its `format` file, open.
+pub(crate) fn prepare(root: &Path) -> Result<(Layout, File), OpenError> {
+    fs::create_dir_all(root).at("make folder", root)?;
+    let root = fs::canonicalize(root).at("resolve", root)?;
+    let layout = Layout { root };
+    let path = layout.folder(FORMAT_FILE);
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create(&layout)?;
+            File::open(&path).at("open", &path)?
+        }
+        opened => opened.at("open", &path)?,
+    };
+    let text = fs::read_to_string(&path).at("read", &path)?;
+    match text.trim_end().parse() {
+        Ok(FORMAT) => Ok((layout, file)),
+        Ok(found) if found > FORMAT => Err(OpenError::Newer {
+            root: layout.root,
+            found,
+        }),
+        _ => Err(OpenError::OddFormat { path, text }),
+    }
+}
+
+/// Makes an empty store. The format file comes last, so what is half-made has none and is made again.
+fn create(layout: &Layout) -> Result<(), OpenError> {
+    let root = &layout.root;
+    let lock = File::open(root).at("open", root)?;
+    lock.lock().at("lock", root)?;
+    let path = layout.folder(FORMAT_FILE);
+    if path.exists() {
+        return Ok(());
+    }
+    let aside = layout.folder(TMP).join(FORMAT_FILE);
+    for entry in fs::read_dir(root).at("read folder", root)? {
+        let name = entry.at("read folder", root)?.file_name();
+        let ours = |name: &str| FOLDERS.contains(&name) || name.starts_with(INDEX_FILE);
+        if !name.to_str().is_some_and(ours) {
+            return Err(OpenError::NotAStore(root.clone()));
+        }
+    }
+    for folder in FOLDERS {
+        make_folder(&layout.folder(folder))?;
+    }
+    for folder in [LOCKS, KEPT, NEEDS] {
+        make_folder(&layout.tmp().join(folder))?;
+    }
+    Index::create(&layout.index())?;
+    fs::write(&aside, format!("{FORMAT}\n")).at("write", &aside)?;
+    publish::sync_file_system(root)?;
+    fs::rename(&aside, &path).at("rename", &aside)?;
+    Ok(())
+}
+
+fn make_folder(path: &Path) -> Result<(), IoError> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.at("make folder", path),
+    }
+}

@@ -1,0 +1,146 @@
+//! Owns work areas: folders for what is unfinished, held by a lock that dies with its holder, and swept by the next.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::io_error::{IoContext, IoError};
+use crate::lock::still_at;
+use crate::removal;
+
+/// What in `tmp/` is no work area and so is never swept.
+pub(crate) const LOCKS: &str = "locks";
+/// Work areas that somebody asked to keep.
+pub(crate) const KEPT: &str = "kept";
+/// Which packages running processes need.
+pub(crate) const NEEDS: &str = "needs";
+
+/// Tells areas of one process apart.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
+/// A folder of one's own on the store's file system; removed with all it holds when dropped.
+#[derive(Debug)]
+pub struct WorkArea {
+    path: PathBuf,
+    purpose: String,
+    // The folder itself is what is locked, so that folder and lock come and go as one.
+    _lock: File,
+}
+
+impl WorkArea {
+    /// Makes an area in the store's folder `tmp`. `purpose` becomes part of its name, e.g. a store ID.
+    pub(crate) fn new(tmp: &Path, purpose: &str) -> Result<Self, IoError> {
+        let purpose = purpose.replace('/', "-");
+        loop {
+            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+            let path = tmp.join(format!("{purpose}.{}.{serial}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                // Another's, from a process that had our number; swept or held, in any case not ours.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                made => made.at("make folder", &path)?,
+            }
+            // A sweep may come between making and locking. Then the folder is being removed: take another.
+            let Ok(lock) = File::open(&path) else { continue };
+            if lock.try_lock().is_ok() && still_at(&lock, &path) {
+                return Ok(Self {
+                    path,
+                    purpose,
+                    _lock: lock,
+                });
+            }
+        }
+    }
+
+    /// Where the area is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps the area for a person to look at, until garbage is collected or the next is kept for the same purpose.
+    /// Says where it is from now on.
+    ///
+    /// # Errors
+    /// When it cannot be moved; then it is removed.
+    pub fn keep(self) -> Result<PathBuf, IoError> {
+        let tmp = self.path.parent().unwrap_or(Path::new("."));
+        let kept = tmp.join(KEPT).join(&self.purpose);
+        removal::remove(&kept)?;
+        fs::rename(&self.path, &kept).at("rename", &self.path)?;
+        Ok(kept)
+    }
+}
+
+impl Drop for WorkArea {
+    fn drop(&mut self) {
+        // What cannot be removed now is left to the next sweep.
+        let _ = removal::remove(&self.path);
+    }
+}
+
+/// Removes every area in `tmp` that nobody holds. One that resists is left to the next sweep: it may still be written
+/// to by a build whose parent was just killed, or be another user's.
+pub(crate) fn sweep(tmp: &Path) -> Result<(), IoError> {
+    for entry in fs::read_dir(tmp).at("read folder", tmp)? {
+        let entry = entry.at("read folder", tmp)?;
+        let name = entry.file_name();
+        if [LOCKS, KEPT, NEEDS].iter().any(|kept| name == *kept) {
+            continue;
+        }
+        let path = entry.path();
+        let Ok(file) = File::open(&path) else { continue };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(source).at("lock", &path),
+            Ok(()) => {
+                let _ = removal::remove(&path);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tmp() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [LOCKS, KEPT, NEEDS] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_sweep_takes_what_nobody_holds_and_nothing_else() {
+        let tmp = tmp();
+        let held = WorkArea::new(tmp.path(), "held").unwrap();
+        let kept = WorkArea::new(tmp.path(), "zlib").unwrap().keep().unwrap();
+        let left = tmp.path().join("left.1.1");
+        fs::create_dir_all(left.join("inside")).unwrap();
+        fs::write(tmp.path().join("file"), "").unwrap();
+        sweep(tmp.path()).unwrap();
+        assert!(held.path().exists() && kept.exists());
+        assert!(!left.exists() && !tmp.path().join("file").exists());
+        let path = held.path().to_owned();
+        drop(held);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn sweeping_and_making_at_once_harm_neither() {
+        let tmp = tmp();
+        std::thread::scope(|scope| {
+            let maker = scope.spawn(|| {
+                for _ in 0..300 {
+                    let area = WorkArea::new(tmp.path(), "x").unwrap();
+                    fs::write(area.path().join("file"), "x").unwrap();
+                }
+            });
+            while !maker.is_finished() {
+                sweep(tmp.path()).unwrap();
+            }
+        });
+    }
+}
