@@ -9,7 +9,7 @@ $(library): $(objects)
 	ar qcsD $@ $^
 
 $(program): $(objects)
-	cc -s $^ $(libraries) -o $@
+	cc -s $^ $(strip $(libraries)) -o $@
 
 %.o: %.c
-	cc -O2 $(flags) -c $< -o $@
+	cc -O2 $(strip $(flags)) -c $< -o $@
