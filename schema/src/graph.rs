@@ -1,11 +1,15 @@
 //! Owns the graph: the packages one variant of a tree is made of, and what each of them depends on.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Index;
 use std::sync::Arc;
 
+use crate::finding::Finding;
+use crate::graph_resolve::Resolver;
 use crate::name::{PackageName, VariantName};
+use crate::nearest::nearest;
 use crate::recipe::Recipe;
-use crate::tree_of_recipes::TreeInfo;
+use crate::tree_of_recipes::{Tree, TreeInfo};
 
 /// Which package of a [`Graph`]. Dependencies always have smaller numbers than what depends on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,9 +29,11 @@ pub struct Package {
 /// Acyclic, and complete: every dependency is one of its packages.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    info: TreeInfo,
-    packages: Vec<Package>,
-    default: Vec<PackageIndex>,
+    pub(crate) info: TreeInfo,
+    pub(crate) packages: Vec<Package>,
+    pub(crate) default: Vec<PackageIndex>,
+    /// Which package a name means to people: in the variant the tree chooses.
+    pub(crate) by_name: BTreeMap<PackageName, PackageIndex>,
 }
 
 /// Packages asked for by people.
@@ -41,7 +47,10 @@ pub enum Selection {
 
 /// A package that was asked for and is not there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no package `{name}` in this tree of recipes{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+#[error(
+    "there is no package `{name}` in this tree of recipes{}",
+    nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default()
+)]
 pub struct UnknownPackage {
     /// As it was asked for.
     pub name: PackageName,
@@ -50,6 +59,15 @@ pub struct UnknownPackage {
 }
 
 impl Graph {
+    /// Resolves one variant of a tree; `None` is the base.
+    ///
+    /// # Errors
+    /// Cycles, missing and excluded dependencies, two variants of one package in one place, an unknown variant: all
+    /// there are. None for a variant of a [`Tree`] that was validated.
+    pub fn resolve(tree: &Tree, variant: Option<&VariantName>) -> Result<Self, Vec<Finding>> {
+        Resolver::new(tree, variant)?.resolve()
+    }
+
     /// What the tree says about all packages.
     pub fn info(&self) -> &TreeInfo {
         &self.info
@@ -68,9 +86,58 @@ impl Graph {
             .map(|(at, package)| (PackageIndex(at), package))
     }
 
-    /// What `all` means, sorted; what these depend on is not written out.
-    pub fn default_set(&self) -> &[PackageIndex] {
-        &self.default
+    /// The package that a name means.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, name: &PackageName) -> Result<PackageIndex, UnknownPackage> {
+        self.by_name.get(name).copied().ok_or_else(|| {
+            let names = self.by_name.keys().map(|name| name.as_str());
+            UnknownPackage {
+                name: name.clone(),
+                nearest: nearest(name.as_str(), names).and_then(|name| name.parse().ok()),
+            }
+        })
+    }
+
+    /// The packages that are asked for, sorted, each once; what they depend on is not written out.
+    ///
+    /// # Errors
+    /// The first name that is not there.
+    pub fn select(&self, selection: &Selection) -> Result<Vec<PackageIndex>, UnknownPackage> {
+        match selection {
+            Selection::All => Ok(self.default.clone()),
+            Selection::Named(names) => {
+                let found: Result<BTreeSet<_>, _> = names.iter().map(|name| self.find(name)).collect();
+                Ok(found?.into_iter().collect())
+            }
+        }
+    }
+
+    /// `from` and all that building them takes, sorted, dependencies first.
+    pub fn build_closure(&self, from: &[PackageIndex]) -> Vec<PackageIndex> {
+        self.reachable(from, |package| package.dependencies().collect())
+    }
+
+    /// `from` and all that they need to run, sorted, dependencies first.
+    pub fn closure(&self, from: &[PackageIndex]) -> Vec<PackageIndex> {
+        self.reachable(from, |package| package.requires.clone())
+    }
+
+    fn reachable(
+        &self,
+        from: &[PackageIndex],
+        next: impl Fn(&Package) -> Vec<PackageIndex>,
+    ) -> Vec<PackageIndex> {
+        let mut reached = vec![false; self.packages.len()];
+        let mut open: Vec<PackageIndex> = from.to_vec();
+        while let Some(index) = open.pop() {
+            if !std::mem::replace(&mut reached[index.0], true) {
+                open.extend(next(&self[index]));
+            }
+        }
+        let found = reached.iter().enumerate().filter(|(_, reached)| **reached);
+        found.map(|(at, _)| PackageIndex(at)).collect()
     }
 }
 

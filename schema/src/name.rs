@@ -20,7 +20,16 @@ pub struct NameError {
     pub why: &'static str,
 }
 
-fn check(text: &str, what: &'static str) -> Result<(), NameError> {
+/// Which letters a kind of name may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Letters {
+    /// `a-z` only, since the name stands in store IDs and unit files.
+    Lowercase,
+    /// `A-Z` too.
+    Any,
+}
+
+fn check(text: &str, what: &'static str, letters: Letters) -> Result<(), NameError> {
     let broken = |why| {
         Err(NameError {
             text: text.to_owned(),
@@ -28,15 +37,20 @@ fn check(text: &str, what: &'static str) -> Result<(), NameError> {
             why,
         })
     };
-    let starts = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'@';
+    let letter = |b: u8| b.is_ascii_lowercase() || letters == Letters::Any && b.is_ascii_uppercase();
+    let starts = |b: u8| letter(b) || b.is_ascii_digit() || b == b'_' || b == b'@';
     let goes_on = |b: u8| starts(b) || matches!(b, b'.' | b'+' | b'-');
     match text.as_bytes() {
         [] => broken("it is empty"),
         bytes if bytes.len() > MAX_LEN => broken("it is longer than 100 bytes"),
-        [first, ..] if !starts(*first) => {
-            broken("it must start with a lowercase letter, a digit, `_` or `@`")
-        }
-        bytes if !bytes.iter().all(|b| goes_on(*b)) => broken("only a-z, 0-9 and `_ @ . + -` are allowed"),
+        [first, ..] if !starts(*first) => broken(match letters {
+            Letters::Lowercase => "it must start with a lowercase letter, a digit, `_` or `@`",
+            Letters::Any => "it must start with a letter, a digit, `_` or `@`",
+        }),
+        bytes if !bytes.iter().all(|b| goes_on(*b)) => broken(match letters {
+            Letters::Lowercase => "only a-z, 0-9 and `_ @ . + -` are allowed",
+            Letters::Any => "only a-z, A-Z, 0-9 and `_ @ . + -` are allowed",
+        }),
         _ if text.contains("--") => {
             broken("`--` stands between name and digest in a store ID, so a name cannot hold it")
         }
@@ -46,7 +60,7 @@ fn check(text: &str, what: &'static str) -> Result<(), NameError> {
 }
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident = $what:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $what:literal, $letters:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
@@ -62,7 +76,7 @@ macro_rules! names {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                check(text, $what)?;
+                check(text, $what, $letters)?;
                 Ok(Self(text.to_owned()))
             }
         }
@@ -96,13 +110,13 @@ macro_rules! names {
 
 names! {
     /// The name of a package, and of the folder its recipe lives in.
-    PackageName = "package";
-    /// The name of one source of a recipe, and of its folder below `/pkg/src`.
-    SourceName = "source";
+    PackageName = "package", Letters::Lowercase;
+    /// The name of one source of a recipe, and of its folder below `/pkg/src`; DC/OS's hold capitals.
+    SourceName = "source", Letters::Any;
     /// The name of a variant of a tree of recipes, as in `treeinfo.<variant>.json`.
-    VariantName = "variant";
+    VariantName = "variant", Letters::Lowercase;
     /// A role of hosts, e.g. `master`; picks what a host activates.
-    RoleName = "role";
+    RoleName = "role", Letters::Lowercase;
 }
 
 #[cfg(test)]
@@ -116,6 +130,7 @@ mod tests {
         ] {
             assert!(text.parse::<PackageName>().is_ok(), "{text}");
         }
+        assert!("URLRewrite".parse::<SourceName>().is_ok());
     }
 
     #[test]

@@ -65,6 +65,16 @@ pub struct PrefixError {
 }
 
 impl Prefix {
+    /// What stands in for a prefix that is missing or wrong while other mistakes are looked for.
+    pub(crate) fn placeholder() -> Self {
+        Self("/opt/store".to_owned())
+    }
+
+    /// Where DC/OS stands on its hosts.
+    pub(crate) fn of_dcos() -> Self {
+        Self("/opt/mesosphere".to_owned())
+    }
+
     /// The path's text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
 use crate::digest::Digest;
+use crate::graph::{Graph, PackageIndex};
 use crate::id::PackageId;
 use crate::name::{PackageName, RoleName, SourceName, VariantName};
 use crate::platform::{Platform, Prefix};
@@ -73,6 +74,36 @@ pub struct ResolvedSource {
     pub form: SourceForm,
     /// `None` only in DC/OS's dialect, where the package cannot be built anyway.
     pub digest: Option<SourceDigest>,
+}
+
+/// One package of a graph with everything that can change its output, and the ID that follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The package's store ID.
+    pub id: PackageId,
+    /// The canonical bytes it is the digest of: `buildinfo.full.json`, no trailing newline.
+    pub bytes: Vec<u8>,
+    /// What those bytes say.
+    pub recipe: ResolvedRecipe,
+}
+
+/// Resolves every package of `graph`; the result is indexed as the graph is.
+///
+/// `sandbox` is the version of the sandbox's profile.
+///
+/// # Errors
+/// As [`ResolvedRecipe::id`].
+pub fn resolve_all(graph: &Graph, sandbox: u32) -> Result<Vec<Resolved>, CanonicalError> {
+    let mut all: Vec<Resolved> = Vec::with_capacity(graph.packages().len());
+    for package in graph.packages() {
+        // Dependencies have smaller indices, so they are there already.
+        let ids = |indices: &[PackageIndex]| indices.iter().map(|index| all[index.0].id.clone()).collect();
+        let (requires, build_requires) = (ids(&package.requires), ids(&package.build_requires));
+        let recipe = ResolvedRecipe::new(&package.recipe, graph.info(), sandbox, requires, build_requires);
+        let (id, bytes) = recipe.id()?;
+        all.push(Resolved { id, bytes, recipe });
+    }
+    Ok(all)
 }
 
 impl ResolvedRecipe {

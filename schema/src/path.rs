@@ -1,0 +1,66 @@
+//! Owns paths between a recipe and the rest of its tree: how one is made relative to the root and kept inside it.
+
+/// Why a path is not one of the tree's folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PathEscapes {
+    /// It climbs above the tree's root.
+    #[error("it leaves the tree of recipes")]
+    Root,
+    /// It starts at the machine's root.
+    #[error("it is absolute")]
+    Absolute,
+    /// It is empty, or has a NUL or a `\` in it.
+    #[error("it is empty or holds a character no path may hold")]
+    Characters,
+}
+
+/// `path`, which a recipe in `folder` states, relative to the tree's root and without `.` and `..`.
+///
+/// Only the text is looked at; links are the reader's matter.
+pub(crate) fn below_root(folder: &str, path: &str) -> Result<String, PathEscapes> {
+    if path.is_empty() || path.contains(['\0', '\\']) {
+        return Err(PathEscapes::Characters);
+    }
+    if path.starts_with('/') {
+        return Err(PathEscapes::Absolute);
+    }
+    let mut parts = vec![folder];
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop().ok_or(PathEscapes::Root)?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+/// What lies below `folder` when `path` does, e.g. `b/c` for `a/b/c` below `a`.
+pub(crate) fn inside<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(folder)?.strip_prefix('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_below_the_root() {
+        for (path, expected) in [
+            ("src", Ok("a/src")),
+            ("./src//x/", Ok("a/src/x")),
+            ("../shared/lib", Ok("shared/lib")),
+            ("src/../../b", Ok("b")),
+            ("..", Ok("")),
+            ("../..", Err(PathEscapes::Root)),
+            ("../../a/src", Err(PathEscapes::Root)),
+            ("/etc", Err(PathEscapes::Absolute)),
+            ("", Err(PathEscapes::Characters)),
+            ("a\0", Err(PathEscapes::Characters)),
+        ] {
+            assert_eq!(below_root("a", path), expected.map(str::to_owned), "{path:?}");
+        }
+    }
+}
