@@ -2,3 +2,4 @@
 
 pub mod normalise;
 pub mod references;
+pub mod tree_reader;

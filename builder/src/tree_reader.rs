@@ -51,10 +51,16 @@ pub fn read(root: &Path) -> Result<Tree, ReadTreeError> {
     // The order of a folder's entries is the file system's whim.
     folders.sort_unstable();
     text.treeinfos.sort_by(|one, other| one.file.cmp(&other.file));
-    text.recipes = folders.par_iter().filter_map(|folder| read_recipe(root, folder)).collect();
+    text.recipes = folders
+        .par_iter()
+        .filter_map(|folder| read_recipe(root, folder))
+        .collect();
     let dialect = Dialect::of(&text);
     let recipes = std::mem::take(&mut text.recipes);
-    let drafts: Vec<_> = recipes.into_par_iter().map(|recipe| RecipeDraft::read(recipe, dialect)).collect();
+    let drafts: Vec<_> = recipes
+        .into_par_iter()
+        .map(|recipe| RecipeDraft::read(recipe, dialect))
+        .collect();
     read_outside(root, &drafts, &mut text);
     assemble(dialect, drafts, &text).map_err(ReadTreeError::Findings)
 }
@@ -66,7 +72,8 @@ fn sort_out(entry: &DirEntry, folders: &mut Vec<String>, text: &mut TreeText) {
         text.problems.push(not_utf8(&name));
         return;
     };
-    let is_treeinfo = name.ends_with("treeinfo.json") || name.starts_with("treeinfo.") && name.ends_with(".json");
+    let is_treeinfo =
+        name.ends_with("treeinfo.json") || name.starts_with("treeinfo.") && name.ends_with(".json");
     let kind = entry.file_type();
     if is_treeinfo {
         match read_document(&entry.path(), &name) {
@@ -101,7 +108,12 @@ fn read_recipe(root: &Path, folder: &str) -> Option<RecipeText> {
             return Some(recipe);
         }
     };
-    let is_document = |entry: &DirEntry| entry.file_name().as_encoded_bytes().ends_with(BUILDINFO.as_bytes());
+    let is_document = |entry: &DirEntry| {
+        entry
+            .file_name()
+            .as_encoded_bytes()
+            .ends_with(BUILDINFO.as_bytes())
+    };
     let (documents, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_document);
     if documents.is_empty() {
         return None;
@@ -173,7 +185,8 @@ impl Walk<'_> {
         while let Some((above, entry)) = open.pop() {
             let Ok(name) = entry.file_name().into_string() else {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                self.problems.push(not_utf8(&format!("{}/{above}{name}", self.label)));
+                self.problems
+                    .push(not_utf8(&format!("{}/{above}{name}", self.label)));
                 continue;
             };
             let path = format!("{above}{name}");
@@ -220,14 +233,21 @@ impl Walk<'_> {
             _ => Err(Box::new(Finding::of_file(
                 self.named(path),
                 None,
-                format!("`{}` is a symbolic link that leaves `{}`.", self.named(path), self.label),
+                format!(
+                    "`{}` is a symbolic link that leaves `{}`.",
+                    self.named(path),
+                    self.label
+                ),
                 "put the file itself here",
             ))),
         }
     }
 
     fn not_a_file(&self, path: &str) -> Finding {
-        let message = format!("`{}` is neither a file, a folder nor a symbolic link.", self.named(path));
+        let message = format!(
+            "`{}` is neither a file, a folder nor a symbolic link.",
+            self.named(path)
+        );
         Finding::of_file(self.named(path), None, message, "remove it")
     }
 
@@ -259,7 +279,10 @@ fn list(folder: &Path) -> io::Result<Vec<DirEntry>> {
 
 /// Opens what must be a regular file; neither a link nor a pipe that took its place can hold this up.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
 }
 
 fn read_document(path: &Path, label: &str) -> Result<DocumentText, Box<Finding>> {
@@ -271,7 +294,10 @@ fn read_document(path: &Path, label: &str) -> Result<DocumentText, Box<Finding>>
         return refuse(format!("`{label}` is not a regular file."), "write a file");
     }
     if metadata.len() > LONGEST_DOCUMENT {
-        return refuse(format!("`{label}` is longer than 4 MiB."), "no document needs that; shorten it");
+        return refuse(
+            format!("`{label}` is longer than 4 MiB."),
+            "no document needs that; shorten it",
+        );
     }
     let bytes = read_all(&mut file, metadata.len()).map_err(cannot)?;
     match String::from_utf8(bytes) {
