@@ -24,7 +24,13 @@ pub(crate) const EPOCH: i64 = 1_600_000_000;
 /// A store in a folder that goes when it does.
 pub(crate) struct TestStore {
     pub(crate) store: Store,
-    _folder: TempDir,
+    folder: Folder,
+}
+
+/// The folder of a store that nobody has open.
+pub(crate) struct Folder {
+    pub(crate) root: PathBuf,
+    _temporary: TempDir,
 }
 
 /// What a test's package is made of.
@@ -111,12 +117,17 @@ pub(crate) fn normalise(folder: &Path) {
 
 impl TestStore {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store")).unwrap();
-        Self {
-            store,
-            _folder: folder,
+        let temporary = tempfile::tempdir().unwrap();
+        Folder {
+            root: temporary.path().join("store"),
+            _temporary: temporary,
         }
+        .open()
+    }
+
+    /// Lets go of the store, as at the end of a process.
+    pub(crate) fn close(self) -> Folder {
+        self.folder
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -145,9 +156,18 @@ impl TestStore {
     }
 }
 
-impl Drop for TestStore {
+impl Folder {
+    pub(crate) fn open(self) -> TestStore {
+        TestStore {
+            store: Store::open(&self.root).unwrap(),
+            folder: self,
+        }
+    }
+}
+
+impl Drop for Folder {
     fn drop(&mut self) {
         // Ordinary users cannot remove the read-only folders of packages in the way that `TempDir` does.
-        let _ = removal::remove(&self.store.root().join("packages"));
+        let _ = removal::remove(&self.root.join("packages"));
     }
 }

@@ -5,6 +5,7 @@
 
 mod open;
 mod read;
+mod rebuild;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use schema::id::PackageId;
 use schema::name::{PackageName, RoleName, SourceName};
 
 pub use open::FORMAT;
+pub use rebuild::{RECOVERED, RebuildObserver, Rebuilt, Roots, Unusable, UnusableReason, rebuild};
 
 /// Why the index cannot answer.
 #[derive(Debug, thiserror::Error)]

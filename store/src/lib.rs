@@ -1,8 +1,10 @@
 //! Content on disk: the store's folders, their index, archives, closures and verification. Never knows how a package came to be.
 
+pub mod closure;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
+pub mod gc;
 pub mod index;
 pub mod io_error;
 pub mod listing;
@@ -11,6 +13,7 @@ mod protection;
 pub mod publish;
 pub mod registrar;
 pub mod removal;
+pub mod roots;
 pub mod store;
 pub mod tree;
 pub mod work;

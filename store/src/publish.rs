@@ -19,7 +19,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::listing::{self, ListError};
 use crate::lock::PackageLock;
 use crate::removal;
-use crate::store::Store;
+use crate::store::{Layout, Store};
 use crate::tree::{self, Node, NodeKind, Walk};
 
 /// Mode of every folder of a package.
@@ -49,6 +49,9 @@ pub enum PublishError {
         /// What of it.
         what: NotNormal,
     },
+    /// The folder's content is that of no listing, so it is torn or was changed.
+    #[error("{}: no listing says that this is a package's content", .0.display())]
+    NotListed(PathBuf),
     /// The index refused something.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -108,6 +111,15 @@ impl PublishError {
             }
             Self::Index(error) => error.is_disk_full(),
             _ => false,
+        }
+    }
+
+    /// Whether it says something about a folder, rather than that the system or the index failed.
+    fn is_about_content(&self) -> bool {
+        match self {
+            Self::Io(error) => error.is_not_found(),
+            Self::Index(_) => false,
+            _ => true,
         }
     }
 }
@@ -197,7 +209,7 @@ pub fn place(store: &Store, staged: &Path, lock: PackageLock) -> Result<Placed, 
     // Stated before anything is there, so that no garbage collection takes it before its maker is done.
     store.protect(std::slice::from_ref(&id))?;
     if fs::symlink_metadata(&target).is_ok() {
-        if let Some(registration) = examine(store, &id)? {
+        if let Some(registration) = whole(store, &id)? {
             removal::remove(staged)?;
             return Ok(Placed {
                 registration,
@@ -205,7 +217,7 @@ pub fn place(store: &Store, staged: &Path, lock: PackageLock) -> Result<Placed, 
                 _lock: lock,
             });
         }
-        discard(store, &target)?;
+        removal::remove(&set_aside(store, &target)?)?;
     }
     let facts = facts::read(staged, &id)?;
     let walk = tree::walk(staged)?;
@@ -245,7 +257,8 @@ pub fn adopt(store: &Store, id: &PackageId) -> Result<bool, PublishError> {
     let Some(_lock) = store.try_lock_package(id)? else {
         return Ok(false);
     };
-    let Some(registration) = examine(store, id)? else {
+    store.protect(std::slice::from_ref(id))?;
+    let Some(registration) = whole(store, id)? else {
         return Ok(false);
     };
     sync_file_system(store.root())?;
@@ -253,35 +266,29 @@ pub fn adopt(store: &Store, id: &PackageId) -> Result<bool, PublishError> {
     Ok(true)
 }
 
-/// What there is to register of the folder of `id`; nothing when it is not whole.
-pub(crate) fn examine(store: &Store, id: &PackageId) -> Result<Option<Registration>, PublishError> {
-    let folder = store.package_path(id);
-    let facts = match facts::read(&folder, id) {
-        Ok(facts) => facts,
-        Err(FactsError::Io(error)) if !error.is_not_found() => return Err(error.into()),
-        Err(_) => return Ok(None),
-    };
-    let walk = tree::walk(&folder)?;
-    if check_normal(&folder, &walk, &facts).is_err() {
-        return Ok(None);
+fn whole(store: &Store, id: &PackageId) -> Result<Option<Registration>, PublishError> {
+    match examine(store.layout(), id) {
+        Ok(registration) => Ok(Some(registration)),
+        Err(error) if error.is_about_content() => Ok(None),
+        Err(error) => Err(error),
     }
-    let listed = match listing::of_walk(&folder, walk) {
-        Ok(listed) => listed,
-        Err(ListError::Io(error)) => return Err(error.into()),
-        Err(_) => return Ok(None),
-    };
+}
+
+/// What there is to register of the folder of `id`, or why it is not whole.
+pub(crate) fn examine(layout: &Layout, id: &PackageId) -> Result<Registration, PublishError> {
+    let folder = layout.packages().join(id.to_string());
+    let facts = facts::read(&folder, id)?;
+    let walk = tree::walk(&folder)?;
+    check_normal(&folder, &walk, &facts)?;
+    let listed = listing::of_walk(&folder, walk)?;
     // The listing was written before the folder was placed, so a torn folder hashes to one that is not there.
-    match fs::read(store.tree_path(&listed.tree)) {
+    match fs::read(layout.tree(&listed.tree)) {
         Ok(bytes) if bytes == listed.bytes => {}
-        _ => return Ok(None),
+        _ => return Err(PublishError::NotListed(folder)),
     }
     // A kill may have come between the rename and these two.
     seal(&folder, epoch(&facts))?;
-    Ok(Some(facts.registration(
-        id.clone(),
-        listed.tree,
-        listed.listing.size(),
-    )))
+    Ok(facts.registration(id.clone(), listed.tree, listed.listing.size()))
 }
 
 /// What about `node` is not as in every package of that `epoch`.
@@ -347,14 +354,19 @@ fn write_aside(store: &Store, bytes: &[u8]) -> Result<PathBuf, IoError> {
     Ok(aside)
 }
 
-/// Takes what is at `target` out of sight at once, then removes it.
-pub(crate) fn discard(store: &Store, target: &Path) -> Result<(), IoError> {
+/// Takes what is at `target`, if anything, out of sight at once; says where it is for removal.
+pub(crate) fn set_aside(store: &Store, target: &Path) -> Result<PathBuf, IoError> {
     let aside = store.fresh_path()?;
-    if fs::symlink_metadata(target).at("look at", target)?.is_dir() {
+    let metadata = match fs::symlink_metadata(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(aside),
+        looked => looked.at("look at", target)?,
+    };
+    if metadata.is_dir() {
+        // Who is not root can move a folder to another parent only while it is writable.
         set_mode(target, 0o755)?;
     }
     fs::rename(target, &aside).at("move aside", target)?;
-    removal::remove(&aside)
+    Ok(aside)
 }
 
 /// Waits until everything on the file system of `path` is on the disk. One such wait costs about as much as that for

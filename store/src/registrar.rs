@@ -30,11 +30,6 @@ impl<'scope> Registrar<'scope> {
         self.sender.send(placed).map_err(|refused| Box::new(refused.0))
     }
 
-    /// A handle for another thread to submit through; all must be gone before [`Registrar::finish`] returns.
-    pub fn sender(&self) -> Sender<Placed> {
-        self.sender.clone()
-    }
-
     /// Waits until everything submitted is registered.
     ///
     /// # Errors

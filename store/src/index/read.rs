@@ -5,7 +5,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::name::{PackageName, RoleName};
 
@@ -112,22 +111,20 @@ impl Index {
         Ok(requires)
     }
 
-    /// The tree digests of all registered packages.
+    /// The keys of the sources that each registered package was made from.
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub fn trees(&self) -> Result<HashSet<Digest>, IndexError> {
-        let texts = self.texts("read the tree digests", "SELECT DISTINCT tree FROM packages")?;
-        texts.iter().map(|text| self.parse(text)).collect()
-    }
-
-    /// The keys of all sources that a registered package was made from.
-    ///
-    /// # Errors
-    /// When the index cannot be read.
-    pub fn source_keys(&self) -> Result<HashSet<String>, IndexError> {
-        let texts = self.texts("read the sources", "SELECT DISTINCT key FROM sources")?;
-        Ok(texts.into_iter().collect())
+    pub fn sources(&self) -> Result<Vec<(PackageId, String)>, IndexError> {
+        let rows = self.ask("read the sources", |connection| {
+            connection
+                .prepare_cached("SELECT package, key FROM sources")?
+                .query_map([], two)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter()
+            .map(|(package, key)| Ok((self.parse(&package)?, key)))
+            .collect()
     }
 
     /// How long the last successful build of each package name took.
@@ -203,15 +200,6 @@ impl Index {
         let fail = self.failed(action);
         let view = connection.transaction().map_err(&fail)?;
         body(&view).map_err(&fail)
-    }
-
-    fn texts(&self, action: &'static str, query: &str) -> Result<Vec<String>, IndexError> {
-        self.ask(action, |connection| {
-            connection
-                .prepare_cached(query)?
-                .query_map([], |row| row.get(0))?
-                .collect()
-        })
     }
 
     fn parse<T: FromStr<Err: std::fmt::Display>>(&self, text: &str) -> Result<T, IndexError> {

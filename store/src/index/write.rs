@@ -81,7 +81,7 @@ impl Index {
 
     pub(super) fn remember_durations(
         &self,
-        durations: impl Iterator<Item = (PackageName, i64)>,
+        durations: impl IntoIterator<Item = (PackageName, i64)>,
     ) -> Result<(), IndexError> {
         self.change("remember durations", |change| {
             durations
