@@ -154,7 +154,7 @@ mod tests {
         let test = TestStore::new();
         let absent = Sketch::new("zlib").id();
         let curl = test.add(&Sketch::requiring("curl", &[&absent]));
-        let broken = of(test.store.index(), &[curl.clone()]);
+        let broken = of(test.store.index(), std::slice::from_ref(&curl));
         let Err(ClosureError::Broken { package, dependency }) = broken else {
             panic!("{broken:?}");
         };

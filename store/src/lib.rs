@@ -16,6 +16,7 @@ pub mod removal;
 pub mod roots;
 pub mod store;
 pub mod tree;
+pub mod verify;
 pub mod work;
 
 pub use crate::store::Store;

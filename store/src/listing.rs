@@ -18,6 +18,11 @@ const READ_SIZE: usize = 256 * 1024;
 const SPREAD_FROM: u64 = 8 * 1024 * 1024;
 /// Bytes read at a time from such a file.
 const SPREAD_READ_SIZE: usize = 4 * 1024 * 1024;
+thread_local! {
+    /// Kept between files: making and clearing it anew would cost more than hashing a small file.
+    static BUFFER: std::cell::Cell<Vec<u8>> = const { std::cell::Cell::new(Vec::new()) };
+}
+
 /// Below this many bytes, waking other threads costs more than it brings.
 const PARALLEL_FROM: u64 = 512 * 1024;
 
@@ -126,29 +131,33 @@ fn entry(folder: &Path, node: Node) -> Result<Entry, ListError> {
 /// When the file cannot be opened or read.
 pub fn hash_file(path: &Path, read: &mut dyn FnMut(u64)) -> Result<(Digest, u64), IoError> {
     let mut file = File::open(path).at("open", path)?;
-    let expected = file.metadata().at("look at", path)?.len();
-    let spread = expected >= SPREAD_FROM;
-    let full = if spread { SPREAD_READ_SIZE } else { READ_SIZE };
-    // One byte more than the file has, so that the last read meets its end.
-    let wanted = usize::try_from(expected.saturating_add(1)).unwrap_or(full);
-    let mut buffer = vec![0; wanted.min(full)];
+    let spread = file.metadata().at("look at", path)?.len() >= SPREAD_FROM;
     let mut hasher = blake3::Hasher::new();
     let mut size = 0u64;
-    loop {
-        let count = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error).at("read", path),
-        };
-        if spread {
-            hasher.update_rayon(&buffer[..count]);
-        } else {
-            hasher.update(&buffer[..count]);
-        }
-        size += count as u64;
-        read(count as u64);
+    // Taken out of its cell, since this thread may hash another file while it helps to spread this one.
+    let mut buffer = BUFFER.take();
+    let full = if spread { SPREAD_READ_SIZE } else { READ_SIZE };
+    if buffer.len() < full {
+        buffer.resize(full, 0);
     }
+    let outcome = loop {
+        match file.read(&mut buffer[..full]) {
+            Ok(0) => break Ok(()),
+            Ok(count) => {
+                if spread {
+                    hasher.update_rayon(&buffer[..count]);
+                } else {
+                    hasher.update(&buffer[..count]);
+                }
+                size += count as u64;
+                read(count as u64);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    BUFFER.set(buffer);
+    outcome.at("read", path)?;
     Ok((hasher.finalize().into(), size))
 }
 

@@ -22,7 +22,7 @@ fn a_package_is_present_once_registered_and_read_only() {
     let store = &test.store;
     assert_eq!(store.present(&[zlib.clone(), curl.clone()]).unwrap().len(), 2);
     let record = store.index().package(&curl).unwrap().unwrap();
-    assert_eq!(record.requires, [zlib.clone()]);
+    assert_eq!(record.requires, std::slice::from_ref(&zlib));
     assert_eq!(
         record.size,
         fs::metadata(store.package_path(&curl).join("buildinfo.full.json"))
@@ -47,9 +47,26 @@ fn what_a_kill_leaves_between_rename_and_registration_is_adopted() {
     drop(place(store, &folder, lock).unwrap());
     // As if the kill had come before the folder was sealed.
     set_mode(&store.package_path(&id), 0o755).unwrap();
-    assert!(store.index().registered(&[id.clone()]).unwrap().is_empty());
-    assert!(test.open_again().present(&[id.clone()]).unwrap().contains(&id));
-    assert!(store.index().registered(&[id.clone()]).unwrap().contains(&id));
+    assert!(
+        store
+            .index()
+            .registered(std::slice::from_ref(&id))
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        test.open_again()
+            .present(std::slice::from_ref(&id))
+            .unwrap()
+            .contains(&id)
+    );
+    assert!(
+        store
+            .index()
+            .registered(std::slice::from_ref(&id))
+            .unwrap()
+            .contains(&id)
+    );
     assert_eq!(mode(&store.package_path(&id)), FOLDER_MODE);
 }
 
@@ -66,7 +83,7 @@ fn a_torn_folder_is_absent_and_replaced() {
     fs::write(&torn, "").unwrap();
     set_mode(&torn, 0o555).unwrap();
     filetime::set_file_mtime(&torn, FileTime::from_unix_time(EPOCH, 0)).unwrap();
-    assert!(store.present(&[id.clone()]).unwrap().is_empty());
+    assert!(store.present(std::slice::from_ref(&id)).unwrap().is_empty());
     let (folder, lock) = staged(store, &sketch);
     let placed = place(store, &folder, lock).unwrap();
     assert_eq!(placed.published(), Published::New);
@@ -88,10 +105,10 @@ fn nobody_adopts_what_another_is_at_work_on() {
     let id = lock.id().clone();
     let placed = place(&test.store, &folder, lock).unwrap();
     let other = test.open_again();
-    assert!(other.present(&[id.clone()]).unwrap().is_empty());
+    assert!(other.present(std::slice::from_ref(&id)).unwrap().is_empty());
     assert!(other.try_lock_package(&id).unwrap().is_none());
     register(&test.store, vec![placed]).unwrap();
-    assert!(other.present(&[id.clone()]).unwrap().contains(&id));
+    assert!(other.present(std::slice::from_ref(&id)).unwrap().contains(&id));
     assert!(other.try_lock_package(&id).unwrap().is_some());
 }
 

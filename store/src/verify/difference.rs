@@ -1,0 +1,253 @@
+//! Owns the difference: one thing that is not as a digest or a listing says, as a type, in words and in JSON.
+
+use std::fmt;
+
+use schema::digest::Digest;
+use schema::id::PackageId;
+use schema::name::PackageName;
+use serde::{Serialize, Serializer};
+
+use crate::tree::{NodeKind, Special};
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Difference {
+    /// The package it is in; none for what is in the store, but in no package.
+    pub package: Option<PackageRef>,
+    /// Relative to the package's folder, or else to the store; empty for the package as a whole.
+    pub path: String,
+    /// What is wrong.
+    #[serde(flatten)]
+    pub kind: DifferenceKind,
+}
+
+/// A package as documents for people and scripts name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct PackageRef {
+    /// Its name.
+    pub name: PackageName,
+    /// Its store ID.
+    pub id: PackageId,
+}
+
+impl From<&PackageId> for PackageRef {
+    fn from(id: &PackageId) -> Self {
+        Self {
+            name: id.name().clone(),
+            id: id.clone(),
+        }
+    }
+}
+
+/// The ways in which something can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "difference", rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// Nothing is there.
+    Missing,
+    /// Something is there that no listing has.
+    Extra {
+        /// What it is.
+        found: FileKind,
+    },
+    /// Something else is there.
+    Type {
+        /// What should be there.
+        expected: FileKind,
+        /// What is.
+        found: FileKind,
+    },
+    /// Other permission bits.
+    Mode {
+        /// As in every package.
+        expected: Mode,
+        /// As it is.
+        found: Mode,
+    },
+    /// Another length, in bytes, and so other content.
+    Size {
+        /// As listed.
+        expected: u64,
+        /// As it is.
+        found: u64,
+    },
+    /// Other content of the same length.
+    Content {
+        /// As listed.
+        expected: Digest,
+        /// As it is.
+        found: Digest,
+    },
+    /// A link to something else.
+    Target {
+        /// As listed.
+        expected: String,
+        /// As it is; nothing when it is not UTF-8.
+        found: Option<String>,
+    },
+    /// Another modification time, in whole seconds since 1970.
+    Time {
+        /// As in the resolved recipe.
+        expected: i64,
+        /// As it is.
+        found: i64,
+    },
+    /// A name that is not UTF-8, and so in no listing. The path shows it as well as it can be shown.
+    Name,
+    /// The system does not let it be read.
+    Unreadable {
+        /// What it answered.
+        reason: String,
+    },
+    /// The resolved recipe is not the one that the store ID was taken from.
+    Id {
+        /// The digest in the ID.
+        expected: Digest,
+        /// That of the file.
+        found: Digest,
+    },
+    /// The resolved recipe is unusable, although the ID is its digest.
+    Recipe {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The listing is not the one of that tree digest.
+    Listing {
+        /// The tree digest.
+        expected: Digest,
+        /// That of the file.
+        found: Digest,
+    },
+    /// The listing is gone or unusable, so the package's files could not be verified.
+    NoListing {
+        /// The tree digest.
+        tree: Digest,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The package requires one that is not in the store.
+    RequiredAbsent {
+        /// That one.
+        dependency: PackageId,
+    },
+    /// A folder that the index does not know.
+    Unregistered,
+}
+
+/// What can stand at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Dir,
+    /// A symbolic link.
+    Symlink,
+    /// A device.
+    Device,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// What no system of today has.
+    Unknown,
+}
+
+/// The twelve permission bits, shown in octal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mode(pub u32);
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl From<&NodeKind> for FileKind {
+    fn from(kind: &NodeKind) -> Self {
+        match kind {
+            NodeKind::File { .. } => Self::File,
+            NodeKind::Dir => Self::Dir,
+            NodeKind::Symlink { .. } => Self::Symlink,
+            NodeKind::Other(Special::Device) => Self::Device,
+            NodeKind::Other(Special::Fifo) => Self::Fifo,
+            NodeKind::Other(Special::Socket) => Self::Socket,
+            NodeKind::Other(Special::Unknown) => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "a file",
+            Self::Dir => "a folder",
+            Self::Symlink => "a symbolic link",
+            Self::Device => "a device",
+            Self::Fifo => "a named pipe",
+            Self::Socket => "a socket",
+            Self::Unknown => "a file of unknown kind",
+        })
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.package, self.path.as_str()) {
+            (Some(package), "") => write!(f, "{}: {}", package.id, self.kind),
+            (Some(package), path) => write!(f, "{}/{path}: {}", package.id, self.kind),
+            (None, path) => write!(f, "{path}: {}", self.kind),
+        }
+    }
+}
+
+impl fmt::Display for DifferenceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => write!(f, "missing"),
+            Self::Extra { found } => write!(f, "{found} that does not belong there"),
+            Self::Type { expected, found } => write!(f, "{found} instead of {expected}"),
+            Self::Mode { expected, found } => write!(f, "mode {found} instead of {expected}"),
+            Self::Size { expected, found } => write!(f, "{found} bytes instead of {expected}"),
+            Self::Content { expected, found } => {
+                write!(f, "other content: its BLAKE3 is {found} instead of {expected}")
+            }
+            Self::Target { expected, found } => {
+                let found = found.as_deref().unwrap_or("what is not UTF-8");
+                write!(f, "a link to `{found}` instead of `{expected}`")
+            }
+            Self::Time { expected, found } => {
+                write!(f, "modified at second {found} of Unix time instead of {expected}")
+            }
+            Self::Name => write!(f, "its name is not UTF-8, so it does not belong there"),
+            Self::Unreadable { reason } => write!(f, "cannot be read: {reason}"),
+            Self::Id { expected, found } => {
+                write!(
+                    f,
+                    "not what the store ID was taken from: its BLAKE3 is {found} instead of {expected}"
+                )
+            }
+            Self::Recipe { reason } => write!(f, "no resolved recipe: {reason}"),
+            Self::Listing { expected, found } => {
+                write!(f, "changed listing: its BLAKE3 is {found} instead of {expected}")
+            }
+            Self::NoListing { tree, reason } => {
+                write!(
+                    f,
+                    "its files cannot be verified without the listing {tree}: {reason}"
+                )
+            }
+            Self::RequiredAbsent { dependency } => {
+                write!(f, "requires {dependency}, which is not in the store")
+            }
+            Self::Unregistered => write!(f, "not in the index"),
+        }
+    }
+}

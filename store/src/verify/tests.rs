@@ -1,0 +1,254 @@
+//! Owns the tests of verification: each kind of damage is found, named, and nothing else is.
+
+use super::*;
+use crate::facts::RESOLVED_RECIPE;
+use crate::fixture::{EPOCH, Sketch, TestStore};
+use crate::removal;
+use filetime::FileTime;
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+fn sketch() -> Sketch {
+    let mut sketch = Sketch::new("zlib");
+    sketch.files.push(("share/doc/readme", b"read me".to_vec()));
+    sketch.files.push(("lib/a", vec![7; 100_000]));
+    sketch
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Does something to what is at `path` below `folder`, with the modes and times of folders as before.
+fn tamper(folder: &Path, path: &str, change: impl FnOnce(&Path)) {
+    let target = folder.join(path);
+    let parent = target.parent().unwrap().to_owned();
+    set_mode(&parent, 0o755);
+    change(&target);
+    set_mode(&parent, 0o555);
+    age(&parent);
+}
+
+fn age(path: &Path) {
+    let time = FileTime::from_unix_time(EPOCH, 0);
+    filetime::set_symlink_file_times(path, time, time).unwrap();
+}
+
+fn rewrite(path: &Path, content: &[u8], mode: u32) {
+    set_mode(path, 0o755);
+    fs::write(path, content).unwrap();
+    set_mode(path, mode);
+    age(path);
+}
+
+fn all(test: &TestStore) -> Report {
+    store(&test.store, Selection::All, &()).unwrap()
+}
+
+/// The path and kind of each difference in the package.
+fn found(test: &TestStore) -> Vec<(String, DifferenceKind)> {
+    all(test)
+        .differences
+        .into_iter()
+        .map(|d| (d.path, d.kind))
+        .collect()
+}
+
+fn one() -> (TestStore, PackageId, PathBuf) {
+    let test = TestStore::new();
+    let id = test.add(&sketch());
+    let folder = test.store.package_path(&id);
+    (test, id, folder)
+}
+
+#[test]
+fn a_sound_store_shows_no_difference_and_everything_is_read() {
+    let (test, id, folder) = one();
+    let report = all(&test);
+    assert_eq!(report.differences, []);
+    let recipe = fs::metadata(folder.join(RESOLVED_RECIPE)).unwrap().len();
+    assert_eq!((report.packages, report.bytes), (1, recipe + 100_000 + 7 + 4));
+    // bin, lib, share, share/doc and five files.
+    assert_eq!(report.files, 9);
+    let chosen = store(&test.store, Selection::Packages(&[id]), &()).unwrap();
+    assert_eq!(chosen, report);
+}
+
+#[test]
+fn other_content_of_the_same_length_and_time_is_found() {
+    let (test, _, folder) = one();
+    tamper(&folder, "bin/tool", |path| rewrite(path, b"zliB", 0o555));
+    let expected = DifferenceKind::Content {
+        expected: Digest::of(b"zlib"),
+        found: Digest::of(b"zliB"),
+    };
+    assert_eq!(found(&test), [("bin/tool".to_owned(), expected)]);
+}
+
+#[test]
+fn size_mode_type_target_and_time_are_told_apart() {
+    let (test, _, folder) = one();
+    tamper(&folder, "bin/tool", |path| rewrite(path, b"longer", 0o444));
+    tamper(&folder, "lib/a", |path| {
+        fs::remove_file(path).unwrap();
+        symlink("b", path).unwrap();
+        age(path);
+    });
+    let readme = folder.join("share/doc/readme");
+    filetime::set_file_mtime(&readme, FileTime::from_unix_time(EPOCH, 1)).unwrap();
+    set_mode(&folder.join("share"), 0o755);
+    let mode = |expected, found| DifferenceKind::Mode {
+        expected: Mode(expected),
+        found: Mode(found),
+    };
+    let expected = [
+        ("bin/tool", mode(0o555, 0o444)),
+        (
+            "bin/tool",
+            DifferenceKind::Size {
+                expected: 4,
+                found: 6,
+            },
+        ),
+        (
+            "lib/a",
+            DifferenceKind::Type {
+                expected: FileKind::File,
+                found: FileKind::Symlink,
+            },
+        ),
+        ("share", mode(0o555, 0o755)),
+        (
+            "share/doc/readme",
+            DifferenceKind::Time {
+                expected: EPOCH,
+                found: EPOCH,
+            },
+        ),
+    ]
+    .map(|(path, kind)| (path.to_owned(), kind));
+    assert_eq!(found(&test), expected);
+}
+
+#[test]
+fn a_link_elsewhere_is_found() {
+    let test = TestStore::new();
+    let area = test.store.work_area("test").unwrap();
+    let staged = area.path().join("package");
+    let id = Sketch::new("zlib").stage(&staged);
+    tamper(&staged, "bin/alias", |path| {
+        symlink("tool", path).unwrap();
+        age(path);
+    });
+    let lock = test.store.lock_package(&id).unwrap();
+    let placed = crate::publish::place(&test.store, &staged, lock).unwrap();
+    crate::publish::register(&test.store, vec![placed]).unwrap();
+    assert_eq!(found(&test), []);
+    tamper(&test.store.package_path(&id), "bin/alias", |path| {
+        fs::remove_file(path).unwrap();
+        symlink("tooL", path).unwrap();
+        age(path);
+    });
+    let expected = DifferenceKind::Target {
+        expected: "tool".to_owned(),
+        found: Some("tooL".to_owned()),
+    };
+    assert_eq!(found(&test), [("bin/alias".to_owned(), expected)]);
+}
+
+#[test]
+fn missing_and_extra_files_are_found_in_the_package_and_beside_it() {
+    let (test, id, folder) = one();
+    tamper(&folder, "lib/a", |path| fs::remove_file(path).unwrap());
+    tamper(&folder, "share/pipe", |path| {
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    });
+    fs::create_dir(test.root().join("packages/junk")).unwrap();
+    fs::write(test.root().join("trees/junk"), "").unwrap();
+    let extra = |found| DifferenceKind::Extra { found };
+    let package = Some(PackageRef::from(&id));
+    let expected = [
+        (None, "packages/junk", DifferenceKind::Unregistered),
+        (None, "trees/junk", extra(FileKind::File)),
+        (package.clone(), "lib/a", DifferenceKind::Missing),
+        (package, "share/pipe", extra(FileKind::Fifo)),
+    ]
+    .map(|(package, path, kind)| Difference {
+        package,
+        path: path.to_owned(),
+        kind,
+    });
+    assert_eq!(all(&test).differences, expected);
+}
+
+#[test]
+fn a_changed_recipe_listing_or_a_gone_package_is_found() {
+    let (test, id, folder) = one();
+    let recipe = folder.join(RESOLVED_RECIPE);
+    let mut bytes = fs::read(&recipe).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] = b' ';
+    tamper(&folder, RESOLVED_RECIPE, |path| rewrite(path, &bytes, 0o444));
+    let kinds: Vec<_> = found(&test).into_iter().map(|(_, kind)| kind).collect();
+    assert!(matches!(
+        kinds[..],
+        [DifferenceKind::Content { .. }, DifferenceKind::Id { .. }]
+    ));
+
+    let record = test.store.index().package(&id).unwrap().unwrap();
+    rewrite(&test.store.tree_path(&record.tree), b"{}", 0o444);
+    assert!(found(&test).iter().any(
+        |(_, kind)| matches!(kind, DifferenceKind::Listing { expected, .. } if *expected == record.tree)
+    ));
+    removal::remove(&folder).unwrap();
+    assert!(found(&test).contains(&(String::new(), DifferenceKind::Missing)));
+}
+
+#[test]
+fn a_package_without_what_it_requires_is_found() {
+    let test = TestStore::new();
+    let absent = Sketch::new("absent").id();
+    test.add(&Sketch::requiring("curl", &[&absent]));
+    let expected = DifferenceKind::RequiredAbsent { dependency: absent };
+    assert_eq!(found(&test), [(String::new(), expected)]);
+}
+
+#[test]
+fn a_difference_is_one_flat_object_in_json() {
+    let id = Sketch::new("zlib").id();
+    let difference = Difference {
+        package: Some((&id).into()),
+        path: "bin/tool".to_owned(),
+        kind: DifferenceKind::Mode {
+            expected: Mode(0o555),
+            found: Mode(0o4755),
+        },
+    };
+    assert_eq!(
+        serde_json::to_value(&difference).unwrap(),
+        serde_json::json!({
+            "package": {"name": "zlib", "id": id}, "path": "bin/tool",
+            "difference": "mode", "expected": "0555", "found": "4755",
+        })
+    );
+    assert_eq!(
+        difference.to_string(),
+        format!("{id}/bin/tool: mode 4755 instead of 0555")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+    #[test]
+    fn one_flipped_bit_anywhere_is_found_where_it_is(offset in 0usize..100_000, bit in 0u8..8) {
+        let (test, _, folder) = one();
+        let mut content = vec![7; 100_000];
+        content[offset] ^= 1 << bit;
+        tamper(&folder, "lib/a", |path| rewrite(path, &content, 0o444));
+        let found = found(&test);
+        prop_assert_eq!(found.len(), 1);
+        prop_assert_eq!(&found[0].0, "lib/a");
+    }
+}
