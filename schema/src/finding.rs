@@ -19,9 +19,9 @@ pub enum Severity {
 pub struct Finding {
     /// The document, as its reader named it: relative to the tree of recipes, `/` between components.
     pub file: String,
-    /// Line, from 1; 0 when the finding is about the file as a whole.
+    /// Line, from 1; a finding about the file as a whole stands at its beginning.
     pub line: u32,
-    /// Column in characters, from 1; 0 when the finding is about the file as a whole.
+    /// Column in characters, from 1.
     pub column: u32,
     /// First byte and the byte after the last, counted in the document's UTF-8 text.
     pub span: (usize, usize),
@@ -45,8 +45,8 @@ impl Finding {
     ) -> Self {
         Self {
             file: file.into(),
-            line: 0,
-            column: 0,
+            line: 1,
+            column: 1,
             span: (0, 0),
             package,
             severity: Severity::Error,

@@ -1,27 +1,22 @@
 //! Owns the guess at what somebody meant: the most similar of the names there are.
 
-/// How similar two names must be, from 0 (nothing in common) to 1 (the same), for one to be offered for the other.
-const SIMILAR: f64 = 0.75;
-
-/// The most similar of `candidates`, if one is similar enough; of equally similar ones the first.
+/// The candidate that takes the fewest slips (a letter too many, too few, wrong or swapped; capitals aside) to turn
+/// into what was `wanted`, if one slip in three letters is enough; of equally near ones the first.
 pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let mut best = None;
-    let mut best_score = SIMILAR;
-    for candidate in candidates {
-        let score = similarity(wanted, candidate);
-        if score > best_score {
-            best = Some(candidate);
-            best_score = score;
-        }
-    }
-    best
-}
-
-/// Swapped and missing letters count by their number, shared beginnings (`lib…`) do not make up for the rest.
-fn similarity(wanted: &str, candidate: &str) -> f64 {
-    let jaro = strsim::jaro_winkler(wanted, candidate);
-    let edits = strsim::normalized_damerau_levenshtein(wanted, candidate);
-    if edits < 0.5 { 0.0 } else { jaro.max(edits) }
+    let wanted = wanted.to_lowercase();
+    let most = wanted.chars().count().max(3) / 3;
+    let slips = |candidate: &'a str| {
+        (
+            strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase()),
+            candidate,
+        )
+    };
+    let near = candidates
+        .into_iter()
+        .map(slips)
+        .filter(|(slips, _)| *slips <= most);
+    near.min_by_key(|(slips, _)| *slips)
+        .map(|(_, candidate)| candidate)
 }
 
 /// `did you mean `x`?` when something similar exists, else `otherwise`.
@@ -61,6 +56,7 @@ mod tests {
             ("build_require", Some("build_requires")),
             ("opensll", Some("openssl")),
             ("zlb", Some("zlib")),
+            ("ZLib", Some("zlib")),
             ("libuv", None),
             ("kernel", None),
             ("", None),

@@ -141,3 +141,10 @@ impl FileContent {
         }
     }
 }
+
+/// Whether `argument` is a leading `NAME=VALUE` of a step of `bootstrap`.
+pub fn is_assignment(argument: &str) -> bool {
+    argument
+        .split_once('=')
+        .is_some_and(|(name, _)| crate::values::is_variable(name))
+}

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::HEXLOWER;
-
-use crate::digest::Digest;
 use crate::draft::{Node, Place};
-use crate::fields::{Fields, Report, list, parsed, text};
+use crate::fields::{Fields, Report, list, text};
 use crate::name::SourceName;
 use crate::nearest::did_you_mean;
 use crate::path::{PathEscapes, below_root};
 use crate::source::{Origin, RegistryFile, Source, SourceDigest, SourceForm};
-use crate::tree_of_recipes::Dialect;
+use crate::source_digest::{DIGESTS, is_weak, read_digest, refuse_weak_beside_strong, strong_digest};
 use crate::url::{UrlError, check_git_url, check_url, file_name_of};
 
 /// A source whose digest is that of a folder of the tree, which is compared once that folder is known.
@@ -45,11 +42,6 @@ const KINDS: [&str; 9] = [
     "npm",
     "debian",
 ];
-
-const DIGESTS: [&str; 2] = ["sha256", "blake3"];
-
-/// Digests that can be forged, and how their makers spell them.
-const WEAK_DIGESTS: [(&str, &str); 2] = [("sha1", "SHA-1"), ("md5", "MD5")];
 
 /// Reads `single_source` or `sources` of the recipe in `folder`, whose package is called `package`.
 pub(crate) fn read_sources(recipe: &Fields<'_>, folder: &str, report: &mut Report) -> Sources {
@@ -153,7 +145,7 @@ impl SourceReader<'_> {
 
     fn url(&self, report: &mut Report) -> Option<Source> {
         self.know(&["url", "urls", "file"], report);
-        let digest = self.digest(report);
+        let digest = read_digest(&self.name, &self.fields, report);
         let (urls, place) = self.urls(report)?;
         let file = match self.fields.get("file") {
             Some(node) => self.file_name(node, report)?,
@@ -179,7 +171,7 @@ impl SourceReader<'_> {
 
     fn url_extract(&self, report: &mut Report) -> Option<Source> {
         self.know(&["url", "urls"], report);
-        let digest = self.digest(report);
+        let digest = read_digest(&self.name, &self.fields, report);
         let (urls, _) = self.urls(report)?;
         Some(Source {
             origin: Origin::UrlExtract { urls },
@@ -235,7 +227,7 @@ impl SourceReader<'_> {
         self.know(&["git", "url", "commit", "ref", "ref_origin"], report);
         self.fields.exclusive("git", "url", "keep one of the two", report);
         self.fields.exclusive("commit", "ref", "keep `commit`", report);
-        let digest = self.digest(report);
+        let digest = read_digest(&self.name, &self.fields, report);
         let url_field = if self.fields.get("git").is_some() {
             "git"
         } else {
@@ -372,14 +364,14 @@ impl SourceReader<'_> {
                 "leave it out (the folder is hashed anyway) or write `blake3`",
             );
         }
-        self.refuse_weak_beside_strong(true, report);
+        refuse_weak_beside_strong(&self.fields, true, report);
         let node = self.fields.get("blake3")?;
         Some((strong_digest(node, "blake3", report)?, node.place()))
     }
 
     fn registry(&self, origin: fn(RegistryFile) -> Origin, report: &mut Report) -> Option<Source> {
         self.know(&["name", "version", "file", "extract"], report);
-        let digest = self.digest(report);
+        let digest = read_digest(&self.name, &self.fields, report);
         let name = self.registry_word("name", "the name the registry knows it by", report);
         let version = self.registry_word("version", "one exact version, no range", report);
         let file = match self.fields.get("file") {
@@ -437,68 +429,4 @@ impl SourceReader<'_> {
         }
         Some(file.to_owned())
     }
-
-    fn digest(&self, report: &mut Report) -> Option<SourceDigest> {
-        self.fields
-            .exclusive("sha256", "blake3", "keep one of the two", report);
-        let strong = DIGESTS
-            .iter()
-            .find_map(|field| Some((*field, self.fields.get(field)?)));
-        self.refuse_weak_beside_strong(strong.is_some(), report);
-        if let Some((field, node)) = strong {
-            return strong_digest(node, field, report);
-        }
-        let pin = "add `sha256` or `blake3`; `store recipe pin` fills it in after showing it";
-        let weak = WEAK_DIGESTS
-            .iter()
-            .find_map(|(field, maker)| Some((maker, self.fields.entry(field)?.0)));
-        match weak {
-            Some((maker, key)) => report.not_hermetic(
-                &key.place(),
-                format!(
-                    "source `{}` is pinned by {maker} only, which can be forged.",
-                    self.name
-                ),
-                format!("{pin}; then remove `{}`", key.text),
-            ),
-            None => report.not_hermetic(
-                self.fields.place(),
-                format!(
-                    "source `{}` has no digest, so what is fetched could change.",
-                    self.name
-                ),
-                pin,
-            ),
-        }
-        None
-    }
-
-    fn refuse_weak_beside_strong(&self, strong: bool, report: &mut Report) {
-        for (field, maker) in WEAK_DIGESTS {
-            if let (true, Dialect::Native, Some((key, _))) =
-                (strong, report.dialect, self.fields.entry(field))
-            {
-                let message = format!("`{field}` proves nothing: {maker} can be forged.");
-                report.error(&key.place(), message, "remove it");
-            }
-        }
-    }
-}
-
-fn is_weak(field: &str) -> bool {
-    WEAK_DIGESTS.iter().any(|(weak, _)| *weak == field)
-}
-
-fn strong_digest(node: Node<'_>, field: &str, report: &mut Report) -> Option<SourceDigest> {
-    let spelled = text(node, field, report)?;
-    let help = "write 64 lowercase hexadecimal digits";
-    if field == "blake3" {
-        return parsed::<Digest>(node, spelled, help, report).map(SourceDigest::Blake3);
-    }
-    let bytes = HEXLOWER.decode(spelled.as_bytes()).ok();
-    let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    if bytes.is_none() {
-        report.error(&node.place(), format!("`{spelled}` is not a SHA-256."), help);
-    }
-    bytes.map(SourceDigest::Sha256)
 }

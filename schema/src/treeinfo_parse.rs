@@ -10,8 +10,10 @@ use crate::fields::{Fields, Report, parsed, text};
 use crate::finding::Finding;
 use crate::name::{PackageName, VariantName};
 use crate::platform::{Platform, Prefix};
-use crate::recipe_parse::{is_version, read_requirements, variant_of};
+use crate::recipe_parse::variant_of;
+use crate::requirement_parse::read_requirements;
 use crate::tree_of_recipes::{Dialect, DocumentText, TreeInfo, TreeText};
+use crate::values::is_version;
 
 const TREEINFO: &str = "treeinfo.json";
 

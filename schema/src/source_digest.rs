@@ -1,0 +1,85 @@
+//! Owns reading the digest of a source: strong ones are read, weak and missing ones are findings.
+
+use data_encoding::HEXLOWER;
+
+use crate::digest::Digest;
+use crate::draft::Node;
+use crate::fields::{Fields, Report, parsed, text};
+use crate::name::SourceName;
+use crate::source::SourceDigest;
+use crate::tree_of_recipes::Dialect;
+
+/// Fields that hold a digest one can trust.
+pub(crate) const DIGESTS: [&str; 2] = ["sha256", "blake3"];
+
+/// Digests that can be forged, and how their makers spell them.
+const WEAK_DIGESTS: [(&str, &str); 2] = [("sha1", "SHA-1"), ("md5", "MD5")];
+
+/// The digest that `source`, called `name`, states; a missing or weak one becomes a finding.
+pub(crate) fn read_digest(
+    name: &SourceName,
+    source: &Fields<'_>,
+    report: &mut Report,
+) -> Option<SourceDigest> {
+    source.exclusive("sha256", "blake3", "keep one of the two", report);
+    let strong = DIGESTS
+        .iter()
+        .find_map(|field| Some((*field, source.get(field)?)));
+    refuse_weak_beside_strong(source, strong.is_some(), report);
+    if let Some((field, node)) = strong {
+        return strong_digest(node, field, report);
+    }
+    let pin = "add `sha256` or `blake3`; `store recipe pin` fills it in after showing it";
+    let weak = WEAK_DIGESTS
+        .iter()
+        .find_map(|(field, maker)| Some((maker, source.entry(field)?.0)));
+    match weak {
+        Some((maker, key)) => report.not_hermetic(
+            &key.place(),
+            format!(
+                "source `{}` is pinned by {maker} only, which can be forged.",
+                name
+            ),
+            format!("{pin}; then remove `{}`", key.text),
+        ),
+        None => report.not_hermetic(
+            source.place(),
+            format!(
+                "source `{}` has no digest, so what is fetched could change.",
+                name
+            ),
+            pin,
+        ),
+    }
+    None
+}
+
+/// A weak digest beside a strong one proves nothing more; DC/OS's folders keep theirs.
+pub(crate) fn refuse_weak_beside_strong(source: &Fields<'_>, strong: bool, report: &mut Report) {
+    for (field, maker) in WEAK_DIGESTS {
+        if let (true, Dialect::Native, Some((key, _))) = (strong, report.dialect, source.entry(field)) {
+            let message = format!("`{field}` proves nothing: {maker} can be forged.");
+            report.error(&key.place(), message, "remove it");
+        }
+    }
+}
+
+/// Whether a field holds a digest that can be forged.
+pub(crate) fn is_weak(field: &str) -> bool {
+    WEAK_DIGESTS.iter().any(|(weak, _)| *weak == field)
+}
+
+/// Reads the digest in the field `sha256` or `blake3`.
+pub(crate) fn strong_digest(node: Node<'_>, field: &str, report: &mut Report) -> Option<SourceDigest> {
+    let spelled = text(node, field, report)?;
+    let help = "write 64 lowercase hexadecimal digits";
+    if field == "blake3" {
+        return parsed::<Digest>(node, spelled, help, report).map(SourceDigest::Blake3);
+    }
+    let bytes = HEXLOWER.decode(spelled.as_bytes()).ok();
+    let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    if bytes.is_none() {
+        report.error(&node.place(), format!("`{spelled}` is not a SHA-256."), help);
+    }
+    bytes.map(SourceDigest::Sha256)
+}
