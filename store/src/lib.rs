@@ -13,6 +13,7 @@ mod protection;
 pub mod publish;
 pub mod registrar;
 pub mod removal;
+pub mod repair;
 pub mod roots;
 pub mod store;
 pub mod tree;

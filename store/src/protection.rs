@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use schema::id::PackageId;
 
 use crate::io_error::{IoContext, IoError};
-use crate::work::{LOCKS, NEEDS};
+use crate::work::{GATE, LOCKS, NEEDS};
 
 /// Tells the files of one process apart, when it has several stores open.
 static SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -114,7 +114,7 @@ fn shared_gate(tmp: &Path) -> Result<File, IoError> {
 }
 
 fn open_gate(tmp: &Path) -> Result<(File, PathBuf), IoError> {
-    let path = tmp.join(LOCKS).join("gc");
+    let path = tmp.join(LOCKS).join(GATE);
     // Never removed, so opening and locking need not be one step.
     let gate = OpenOptions::new()
         .create(true)

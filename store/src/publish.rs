@@ -2,7 +2,7 @@
 //!
 //! A package is *placed* first (hashed, its listing written, its folder renamed into `packages/`) and *registered*
 //! later, when all of it is known to be on the disk. What a kill or a power cut leaves in between is a folder without
-//! a row in the index. [`adopt`] finds out whether such a folder is whole: its content must hash to a listing that is
+//! a row in the index. [`Store::present`] finds out whether such a folder is whole: its content must hash to a listing that is
 //! there and its resolved recipe to its ID. If so it is registered, else it counts as absent and is replaced.
 
 use std::fs::{self, File, Permissions};
@@ -11,7 +11,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use filetime::FileTime;
-use schema::id::PackageId;
+
+mod adopt;
+
+pub(crate) use adopt::{adopt, adopt_locked, examine};
 
 use crate::facts::{self, Facts, FactsError};
 use crate::index::{Attempt, IndexError, Registration};
@@ -19,7 +22,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::listing::{self, ListError};
 use crate::lock::PackageLock;
 use crate::removal;
-use crate::store::{Layout, Store};
+use crate::store::Store;
 use crate::tree::{self, Node, NodeKind, Walk};
 
 /// Mode of every folder of a package.
@@ -209,7 +212,7 @@ pub fn place(store: &Store, staged: &Path, lock: PackageLock) -> Result<Placed, 
     // Stated before anything is there, so that no garbage collection takes it before its maker is done.
     store.protect(std::slice::from_ref(&id))?;
     if fs::symlink_metadata(&target).is_ok() {
-        if let Some(registration) = whole(store, &id)? {
+        if let Some(registration) = adopt::whole(store, &id)? {
             removal::remove(staged)?;
             return Ok(Placed {
                 registration,
@@ -247,48 +250,6 @@ pub fn register(store: &Store, placed: Vec<Placed>) -> Result<(), PublishError> 
     sync_file_system(store.root())?;
     let registrations: Vec<_> = placed.iter().map(|p| p.registration.clone()).collect();
     Ok(store.index().register(&registrations)?)
-}
-
-/// Registers the folder of `id` when it is there, whole, and nobody is at work on it; says whether it did.
-///
-/// # Errors
-/// When folder or index cannot be read or written.
-pub fn adopt(store: &Store, id: &PackageId) -> Result<bool, PublishError> {
-    let Some(_lock) = store.try_lock_package(id)? else {
-        return Ok(false);
-    };
-    store.protect(std::slice::from_ref(id))?;
-    let Some(registration) = whole(store, id)? else {
-        return Ok(false);
-    };
-    sync_file_system(store.root())?;
-    store.index().register(&[registration])?;
-    Ok(true)
-}
-
-fn whole(store: &Store, id: &PackageId) -> Result<Option<Registration>, PublishError> {
-    match examine(store.layout(), id) {
-        Ok(registration) => Ok(Some(registration)),
-        Err(error) if error.is_about_content() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// What there is to register of the folder of `id`, or why it is not whole.
-pub(crate) fn examine(layout: &Layout, id: &PackageId) -> Result<Registration, PublishError> {
-    let folder = layout.packages().join(id.to_string());
-    let facts = facts::read(&folder, id)?;
-    let walk = tree::walk(&folder)?;
-    check_normal(&folder, &walk, &facts)?;
-    let listed = listing::of_walk(&folder, walk)?;
-    // The listing was written before the folder was placed, so a torn folder hashes to one that is not there.
-    match fs::read(layout.tree(&listed.tree)) {
-        Ok(bytes) if bytes == listed.bytes => {}
-        _ => return Err(PublishError::NotListed(folder)),
-    }
-    // A kill may have come between the rename and these two.
-    seal(&folder, epoch(&facts))?;
-    Ok(facts.registration(id.clone(), listed.tree, listed.listing.size()))
 }
 
 /// What about `node` is not as in every package of that `epoch`.
@@ -330,7 +291,7 @@ fn seal(folder: &Path, epoch: i64) -> Result<(), IoError> {
 }
 
 /// Puts the listing in place. One with other bytes can only be what a power cut left of it, and is replaced.
-fn write_listing(store: &Store, bytes: &[u8], target: &Path) -> Result<(), IoError> {
+pub(crate) fn write_listing(store: &Store, bytes: &[u8], target: &Path) -> Result<(), IoError> {
     match fs::read(target) {
         Ok(there) if there == bytes => return Ok(()),
         Ok(_) => {}

@@ -130,8 +130,9 @@ impl Store {
         let (layout, in_use) = prepare(root)?;
         let format = layout.folder(FORMAT_FILE);
         in_use.lock_shared().at("lock", &format)?;
-        let index = Index::open(&layout.index())?;
+        // Swept first: on a full disk that may be the room that the index needs.
         work::sweep(&layout.tmp())?;
+        let index = Index::open(&layout.index())?;
         Ok(Self {
             layout,
             index,
@@ -238,16 +239,32 @@ impl Store {
     pub fn present(&self, ids: &[PackageId]) -> Result<HashSet<PackageId>, publish::PublishError> {
         let registered = self.index.registered(ids)?;
         let folders = self.package_folders()?;
-        let mut present = HashSet::with_capacity(ids.len());
-        for id in ids {
-            if !folders.contains(&id.to_string()) {
-                continue;
-            }
-            if registered.contains(id) || publish::adopt(self, id)? {
+        let (mut present, mut unknown) = (HashSet::with_capacity(ids.len()), Vec::new());
+        for id in ids.iter().filter(|id| folders.contains(&id.to_string())) {
+            if registered.contains(id) {
                 present.insert(id.clone());
+            } else {
+                unknown.push(id.clone());
             }
         }
+        present.extend(publish::adopt(self, &unknown)?);
         Ok(present)
+    }
+
+    /// Whether the package that `lock` is for is present, as [`Store::present`] has it. To be asked once the lock is
+    /// had: another may have made the package meanwhile.
+    ///
+    /// # Errors
+    /// When index or folder cannot be read.
+    pub fn is_present(&self, lock: &PackageLock) -> Result<bool, publish::PublishError> {
+        if fs::symlink_metadata(self.package_path(lock.id())).is_err() {
+            return Ok(false);
+        }
+        let registered = self.index.registered(std::slice::from_ref(lock.id()))?;
+        if registered.contains(lock.id()) {
+            return Ok(true);
+        }
+        publish::adopt_locked(self, lock)
     }
 
     /// The names in `packages/`.

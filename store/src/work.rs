@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::io_error::{IoContext, IoError};
-use crate::lock::still_at;
+use crate::lock::{FileLock, still_at};
 use crate::removal;
 
 /// What in `tmp/` is no work area and so is never swept.
 pub(crate) const LOCKS: &str = "locks";
+/// The one lock that is never removed: who decides what is garbage.
+pub(crate) const GATE: &str = "gc";
 /// Work areas that somebody asked to keep.
 pub(crate) const KEPT: &str = "kept";
 /// Which packages running processes need.
@@ -78,9 +80,10 @@ impl Drop for WorkArea {
     }
 }
 
-/// Removes every area in `tmp` that nobody holds. One that resists is left to the next sweep: it may still be written
+/// Removes every area in `tmp`, and every lock's file, that nobody holds. One that resists is left to the next sweep: it may still be written
 /// to by a build whose parent was just killed, or be another user's.
 pub(crate) fn sweep(tmp: &Path) -> Result<(), IoError> {
+    sweep_locks(&tmp.join(LOCKS))?;
     for entry in fs::read_dir(tmp).at("read folder", tmp)? {
         let entry = entry.at("read folder", tmp)?;
         let name = entry.file_name();
@@ -95,6 +98,17 @@ pub(crate) fn sweep(tmp: &Path) -> Result<(), IoError> {
             Ok(()) => {
                 let _ = removal::remove(&path);
             }
+        }
+    }
+    Ok(())
+}
+
+fn sweep_locks(locks: &Path) -> Result<(), IoError> {
+    for entry in fs::read_dir(locks).at("read folder", locks)? {
+        let path = entry.at("read folder", locks)?.path();
+        if !path.ends_with(GATE) {
+            // Had for a moment, and removed by being let go. Whoever wants it in that moment takes it to be at work.
+            drop(FileLock::attempt(&path)?);
         }
     }
     Ok(())
@@ -120,9 +134,14 @@ mod tests {
         let left = tmp.path().join("left.1.1");
         fs::create_dir_all(left.join("inside")).unwrap();
         fs::write(tmp.path().join("file"), "").unwrap();
+        let locks = ["left", "held", GATE].map(|name| tmp.path().join(LOCKS).join(name));
+        fs::write(&locks[0], "").unwrap();
+        fs::write(&locks[2], "").unwrap();
+        let _lock = FileLock::wait(&locks[1]).unwrap();
         sweep(tmp.path()).unwrap();
         assert!(held.path().exists() && kept.exists());
         assert!(!left.exists() && !tmp.path().join("file").exists());
+        assert_eq!(locks.each_ref().map(|path| path.exists()), [false, true, true]);
         let path = held.path().to_owned();
         drop(held);
         assert!(!path.exists());

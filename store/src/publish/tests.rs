@@ -113,6 +113,19 @@ fn nobody_adopts_what_another_is_at_work_on() {
 }
 
 #[test]
+fn who_waited_for_the_lock_sees_what_its_holder_left() {
+    let test = TestStore::new();
+    let store = &test.store;
+    let (folder, lock) = staged(store, &Sketch::new("zlib"));
+    let id = lock.id().clone();
+    assert!(!store.is_present(&lock).unwrap());
+    drop(place(store, &folder, lock).unwrap());
+    let lock = store.lock_package(&id).unwrap();
+    assert!(store.is_present(&lock).unwrap());
+    assert!(store.index().package(&id).unwrap().is_some());
+}
+
+#[test]
 fn the_package_that_is_there_wins() {
     let test = TestStore::new();
     let id = test.add(&Sketch::new("zlib"));
