@@ -215,3 +215,6 @@ impl Registration {
         self.id.name()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -337,7 +337,7 @@ pub(crate) fn sync_file_system(path: &Path) -> Result<(), IoError> {
     nix::unistd::syncfs(&folder).at("make durable", path)
 }
 
-fn sync(path: &Path) -> Result<(), IoError> {
+pub(crate) fn sync(path: &Path) -> Result<(), IoError> {
     File::open(path)
         .and_then(|file| file.sync_all())
         .at("make durable", path)

@@ -339,11 +339,12 @@ fn create(layout: &Layout) -> Result<(), OpenError> {
     for folder in [LOCKS, KEPT, NEEDS] {
         make_folder(&layout.tmp().join(folder))?;
     }
+    // Durable when this returns: its last connection moved all into the file and waited for the disk.
     Index::create(&layout.index())?;
     fs::write(&aside, format!("{FORMAT}\n")).at("write", &aside)?;
-    publish::sync_file_system(root)?;
+    publish::sync(&aside)?;
     fs::rename(&aside, &path).at("rename", &aside)?;
-    Ok(())
+    Ok(publish::sync(root)?)
 }
 
 fn make_folder(path: &Path) -> Result<(), IoError> {

@@ -33,7 +33,11 @@ pub struct WorkArea {
 impl WorkArea {
     /// Makes an area in the store's folder `tmp`. `purpose` becomes part of its name, e.g. a store ID.
     pub(crate) fn new(tmp: &Path, purpose: &str) -> Result<Self, IoError> {
-        let purpose = purpose.replace('/', "-");
+        // It will name a folder, here and in `keep`, so it must be neither empty, a path, nor `..`.
+        let purpose = match purpose.replace('/', "-") {
+            odd if odd.is_empty() || odd.starts_with('.') => format!("_{odd}"),
+            fine => fine,
+        };
         loop {
             let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
             let path = tmp.join(format!("{purpose}.{}.{serial}", std::process::id()));
@@ -145,6 +149,17 @@ mod tests {
         let path = held.path().to_owned();
         drop(held);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn no_purpose_leads_out_of_the_folder() {
+        let tmp = tmp();
+        for purpose in ["..", "a/../../b", "/", ""] {
+            let area = WorkArea::new(tmp.path(), purpose).unwrap();
+            assert_eq!(area.path().parent(), Some(tmp.path()));
+            assert_eq!(area.keep().unwrap().parent(), Some(&*tmp.path().join(KEPT)));
+        }
+        assert!(tmp.path().join(LOCKS).exists());
     }
 
     #[test]
