@@ -4,3 +4,4 @@ pub mod normalise;
 pub mod process;
 pub mod references;
 pub mod tree_reader;
+pub mod unpack;
