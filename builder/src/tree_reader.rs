@@ -1,22 +1,19 @@
 //! Owns reading a tree of recipes from a folder: every document's text and every other file's digest, side by side.
 
-use std::fs::{self, DirEntry, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+mod walk;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use rayon::prelude::*;
-use schema::digest::Digest;
 use schema::finding::Finding;
-use schema::listing::{Entry, EntryKind};
+use schema::listing::Entry;
 use schema::recipe_parse::{BUILDINFO, RecipeDraft, RecipeText};
 use schema::tree_assemble::assemble;
-use schema::tree_of_recipes::{Dialect, DocumentText, Tree, TreeText};
+use schema::tree_of_recipes::{Dialect, Tree, TreeText};
 
-/// The longest document that is read, in bytes.
-const LONGEST_DOCUMENT: u64 = 4 << 20;
-/// Files up to this many bytes are hashed in one piece.
-const SMALL: u64 = 1 << 20;
+use walk::{Folder, Found, Kind, OpenFolder, Walk, unreadable};
 
 /// Why a folder is no tree of recipes.
 #[derive(Debug, thiserror::Error)]
@@ -34,23 +31,23 @@ pub enum ReadTreeError {
     Findings(Vec<Finding>),
 }
 
-/// Reads the tree of recipes at `root` and validates it. No link is followed.
+/// Reads the tree of recipes at `path` and validates it. No link below it is followed.
 ///
 /// # Errors
-/// When `root` is no readable folder, or when anything in it is wrong.
-pub fn read(root: &Path) -> Result<Tree, ReadTreeError> {
+/// When `path` is no readable folder, or when anything in it is wrong.
+pub fn read(path: &Path) -> Result<Tree, ReadTreeError> {
     let cannot = |source| ReadTreeError::Root {
-        path: root.to_owned(),
+        path: path.to_owned(),
         source,
     };
+    let mut root = OpenFolder::open(path).map_err(cannot)?;
     let mut text = TreeText::default();
     let mut folders = Vec::new();
-    for entry in fs::read_dir(root).map_err(cannot)? {
-        sort_out(&entry.map_err(cannot)?, &mut folders, &mut text);
+    let contents = root.contents().map_err(cannot)?;
+    let root = root.folder();
+    for found in contents {
+        sort_out(root, found, &mut folders, &mut text);
     }
-    // The order of a folder's entries is the file system's whim.
-    folders.sort_unstable();
-    text.treeinfos.sort_by(|one, other| one.file.cmp(&other.file));
     text.recipes = folders
         .par_iter()
         .filter_map(|folder| read_recipe(root, folder))
@@ -66,284 +63,253 @@ pub fn read(root: &Path) -> Result<Tree, ReadTreeError> {
 }
 
 /// What stands at the tree's root is a document about the tree, a folder that may hold a recipe, or not ours.
-fn sort_out(entry: &DirEntry, folders: &mut Vec<String>, text: &mut TreeText) {
-    let Ok(name) = entry.file_name().into_string() else {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        text.problems.push(not_utf8(&name));
+fn sort_out(root: Folder<'_>, found: Found, folders: &mut Vec<String>, text: &mut TreeText) {
+    let Found { name, kind } = found;
+    let Some(name) = name.checked("", &mut text.problems) else {
         return;
     };
     let is_treeinfo =
         name.ends_with("treeinfo.json") || name.starts_with("treeinfo.") && name.ends_with(".json");
-    let kind = entry.file_type();
-    if is_treeinfo {
-        match read_document(&entry.path(), &name) {
+    match kind {
+        _ if is_treeinfo => match root.document(&name, &name) {
             Ok(document) => text.treeinfos.push(document),
             Err(finding) => text.problems.push(*finding),
-        }
-    } else if name.starts_with('.') {
+        },
         // Hidden folders (`.git`, editors') hold no recipes.
-    } else if kind.as_ref().is_ok_and(fs::FileType::is_dir) {
-        folders.push(name);
-    } else if kind.is_ok_and(|kind| kind.is_symlink()) && entry.path().is_dir() {
-        text.problems.push(Finding::of_file(
+        _ if name.starts_with('.') => {}
+        Kind::Folder => folders.push(name),
+        Kind::Link if root.leads_to_folder(&name) => text.problems.push(Finding::of_file(
             name.as_str(),
             None,
             format!("`{name}` is a symbolic link to a folder; links are not followed."),
             "put a folder here instead of the link, or remove it",
-        ));
+        )),
+        Kind::Link | Kind::File | Kind::Other => {}
     }
 }
 
 /// `None` when the folder holds no recipe.
-fn read_recipe(root: &Path, folder: &str) -> Option<RecipeText> {
-    let path = root.join(folder);
+fn read_recipe(root: Folder<'_>, name: &str) -> Option<RecipeText> {
     let mut recipe = RecipeText {
-        folder: folder.to_owned(),
+        folder: name.to_owned(),
         ..RecipeText::default()
     };
-    let entries = match list(&path) {
-        Ok(entries) => entries,
+    let opened = root
+        .open(name)
+        .and_then(|mut folder| Ok((folder.contents()?, folder)));
+    let (contents, folder) = match opened {
+        Ok(opened) => opened,
         Err(why) => {
-            recipe.problems.push(unreadable(folder, &why));
+            recipe.problems.push(unreadable(name, &why));
             return Some(recipe);
         }
     };
-    let is_document = |entry: &DirEntry| {
-        entry
-            .file_name()
-            .as_encoded_bytes()
-            .ends_with(BUILDINFO.as_bytes())
-    };
-    let (documents, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_document);
+    let is_document = |found: &Found| found.name.as_bytes().ends_with(BUILDINFO.as_bytes());
+    let (documents, others): (Vec<_>, Vec<_>) = contents.into_iter().partition(is_document);
     if documents.is_empty() {
         return None;
     }
-    for entry in documents {
-        let name = entry.file_name();
-        match read_document(&entry.path(), &format!("{folder}/{}", name.to_string_lossy())) {
+    for Found { name: file, .. } in documents {
+        let Some(file) = file.checked(&format!("{name}/"), &mut recipe.problems) else {
+            continue;
+        };
+        match folder.folder().document(&file, &format!("{name}/{file}")) {
             Ok(document) => recipe.documents.push(document),
             Err(finding) => recipe.problems.push(*finding),
         }
     }
-    recipe.documents.sort_by(|one, other| one.file.cmp(&other.file));
-    let mut walk = Walk {
-        label: folder,
-        entries: &mut recipe.entries,
-        problems: &mut recipe.problems,
-    };
-    walk.all(&path, others);
+    let mut walk = Walk::new(name, &mut recipe.entries, &mut recipe.problems);
+    walk.collect(folder.folder(), others, "");
     Some(recipe)
 }
 
 /// Reads the folders that sources name outside their own recipe's.
-fn read_outside(root: &Path, drafts: &[RecipeDraft], text: &mut TreeText) {
+fn read_outside(root: Folder<'_>, drafts: &[RecipeDraft], text: &mut TreeText) {
     let mut paths: Vec<&str> = drafts.iter().flat_map(RecipeDraft::outside_folders).collect();
     paths.sort_unstable();
     paths.dedup();
     for path in paths {
-        if let Some(entries) = read_folder(root, path, &mut text.problems) {
-            text.outside.insert(path.to_owned(), entries);
-        }
-    }
-}
-
-/// `None` when there is no such folder, or when one of the folders above it is a link.
-fn read_folder(root: &Path, path: &str, problems: &mut Vec<Finding>) -> Option<Vec<Entry>> {
-    let mut folder = root.to_owned();
-    for part in path.split('/') {
-        folder.push(part);
-        if !fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) {
-            return None;
-        }
-    }
-    let mut entries = Vec::new();
-    match list(&folder) {
-        Ok(top) => {
-            let mut walk = Walk {
-                label: path,
-                entries: &mut entries,
-                problems,
-            };
-            walk.all(&folder, top);
-        }
-        Err(why) => problems.push(unreadable(path, &why)),
-    }
-    Some(entries)
-}
-
-/// Collects what is below one folder.
-struct Walk<'a> {
-    /// The folder, relative to the tree's root.
-    label: &'a str,
-    entries: &'a mut Vec<Entry>,
-    problems: &'a mut Vec<Finding>,
-}
-
-impl Walk<'_> {
-    fn all(&mut self, folder: &Path, top: Vec<DirEntry>) {
-        let mut open: Vec<(String, DirEntry)> = top.into_iter().map(|entry| (String::new(), entry)).collect();
-        while let Some((above, entry)) = open.pop() {
-            let Ok(name) = entry.file_name().into_string() else {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                self.problems
-                    .push(not_utf8(&format!("{}/{above}{name}", self.label)));
-                continue;
-            };
-            let path = format!("{above}{name}");
-            match self.kind_of(folder, &path, &entry) {
-                Ok(kind) => {
-                    if kind == EntryKind::Dir {
-                        match list(&entry.path()) {
-                            Ok(below) => {
-                                open.extend(below.into_iter().map(|entry| (format!("{path}/"), entry)));
-                            }
-                            Err(why) => self.problems.push(unreadable(&self.named(&path), &why)),
-                        }
-                    }
-                    self.entries.push(Entry { path, kind });
-                }
-                Err(finding) => self.problems.push(*finding),
+        match read_folder(root, path, &mut text.problems) {
+            Ok(entries) => {
+                text.outside.insert(path.to_owned(), entries);
             }
+            // The source that names a missing folder is a finding of its own, and links are as good as missing.
+            Err(why) if is_missing(&why) => {}
+            Err(why) => text.problems.push(unreadable(path, &why)),
+        }
+    }
+}
+
+fn is_missing(why: &io::Error) -> bool {
+    let errno = why.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP))
+}
+
+fn read_folder(root: Folder<'_>, path: &str, problems: &mut Vec<Finding>) -> io::Result<Vec<Entry>> {
+    let mut parts = path.split('/');
+    // Opened one by one, so that no link on the way is followed.
+    let mut folder = root.open(parts.next().unwrap_or_default())?;
+    for part in parts {
+        folder = folder.folder().open(part)?;
+    }
+    let contents = folder.contents()?;
+    let mut entries = Vec::new();
+    Walk::new(path, &mut entries, problems).collect(folder.folder(), contents, "");
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::Mode;
+    use schema::graph::Graph;
+    use schema::id::PackageId;
+    use schema::resolved::resolve_all;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    const TREEINFO: &str = r#"{"name": "c", "version": "1", "prefix": "/opt/store", "platform": "x86_64-linux", "toolchain": []}"#;
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("treeinfo.json"), TREEINFO).unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    fn findings(root: &Path) -> Vec<String> {
+        match read(root) {
+            Err(ReadTreeError::Findings(findings)) => findings
+                .into_iter()
+                .map(|finding| format!("{}: {}", finding.file, finding.message))
+                .collect(),
+            other => panic!("{other:?}"),
         }
     }
 
-    fn kind_of(&self, folder: &Path, path: &str, entry: &DirEntry) -> Result<EntryKind, Box<Finding>> {
-        let cannot = |why: io::Error| Box::new(unreadable(&self.named(path), &why));
-        let kind = entry.file_type().map_err(cannot)?;
-        if kind.is_dir() {
-            return Ok(EntryKind::Dir);
-        }
-        if kind.is_symlink() {
-            return self.link(path, &entry.path());
-        }
-        if !kind.is_file() {
-            return Err(Box::new(self.not_a_file(path)));
-        }
-        match hash(&folder.join(path)).map_err(cannot)? {
-            Some(kind) => Ok(kind),
-            None => Err(Box::new(self.not_a_file(path))),
-        }
+    fn id(root: &Path) -> PackageId {
+        let graph = Graph::resolve(&read(root).unwrap(), None).unwrap();
+        resolve_all(&graph, 1).unwrap().remove(0).id
     }
 
-    /// A link is kept as it is when it stays inside the folder.
-    fn link(&self, path: &str, at: &Path) -> Result<EntryKind, Box<Finding>> {
-        let target = fs::read_link(at).map_err(|why| unreadable(&self.named(path), &why))?;
-        match target.into_os_string().into_string() {
-            Ok(target) if stays_inside(path, &target) => Ok(EntryKind::Symlink { target }),
-            _ => Err(Box::new(Finding::of_file(
-                self.named(path),
-                None,
-                format!(
-                    "`{}` is a symbolic link that leaves `{}`.",
-                    self.named(path),
-                    self.label
-                ),
-                "put the file itself here",
-            ))),
-        }
+    /// Changes something and tells whether the ID moved.
+    fn moves(root: &Path, change: impl FnOnce(&Path)) -> bool {
+        let before = id(root);
+        change(root);
+        before != id(root)
     }
 
-    fn not_a_file(&self, path: &str) -> Finding {
-        let message = format!(
-            "`{}` is neither a file, a folder nor a symbolic link.",
-            self.named(path)
+    #[test]
+    fn every_file_beside_a_recipe_moves_its_id_with_its_mode() {
+        let tree = tree(&[
+            ("a/buildinfo.json", "{}"),
+            ("a/build", "true\n"),
+            ("a/extra/x/patch", ""),
+        ]);
+        let root = tree.path();
+        assert!(moves(root, |root| fs::write(root.join("a/extra/x/patch"), "y").unwrap()));
+        assert!(moves(root, |root| fs::write(root.join("a/check"), "true\n").unwrap()));
+        let executable = fs::Permissions::from_mode(0o755);
+        assert!(moves(root, |root| fs::set_permissions(
+            root.join("a/check"),
+            executable
+        )
+        .unwrap()));
+        let large = vec![7; 3 << 20];
+        assert!(moves(root, |root| fs::write(root.join("a/extra/large"), &large)
+            .unwrap()));
+        assert!(moves(root, |root| symlink("large", root.join("a/extra/link")).unwrap()));
+        let others = fs::Permissions::from_mode(0o775);
+        assert!(!moves(root, |root| fs::set_permissions(
+            root.join("a/check"),
+            others
+        )
+        .unwrap()));
+        assert!(!moves(root, |root| fs::write(root.join("README.md"), "about").unwrap()));
+        assert!(!moves(root, |root| fs::create_dir_all(root.join(".git/objects"))
+            .unwrap()));
+    }
+
+    #[test]
+    fn local_folders_are_digested_wherever_they_lie_in_the_tree() {
+        let recipe = r#"{"sources": {"shared": {"kind": "local", "path": "../shared/lib"},
+            "own": {"kind": "git_local", "rel_path": "own"}}}"#;
+        let tree = tree(&[
+            ("a/buildinfo.json", recipe),
+            ("a/build", ""),
+            ("a/own/main.c", ""),
+            ("shared/lib/lib.c", ""),
+        ]);
+        let root = tree.path();
+        assert!(moves(root, |root| fs::write(
+            root.join("shared/lib/lib.c"),
+            "int x;"
+        )
+        .unwrap()));
+        assert!(moves(root, |root| fs::write(root.join("a/own/main.c"), "int x;")
+            .unwrap()));
+        assert!(!moves(root, |root| fs::write(root.join("shared/other"), "").unwrap()));
+        fs::rename(root.join("shared"), root.join("elsewhere")).unwrap();
+        assert_eq!(
+            findings(root),
+            ["a/buildinfo.json: there is no folder `shared/lib`."]
         );
-        Finding::of_file(self.named(path), None, message, "remove it")
-    }
-
-    fn named(&self, path: &str) -> String {
-        format!("{}/{path}", self.label)
-    }
-}
-
-/// Whether a link at `path` with this target points below the folder `path` is relative to, by its text alone.
-fn stays_inside(path: &str, target: &str) -> bool {
-    if target.is_empty() || target.starts_with('/') {
-        return false;
-    }
-    let mut depth = path.matches('/').count();
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if depth == 0 => return false,
-            ".." => depth -= 1,
-            _ => depth += 1,
-        }
-    }
-    true
-}
-
-fn list(folder: &Path) -> io::Result<Vec<DirEntry>> {
-    fs::read_dir(folder)?.collect()
-}
-
-/// Opens what must be a regular file; neither a link nor a pipe that took its place can hold this up.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
-}
-
-fn read_document(path: &Path, label: &str) -> Result<DocumentText, Box<Finding>> {
-    let cannot = |why: io::Error| Box::new(unreadable(label, &why));
-    let mut file = open(path).map_err(cannot)?;
-    let metadata = file.metadata().map_err(cannot)?;
-    let refuse = |message: String, help: &str| Err(Box::new(Finding::of_file(label, None, message, help)));
-    if !metadata.is_file() {
-        return refuse(format!("`{label}` is not a regular file."), "write a file");
-    }
-    if metadata.len() > LONGEST_DOCUMENT {
-        return refuse(
-            format!("`{label}` is longer than 4 MiB."),
-            "no document needs that; shorten it",
+        symlink("elsewhere", root.join("shared")).unwrap();
+        assert_eq!(
+            findings(root),
+            [
+                "a/buildinfo.json: there is no folder `shared/lib`.",
+                "shared: `shared` is a symbolic link to a folder; links are not followed.",
+            ]
         );
     }
-    let bytes = read_all(&mut file, metadata.len()).map_err(cannot)?;
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(DocumentText {
-            file: label.to_owned(),
-            text,
-        }),
-        Err(_) => refuse(format!("`{label}` is not UTF-8."), "save it as UTF-8"),
+
+    #[test]
+    fn what_is_no_file_and_what_leads_outside_is_refused() {
+        let tree = tree(&[
+            ("a/buildinfo.json", "{}"),
+            ("a/build", ""),
+            ("a/extra/x/deep", ""),
+        ]);
+        let extra = tree.path().join("a/extra");
+        nix::unistd::mkfifo(&extra.join("pipe"), Mode::S_IRWXU).unwrap();
+        symlink("/etc/passwd", extra.join("absolute")).unwrap();
+        symlink("../../../secret", extra.join("outside")).unwrap();
+        symlink("../x/../x/deep", extra.join("x/inside")).unwrap();
+        fs::write(extra.join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap();
+        fs::remove_file(tree.path().join("a/build")).unwrap();
+        nix::unistd::mkfifo(&tree.path().join("a/build"), Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&tree.path().join("a/x.buildinfo.json"), Mode::S_IRWXU).unwrap();
+        let mut found = findings(tree.path());
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "a/build: `a/build` is neither a file, a folder nor a symbolic link.",
+                "a/buildinfo.json: there is no `a/build`.",
+                "a/extra/absolute: `a/extra/absolute` is a symbolic link that leaves `a`.",
+                "a/extra/outside: `a/extra/outside` is a symbolic link that leaves `a`.",
+                "a/extra/pipe: `a/extra/pipe` is neither a file, a folder nor a symbolic link.",
+                "a/extra/\u{fffd}: the name of `a/extra/\u{fffd}` is not UTF-8.",
+                "a/x.buildinfo.json: `a/x.buildinfo.json` is not a regular file.",
+            ]
+        );
     }
-}
 
-/// `None` when it is no regular file any more.
-fn hash(path: &Path) -> io::Result<Option<EntryKind>> {
-    let mut file = open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Ok(None);
+    #[test]
+    fn a_document_that_is_no_text_and_a_root_that_is_no_folder_are_told() {
+        let tree = tree(&[("a/build", "")]);
+        fs::write(tree.path().join("a/buildinfo.json"), b"{\"version\": \"\xff\"}").unwrap();
+        assert_eq!(
+            findings(tree.path()),
+            ["a/buildinfo.json: `a/buildinfo.json` is not UTF-8."]
+        );
+        let missing = read(&tree.path().join("gone"));
+        assert!(matches!(missing, Err(ReadTreeError::Root { .. })), "{missing:?}");
     }
-    let (blake3, size) = if metadata.len() <= SMALL {
-        let bytes = read_all(&mut file, metadata.len())?;
-        (Digest::of(&bytes), bytes.len() as u64)
-    } else {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(&file)?;
-        (Digest::from(hasher.finalize()), hasher.count())
-    };
-    Ok(Some(EntryKind::File {
-        executable: metadata.mode() & 0o100 != 0,
-        size,
-        blake3,
-    }))
-}
-
-fn read_all(file: &mut File, expected: u64) -> io::Result<Vec<u8>> {
-    // One byte more than expected lets the read that finds the end need no larger buffer.
-    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0) + 1);
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn unreadable(label: &str, why: &io::Error) -> Finding {
-    let message = format!("`{label}` cannot be read: {why}.");
-    Finding::of_file(label, None, message, "make it readable, or remove it")
-}
-
-fn not_utf8(label: &str) -> Finding {
-    let message = format!("the name of `{label}` is not UTF-8.");
-    Finding::of_file(label, None, message, "rename it")
 }

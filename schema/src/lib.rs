@@ -22,6 +22,7 @@ mod recipe_fields;
 pub mod recipe_parse;
 mod requirement_parse;
 pub mod resolved;
+mod sorted_json;
 pub mod source;
 mod source_digest;
 mod source_parse;

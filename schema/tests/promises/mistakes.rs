@@ -1,10 +1,8 @@
 //! Owns the promise that every mistake in a tree is found at once, where it stands, with what to do about it.
 
-mod trees;
-
+use crate::trees::{SHA, TREEINFO, shown, validated};
 use schema::digest::Digest;
 use schema::listing::{Entry, EntryKind, Listing};
-use trees::{SHA, TREEINFO, shown, validated};
 
 fn mistakes(files: &[(&str, &str)]) -> Vec<String> {
     shown(&validated(files).expect_err("the tree has mistakes"))

@@ -1,0 +1,8 @@
+//! What the documents of `store` promise to those who write them, held against whole trees of recipes.
+
+// A test that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod ids;
+mod mistakes;
+mod trees;
