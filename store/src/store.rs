@@ -168,6 +168,11 @@ impl Store {
         self.layout.sources().join(key)
     }
 
+    /// `sources/<key>.part`, what there is so far of a source that is being fetched; to be used under its lock.
+    pub fn partial_source_path(&self, key: &str) -> PathBuf {
+        self.layout.sources().join(format!("{key}.part"))
+    }
+
     /// `logs/<id>.zst`, the log of the last attempt to build the package.
     pub fn log_path(&self, id: &PackageId) -> PathBuf {
         self.layout.logs().join(format!("{id}.zst"))
@@ -210,6 +215,14 @@ impl Store {
     pub fn try_lock_package(&self, id: &PackageId) -> Result<Option<PackageLock>, IoError> {
         let lock = FileLock::attempt(&self.lock_path(id))?;
         Ok(lock.map(|lock| PackageLock::new(id.clone(), lock)))
+    }
+
+    /// Takes the right to fetch the source of that key, waiting for whoever has it.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be made.
+    pub fn lock_source(&self, key: &str) -> Result<FileLock, IoError> {
+        FileLock::wait(&self.layout.tmp().join(LOCKS).join(key))
     }
 
     fn lock_path(&self, id: &PackageId) -> PathBuf {
