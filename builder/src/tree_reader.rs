@@ -118,7 +118,7 @@ fn read_recipe(root: Folder<'_>, name: &str) -> Option<RecipeText> {
             Err(finding) => recipe.problems.push(*finding),
         }
     }
-    let mut walk = Walk::new(name, &mut recipe.entries, &mut recipe.problems);
+    let mut walk = Walk::new(name, &mut recipe.entries, &mut recipe.oddities);
     walk.collect(folder.folder(), others, "");
     Some(recipe)
 }

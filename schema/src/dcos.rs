@@ -4,7 +4,6 @@ use crate::draft::Place;
 use crate::fields::{Fields, Report};
 use crate::platform::Prefix;
 use crate::recipe::Recipe;
-use crate::source::Origin;
 use crate::tree_of_recipes::TreeInfo;
 
 /// Fields that only recipes of this dialect have.
@@ -29,6 +28,7 @@ pub(crate) fn read_own_fields(fields: &Fields<'_>, recipe: &Recipe, report: &mut
         );
     }
     let place = &recipe.place;
+    powershell(recipe, report);
     if !recipe.has_file(script) {
         let message = format!(
             "there is no `{}/{script}`, so nothing builds it here.",
@@ -40,13 +40,21 @@ pub(crate) fn read_own_fields(fields: &Fields<'_>, recipe: &Recipe, report: &mut
             "write a shell script `build`, or exclude the package",
         );
     }
-    for source in recipe.sources.values() {
-        if let Origin::Git { url, .. } = &source.origin
-            && !url.starts_with("https://")
-        {
-            let message = format!("`{url}` can be fetched only with somebody's key.");
-            report.not_hermetic(place, message, "write the repository's `https://` address");
-        }
+}
+
+/// Variants for Windows bring a script of their own, `<variant>.build.ps1`.
+fn powershell(recipe: &Recipe, report: &mut Report) {
+    let Some(variant) = &recipe.variant else {
+        return;
+    };
+    let script = format!("{variant}.build.ps1");
+    if recipe.has_file(&script) {
+        let message = format!("its variant `{variant}` is built by `{script}`, which is no shell script.");
+        report.not_hermetic(
+            &recipe.place,
+            message,
+            "leave the variant out of trees that are built here",
+        );
     }
 }
 

@@ -37,11 +37,14 @@ impl Report {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let severity = match self.dialect {
+        self.add(self.not_hermetic_severity(), place, message.into(), help.into());
+    }
+
+    pub(crate) fn not_hermetic_severity(&self) -> Severity {
+        match self.dialect {
             Dialect::Native => Severity::Error,
             Dialect::Dcos => Severity::Warning,
-        };
-        self.add(severity, place, message.into(), help.into());
+        }
     }
 
     fn add(&mut self, severity: Severity, place: &Place, message: String, help: String) {

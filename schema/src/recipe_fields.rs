@@ -95,6 +95,10 @@ impl RecipeReader<'_> {
             files,
             place: fields.place().clone(),
         };
+        if let (Some((key, _)), None) = (fields.entry("group"), fields.get("username")) {
+            let help = "add the `username` whose group it is, or remove it";
+            report.error(&key.place(), "`group` stands without `username`.", help);
+        }
         if report.dialect == Dialect::Dcos {
             dcos::read_own_fields(fields, &recipe, report);
         } else {

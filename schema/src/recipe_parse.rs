@@ -26,8 +26,10 @@ pub struct RecipeText {
     pub documents: Vec<DocumentText>,
     /// Everything else in the folder, paths relative to it, in any order.
     pub entries: Vec<Entry>,
-    /// What the reader could not read.
+    /// Documents that could not be read.
     pub problems: Vec<Finding>,
+    /// What else is in the folder and can be no part of a recipe, e.g. links that leave it.
+    pub oddities: Vec<Finding>,
 }
 
 /// One recipe, all its variants read; its mistakes are known, its surroundings are not.
@@ -56,9 +58,16 @@ impl RecipeDraft {
         let name = folder_name(&recipe.folder, &documents, &mut report);
         report.package = name.clone();
         for problem in recipe.problems {
+            let package = name.clone();
+            report.findings.push(Finding { package, ..problem });
+        }
+        for oddity in recipe.oddities {
+            let package = name.clone();
+            let severity = report.not_hermetic_severity();
             report.findings.push(Finding {
-                package: name.clone(),
-                ..problem
+                package,
+                severity,
+                ..oddity
             });
         }
         let files = files_of(recipe.entries.iter());

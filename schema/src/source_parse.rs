@@ -9,6 +9,7 @@ use crate::nearest::did_you_mean;
 use crate::path::{PathEscapes, below_root};
 use crate::source::{Origin, RegistryFile, Source, SourceDigest, SourceForm};
 use crate::source_digest::{DIGESTS, is_weak, read_digest, refuse_weak_beside_strong, strong_digest};
+use crate::tree_of_recipes::Dialect;
 use crate::url::{UrlError, check_git_url, check_url, file_name_of};
 
 /// A source whose digest is that of a folder of the tree, which is compared once that folder is known.
@@ -268,6 +269,14 @@ impl SourceReader<'_> {
                 "write an `https://`, `ssh://` or `file:///` address",
             );
             return None;
+        }
+        if report.dialect == Dialect::Dcos && !url.starts_with("https://") {
+            let message = format!("`{url}` can be fetched only with somebody's key.");
+            report.not_hermetic(
+                &node.place(),
+                message,
+                "write the repository's `https://` address",
+            );
         }
         Some(url.to_owned())
     }

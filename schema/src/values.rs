@@ -12,6 +12,9 @@ pub(crate) fn environment_variable(name: &str, value: &str) -> Result<(), String
     if !is_variable(name) {
         return Err("a variable's name is made of letters, digits and `_`".to_owned());
     }
+    if matches!(name, "PATH" | "LD_LIBRARY_PATH") {
+        return Err("the store itself sets it".to_owned());
+    }
     if value.contains(['\0', '\n', '\r']) {
         return Err("its value must be one line".to_owned());
     }

@@ -120,6 +120,11 @@ const FIELDS: &[(&str, &str)] = &[
         "1:11 `check` must be true or false, not a string.",
     ),
     (r#"{"username": "Root"}"#, "1:14 `Root` cannot be a `username`."),
+    (r#"{"group": "www"}"#, "1:2 `group` stands without `username`."),
+    (
+        r#"{"environment": {"PATH": "/bin"}}"#,
+        "1:18 `PATH` cannot stand in `environment`: the store itself sets it.",
+    ),
     (
         r#"{"environment": {"A-B": "1"}}"#,
         "1:18 `A-B` cannot stand in `environment`: a variable's name is made of letters, digits and `_`.",

@@ -1,0 +1,1 @@
+"""Remembers what the cluster looked like."""

@@ -1,0 +1,3 @@
+#!/bin/bash
+cd /pkg/src/dcos-installer-ui
+npm run dist

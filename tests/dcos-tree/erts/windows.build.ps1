@@ -1,0 +1,1 @@
+Copy-Item -Recurse "c:\pkg\src\*" "$env:PKG_PATH"
