@@ -15,10 +15,20 @@ pub(crate) const DIGESTS: [&str; 2] = ["sha256", "blake3"];
 /// Digests that can be forged, and how their makers spell them.
 const WEAK_DIGESTS: [(&str, &str); 2] = [("sha1", "SHA-1"), ("md5", "MD5")];
 
+/// What a source's digest is taken of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Digested {
+    /// The bytes of one file.
+    File,
+    /// The listing of a folder, which knows BLAKE3 only.
+    Folder,
+}
+
 /// The digest that `source`, called `name`, states; a missing or weak one becomes a finding.
 pub(crate) fn read_digest(
     name: &SourceName,
     source: &Fields<'_>,
+    of: Digested,
     report: &mut Report,
 ) -> Option<SourceDigest> {
     source.exclusive("sha256", "blake3", "keep one of the two", report);
@@ -27,31 +37,43 @@ pub(crate) fn read_digest(
         .find_map(|field| Some((*field, source.get(field)?)));
     refuse_weak_beside_strong(source, strong.is_some(), report);
     if let Some((field, node)) = strong {
+        if (field, of) == ("sha256", Digested::Folder) {
+            refuse_sha256(node, report);
+            return None;
+        }
         return strong_digest(node, field, report);
     }
-    let pin = "add `sha256` or `blake3`; `store recipe pin` fills it in after showing it";
+    let add = match of {
+        Digested::File => "add `sha256` or `blake3`",
+        Digested::Folder => "add `blake3`",
+    };
+    let pin = format!("{add}; `store recipe pin` fills it in after showing it");
     let weak = WEAK_DIGESTS
         .iter()
         .find_map(|(field, maker)| Some((maker, source.entry(field)?.0)));
     match weak {
         Some((maker, key)) => report.not_hermetic(
             &key.place(),
-            format!(
-                "source `{}` is pinned by {maker} only, which can be forged.",
-                name
-            ),
+            format!("source `{name}` is pinned by {maker} only, which can be forged."),
             format!("{pin}; then remove `{}`", key.text),
         ),
         None => report.not_hermetic(
             source.place(),
-            format!(
-                "source `{}` has no digest, so what is fetched could change.",
-                name
-            ),
+            format!("source `{name}` has no digest, so what is fetched could change."),
             pin,
         ),
     }
     None
+}
+
+/// A folder has no bytes of its own that other tools could hash.
+pub(crate) fn refuse_sha256(node: Node<'_>, report: &mut Report) {
+    let message = "the digest of a folder is the BLAKE3 of its listing, not a SHA-256.";
+    report.error(
+        &node.place(),
+        message,
+        "write `blake3` instead; `store recipe pin` shows it",
+    );
 }
 
 /// A weak digest beside a strong one proves nothing more; DC/OS's folders keep theirs.

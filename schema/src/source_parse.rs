@@ -8,7 +8,9 @@ use crate::name::SourceName;
 use crate::nearest::did_you_mean;
 use crate::path::{PathEscapes, below_root};
 use crate::source::{Origin, RegistryFile, Source, SourceDigest, SourceForm};
-use crate::source_digest::{DIGESTS, is_weak, read_digest, refuse_weak_beside_strong, strong_digest};
+use crate::source_digest::{
+    DIGESTS, Digested, is_weak, read_digest, refuse_sha256, refuse_weak_beside_strong, strong_digest,
+};
 use crate::tree_of_recipes::Dialect;
 use crate::url::{UrlError, check_git_url, check_url, file_name_of};
 
@@ -146,7 +148,7 @@ impl SourceReader<'_> {
 
     fn url(&self, report: &mut Report) -> Option<Source> {
         self.know(&["url", "urls", "file"], report);
-        let digest = read_digest(&self.name, &self.fields, report);
+        let digest = read_digest(&self.name, &self.fields, Digested::File, report);
         let (urls, place) = self.urls(report)?;
         let file = match self.fields.get("file") {
             Some(node) => self.file_name(node, report)?,
@@ -172,7 +174,7 @@ impl SourceReader<'_> {
 
     fn url_extract(&self, report: &mut Report) -> Option<Source> {
         self.know(&["url", "urls"], report);
-        let digest = read_digest(&self.name, &self.fields, report);
+        let digest = read_digest(&self.name, &self.fields, Digested::File, report);
         let (urls, _) = self.urls(report)?;
         Some(Source {
             origin: Origin::UrlExtract { urls },
@@ -228,7 +230,7 @@ impl SourceReader<'_> {
         self.know(&["git", "url", "commit", "ref", "ref_origin"], report);
         self.fields.exclusive("git", "url", "keep one of the two", report);
         self.fields.exclusive("commit", "ref", "keep `commit`", report);
-        let digest = read_digest(&self.name, &self.fields, report);
+        let digest = read_digest(&self.name, &self.fields, Digested::Folder, report);
         let url_field = if self.fields.get("git").is_some() {
             "git"
         } else {
@@ -366,12 +368,7 @@ impl SourceReader<'_> {
 
     fn folder_digest(&self, report: &mut Report) -> Option<(SourceDigest, Place)> {
         if let Some(node) = self.fields.get("sha256") {
-            let message = "the digest of a folder is the BLAKE3 of its listing, not a SHA-256.";
-            report.error(
-                &node.place(),
-                message,
-                "leave it out (the folder is hashed anyway) or write `blake3`",
-            );
+            refuse_sha256(node, report);
         }
         refuse_weak_beside_strong(&self.fields, true, report);
         let node = self.fields.get("blake3")?;
@@ -380,7 +377,7 @@ impl SourceReader<'_> {
 
     fn registry(&self, origin: fn(RegistryFile) -> Origin, report: &mut Report) -> Option<Source> {
         self.know(&["name", "version", "file", "extract"], report);
-        let digest = read_digest(&self.name, &self.fields, report);
+        let digest = read_digest(&self.name, &self.fields, Digested::File, report);
         let name = self.registry_word("name", "the name the registry knows it by", report);
         let version = self.registry_word("version", "one exact version, no range", report);
         let file = match self.fields.get("file") {

@@ -227,6 +227,11 @@ const SOURCES: &[(&str, &str)] = &[
         "`--upload-pack=x` is not the address of a git repository: it holds white space or control characters, or starts with `-`.",
     ),
     (
+        r#"{"kind": "git", "url": "https://h/x.git", "commit": "0123456789012345678901234567890123456789",
+            "sha256": "SHA"}"#,
+        "the digest of a folder is the BLAKE3 of its listing, not a SHA-256.",
+    ),
+    (
         r#"{"kind": "local", "path": "src"}"#,
         "there is no folder `x/src`.",
     ),
