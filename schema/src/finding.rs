@@ -1,11 +1,12 @@
 //! Owns the finding: what is wrong in a document, where exactly, and what to do about it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::name::PackageName;
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The tree cannot be used before this is mended.
@@ -15,7 +16,8 @@ pub enum Severity {
 }
 
 /// One mistake, or one thing that keeps a package from being built hermetically.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
 pub struct Finding {
     /// The document, as its reader named it: relative to the tree of recipes, `/` between components.
     pub file: String,

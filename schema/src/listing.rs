@@ -1,5 +1,6 @@
 //! Owns the listing: one package's files as a document, whose digest is the tree digest.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
@@ -9,7 +10,7 @@ use crate::digest::Digest;
 pub const FORMAT: u32 = 1;
 
 /// One package's files, sorted by the bytes of their paths. The package's own folder is not listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
     /// Always [`FORMAT`].
@@ -19,7 +20,7 @@ pub struct Listing {
 }
 
 /// One file, folder or symbolic link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Entry {
     /// Relative to the package's folder, `/` between components; neither empty, `.` nor `..`.
     pub path: String,
@@ -29,7 +30,7 @@ pub struct Entry {
 }
 
 /// What a listed path is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum EntryKind {
     /// A regular file: mode 0555 when executable, else 0444.

@@ -1,5 +1,6 @@
 //! Owns the active manifest: the document that selects packages for a host and says where their frames lie.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
@@ -11,7 +12,7 @@ use crate::name::RoleName;
 pub const FORMAT: u32 = 1;
 
 /// What a master artifact holds and a host activates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActiveManifest {
     /// Always [`FORMAT`].
@@ -37,7 +38,7 @@ pub struct ActiveManifest {
 }
 
 /// One package of a manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelectedPackage {
     /// Its store ID.
@@ -62,7 +63,7 @@ pub struct SelectedPackage {
 }
 
 /// Where some compressed frames lie in an artifact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrameRange {
     /// First byte, counted from the end of the manifest's own frame, so that the manifest need not know its own length.
@@ -74,7 +75,7 @@ pub struct FrameRange {
 }
 
 /// The static `store` binary that an artifact carries for its hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Installer {
     /// Length in bytes, uncompressed.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -88,7 +89,7 @@ pub struct Requirement {
 }
 
 /// One file of a recipe's folder. Folders themselves are not listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct RecipeFile {
     /// Relative to the recipe's folder, `/` between components.
     pub path: String,
@@ -98,7 +99,7 @@ pub struct RecipeFile {
 }
 
 /// What one file of a recipe's folder is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FileContent {
     /// A regular file.

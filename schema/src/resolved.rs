@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
@@ -21,7 +22,7 @@ pub const FORMAT: u32 = 1;
 ///
 /// Its canonical JSON is `buildinfo.full.json`; the digest of those bytes is the one in the store ID. Fields that
 /// hold nothing are written all the same, so that no two recipes share bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResolvedRecipe {
     /// Always [`FORMAT`].
@@ -67,7 +68,7 @@ pub struct ResolvedRecipe {
 }
 
 /// A source as it is hashed: what a build finds, never where it came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct ResolvedSource {
     /// What a build finds.
     #[serde(flatten)]

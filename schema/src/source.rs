@@ -1,6 +1,7 @@
 //! Owns what a source is: where it comes from, the digest it must have, and the form in which a build finds it.
 
 use data_encoding::HEXLOWER;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -28,7 +29,7 @@ impl Source {
 }
 
 /// What a build finds in a source's folder. It is hashed, since builds can see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum SourceForm {
     /// The file as it came, under this name.
@@ -82,6 +83,87 @@ pub enum Origin {
     Debian(RegistryFile),
 }
 
+/// The kinds of sources, as `kind` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKind {
+    /// [`Origin::Url`].
+    Url,
+    /// [`Origin::UrlExtract`].
+    UrlExtract,
+    /// [`Origin::Git`].
+    Git,
+    /// [`Origin::GitLocal`].
+    GitLocal,
+    /// [`Origin::Local`].
+    Local,
+    /// [`Origin::Crate`].
+    Crate,
+    /// [`Origin::Pypi`].
+    Pypi,
+    /// [`Origin::Npm`].
+    Npm,
+    /// [`Origin::Debian`].
+    Debian,
+}
+
+impl SourceKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 9] = [
+        Self::Url,
+        Self::UrlExtract,
+        Self::Git,
+        Self::GitLocal,
+        Self::Local,
+        Self::Crate,
+        Self::Pypi,
+        Self::Npm,
+        Self::Debian,
+    ];
+
+    /// As it is written in recipes.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::UrlExtract => "url_extract",
+            Self::Git => "git",
+            Self::GitLocal => "git_local",
+            Self::Local => "local",
+            Self::Crate => "crate",
+            Self::Pypi => "pypi",
+            Self::Npm => "npm",
+            Self::Debian => "debian",
+        }
+    }
+
+    /// The fields a source of this kind may have, besides `kind` and its digest.
+    pub(crate) const fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Url => &["url", "urls", "file"],
+            Self::UrlExtract => &["url", "urls"],
+            Self::Git => &["git", "url", "commit", "ref", "ref_origin"],
+            Self::GitLocal | Self::Local => &["path", "rel_path"],
+            Self::Crate | Self::Pypi | Self::Npm | Self::Debian => &["name", "version", "file", "extract"],
+        }
+    }
+}
+
+impl Origin {
+    /// The kind of source that comes from here.
+    pub const fn kind(&self) -> SourceKind {
+        match self {
+            Self::Url { .. } => SourceKind::Url,
+            Self::UrlExtract { .. } => SourceKind::UrlExtract,
+            Self::Git { .. } => SourceKind::Git,
+            Self::GitLocal { .. } => SourceKind::GitLocal,
+            Self::Local { .. } => SourceKind::Local,
+            Self::Crate(_) => SourceKind::Crate,
+            Self::Pypi(_) => SourceKind::Pypi,
+            Self::Npm(_) => SourceKind::Npm,
+            Self::Debian(_) => SourceKind::Debian,
+        }
+    }
+}
+
 /// One file of a package registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryFile {
@@ -94,11 +176,12 @@ pub struct RegistryFile {
 }
 
 /// The digest of a source, as its recipe states it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceDigest {
     /// SHA-256.
     #[serde(with = "hex32")]
+    #[schemars(with = "Digest")]
     Sha256([u8; 32]),
     /// BLAKE3.
     Blake3(Digest),

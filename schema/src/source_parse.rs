@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::draft::{Node, Place};
 use crate::fields::{Fields, Report, list, text};
 use crate::name::SourceName;
-use crate::nearest::did_you_mean;
+use crate::nearest::{did_you_mean, listed};
 use crate::path::{PathEscapes, below_root};
-use crate::source::{Origin, RegistryFile, Source, SourceDigest, SourceForm};
+use crate::source::{Origin, RegistryFile, Source, SourceDigest, SourceForm, SourceKind};
 use crate::source_digest::{
     DIGESTS, Digested, is_weak, read_digest, refuse_sha256, refuse_weak_beside_strong, strong_digest,
 };
@@ -33,18 +33,6 @@ pub(crate) struct Sources {
     pub(crate) map: BTreeMap<SourceName, Source>,
     pub(crate) folders: Vec<FolderSource>,
 }
-
-const KINDS: [&str; 9] = [
-    "url",
-    "url_extract",
-    "git",
-    "git_local",
-    "local",
-    "crate",
-    "pypi",
-    "npm",
-    "debian",
-];
 
 /// Reads `single_source` or `sources` of the recipe in `folder`, whose package is called `package`.
 pub(crate) fn read_sources(recipe: &Fields<'_>, folder: &str, report: &mut Report) -> Sources {
@@ -91,28 +79,28 @@ fn read_source(name: SourceName, node: Node<'_>, folder: &str, sources: &mut Sou
     let Some(kind) = text(kind_node, "kind", report) else {
         return;
     };
+    let Some(kind) = SourceKind::ALL.into_iter().find(|known| known.as_str() == kind) else {
+        let names = || SourceKind::ALL.map(SourceKind::as_str);
+        let help = did_you_mean(kind, names(), || format!("write one of {}", listed(names())));
+        report.error(
+            &kind_node.place(),
+            format!("`{kind}` is not a kind of source."),
+            help,
+        );
+        return;
+    };
     let reader = SourceReader { name, fields, folder };
+    reader.refuse_unknown(kind, report);
     let source = match kind {
-        "url" => reader.url(report),
-        "url_extract" => reader.url_extract(report),
-        "git" => reader.git(report),
-        "git_local" => reader.folder_source("rel_path", "path", true, sources, report),
-        "local" => reader.folder_source("path", "rel_path", false, sources, report),
-        "crate" => reader.registry(Origin::Crate, report),
-        "pypi" => reader.registry(Origin::Pypi, report),
-        "npm" => reader.registry(Origin::Npm, report),
-        "debian" => reader.registry(Origin::Debian, report),
-        other => {
-            let help = did_you_mean(other, KINDS, || {
-                format!("write one of {}", crate::nearest::listed(KINDS))
-            });
-            report.error(
-                &kind_node.place(),
-                format!("`{other}` is not a kind of source."),
-                help,
-            );
-            return;
-        }
+        SourceKind::Url => reader.url(report),
+        SourceKind::UrlExtract => reader.url_extract(report),
+        SourceKind::Git => reader.git(report),
+        SourceKind::GitLocal => reader.folder_source("rel_path", "path", true, sources, report),
+        SourceKind::Local => reader.folder_source("path", "rel_path", false, sources, report),
+        SourceKind::Crate => reader.registry(Origin::Crate, report),
+        SourceKind::Pypi => reader.registry(Origin::Pypi, report),
+        SourceKind::Npm => reader.registry(Origin::Npm, report),
+        SourceKind::Debian => reader.registry(Origin::Debian, report),
     };
     if let Some(source) = source {
         sources.map.insert(reader.name, source);
@@ -126,9 +114,9 @@ struct SourceReader<'a> {
 }
 
 impl SourceReader<'_> {
-    fn know(&self, own: &[&str], report: &mut Report) {
+    fn refuse_unknown(&self, kind: SourceKind, report: &mut Report) {
         let mut known = vec!["kind"];
-        known.extend_from_slice(own);
+        known.extend_from_slice(kind.fields());
         known.extend_from_slice(&DIGESTS);
         let digests = self
             .fields
@@ -147,7 +135,6 @@ impl SourceReader<'_> {
     }
 
     fn url(&self, report: &mut Report) -> Option<Source> {
-        self.know(&["url", "urls", "file"], report);
         let digest = read_digest(&self.name, &self.fields, Digested::File, report);
         let (urls, place) = self.urls(report)?;
         let file = match self.fields.get("file") {
@@ -173,7 +160,6 @@ impl SourceReader<'_> {
     }
 
     fn url_extract(&self, report: &mut Report) -> Option<Source> {
-        self.know(&["url", "urls"], report);
         let digest = read_digest(&self.name, &self.fields, Digested::File, report);
         let (urls, _) = self.urls(report)?;
         Some(Source {
@@ -227,7 +213,6 @@ impl SourceReader<'_> {
     }
 
     fn git(&self, report: &mut Report) -> Option<Source> {
-        self.know(&["git", "url", "commit", "ref", "ref_origin"], report);
         self.fields.exclusive("git", "url", "keep one of the two", report);
         self.fields.exclusive("commit", "ref", "keep `commit`", report);
         let digest = read_digest(&self.name, &self.fields, Digested::Folder, report);
@@ -304,7 +289,6 @@ impl SourceReader<'_> {
         sources: &mut Sources,
         report: &mut Report,
     ) -> Option<Source> {
-        self.know(&[field, synonym], report);
         self.fields
             .exclusive(field, synonym, "keep one of the two", report);
         let field = if self.fields.get(synonym).is_some() {
@@ -376,7 +360,6 @@ impl SourceReader<'_> {
     }
 
     fn registry(&self, origin: fn(RegistryFile) -> Origin, report: &mut Report) -> Option<Source> {
-        self.know(&["name", "version", "file", "extract"], report);
         let digest = read_digest(&self.name, &self.fields, Digested::File, report);
         let name = self.registry_word("name", "the name the registry knows it by", report);
         let version = self.registry_word("version", "one exact version, no range", report);

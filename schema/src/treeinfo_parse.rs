@@ -32,6 +32,12 @@ const NATIVE_FIELDS: [&str; 8] = [
     "roles",
 ];
 
+/// Every field a `treeinfo.json` of our own language may have.
+#[cfg(test)]
+pub(crate) fn fields() -> impl Iterator<Item = &'static str> {
+    NATIVE_FIELDS.into_iter().chain(SHARED_FIELDS)
+}
+
 /// When files were made, in a tree that does not say: the first moment that zip archives can express.
 const DEFAULT_EPOCH: u64 = 315_532_800;
 /// The last second of the year 9999.

@@ -6,4 +6,5 @@
 mod graphs;
 mod ids;
 mod mistakes;
+mod schemas;
 mod trees;
