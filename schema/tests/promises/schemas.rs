@@ -13,7 +13,8 @@ fn the_schemas_in_the_docs_are_those_that_are_printed() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     kept.sort();
-    let mut expected: Vec<_> = names().iter().map(|name| format!("{name}.json").into()).collect();
+    let mut expected: Vec<std::ffi::OsString> =
+        names().iter().map(|name| format!("{name}.json").into()).collect();
     expected.sort();
     assert_eq!(kept, expected);
     for name in names() {
