@@ -176,6 +176,18 @@ pub fn file(staged: &Path, target: &Path) -> Result<Published, IoError> {
     Ok(published)
 }
 
+/// Publishes the finished file `staged`, which lies on the store's file system, as the read-only file `target`, in place
+/// of one that is there. For what can be made again: the content is durable before the name is, but only the next wait
+/// for the disk makes the name so.
+///
+/// # Errors
+/// When it cannot be made durable or moved.
+pub fn replacing(staged: &Path, target: &Path) -> Result<(), IoError> {
+    set_mode(staged, FILE_MODE)?;
+    sync(staged)?;
+    fs::rename(staged, target).at("publish", target)
+}
+
 /// Publishes the finished folder `staged`, which lies on the store's file system, as `target`, as it is.
 /// A folder that is there already stays, and `staged` is removed.
 ///
