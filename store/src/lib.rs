@@ -15,6 +15,7 @@ pub mod registrar;
 pub mod removal;
 pub mod repair;
 pub mod roots;
+pub mod seekable;
 pub mod store;
 pub mod tree;
 pub mod verify;
