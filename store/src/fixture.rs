@@ -37,6 +37,7 @@ pub(crate) struct Folder {
 pub(crate) struct Sketch {
     pub(crate) name: &'static str,
     pub(crate) files: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) links: Vec<(&'static str, &'static str)>,
     pub(crate) requires: Vec<PackageId>,
     pub(crate) build_requires: Vec<PackageId>,
     pub(crate) source: Digest,
@@ -50,6 +51,7 @@ impl Sketch {
                 ("bin/tool", name.as_bytes().to_vec()),
                 ("share/empty", Vec::new()),
             ],
+            links: Vec::new(),
             requires: Vec::new(),
             build_requires: Vec::new(),
             source: Digest::of(name.as_bytes()),
@@ -93,6 +95,9 @@ impl Sketch {
             let path = folder.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
+        }
+        for (path, target) in &self.links {
+            std::os::unix::fs::symlink(target, folder.join(path)).unwrap();
         }
         normalise(folder);
         id

@@ -1,0 +1,402 @@
+//! Owns writing an artifact: archives are made where they are missing, and everything is put one after the other.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use rayon::prelude::*;
+use schema::digest::Digest;
+use schema::id::PackageId;
+use schema::manifest::{self, ActiveManifest, FrameRange, Installer, ManifestError, SelectedPackage};
+use schema::name::RoleName;
+
+use super::output::{Output, OutputError};
+use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path};
+use crate::archive::press::Threads;
+use crate::archive::record::{self, Record, Request};
+use crate::archive::{self, Archive, ArchiveError, Origin, tar_format};
+use crate::io_error::{IoContext, IoError};
+use crate::seekable::frames::{FrameWriter, write_all};
+use crate::seekable::{Frame, SeekTable, SeekTableError};
+use crate::store::Store;
+
+/// Bytes of an archive that are read at a time to check them.
+const READ_SIZE: usize = 256 << 10;
+
+/// What is to be packed.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// The distribution's name.
+    pub name: String,
+    /// The distribution's version.
+    pub version: String,
+    /// Where the store stands on hosts.
+    pub prefix: String,
+    /// What the packages run on.
+    pub platform: String,
+    /// Modification time of everything, in seconds since 1970.
+    pub source_date_epoch: u64,
+    /// The packages, closed under `requires`; in any order.
+    pub packages: Vec<Member>,
+    /// The digest of the configuration, once there is one.
+    pub configuration: Option<Digest>,
+}
+
+/// One package of a selection.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its store ID.
+    pub id: PackageId,
+    /// The version its recipe states.
+    pub version: String,
+    /// The digest of its listing.
+    pub tree: Digest,
+    /// What it requires, in any order.
+    pub requires: Vec<PackageId>,
+    /// Roles on which it is activated; none means all.
+    pub roles: Vec<RoleName>,
+    /// Whether it was asked for by name.
+    pub selected: bool,
+}
+
+/// How to pack.
+#[derive(Debug, Clone, Copy)]
+pub struct PackOptions<'a> {
+    /// The static `store` for hosts: the bytes of the binary.
+    pub installer: Option<&'a [u8]>,
+    /// How many threads compress; decides no byte.
+    pub threads: Threads,
+}
+
+/// What was packed.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    /// What the artifact holds.
+    pub manifest: ActiveManifest,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Packages whose archives were there already.
+    pub reused: usize,
+    /// Packages whose archives were made.
+    pub made: usize,
+}
+
+/// Why nothing was packed.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// A package's archive cannot be made.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The target cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The store or the target cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Packages there twice or not closed under `requires`, or a text without JSON form.
+    #[error(transparent)]
+    Selection(#[from] ManifestError),
+    /// zstd failed.
+    #[error("cannot compress: {0}")]
+    Compress(#[from] io::Error),
+    /// More frames than a seek table can hold.
+    #[error(transparent)]
+    SeekTable(#[from] SeekTableError),
+    /// A kept archive that is damaged, again after it was made anew.
+    #[error("the archive of {0} in the store is damaged, and again after it was made anew; check the disk")]
+    Damaged(PackageId),
+}
+
+/// Writes the artifact of `selection` to `target`.
+///
+/// Archives that were there already are checked while they are copied. One that is damaged is made anew.
+///
+/// # Errors
+/// See [`PackError`]; `target` is then as it was.
+pub fn pack(
+    store: &Store,
+    selection: &Selection,
+    options: PackOptions<'_>,
+    target: &Path,
+    observer: &dyn archive::Observer,
+) -> Result<Packed, PackError> {
+    let mut members: Vec<&Member> = selection.packages.iter().collect();
+    members.sort_by(|a, b| a.id.cmp(&b.id));
+    let requests: Vec<Request> = members
+        .iter()
+        .map(|member| Request {
+            id: member.id.clone(),
+            tree: member.tree,
+            source_date_epoch: selection.source_date_epoch,
+        })
+        .collect();
+    let manifest = draft(selection, &members);
+    // Before anything is compressed.
+    manifest.check()?;
+    let output = Output::create(target)?;
+    let first = try_pack(store, manifest.clone(), &requests, options, &output, observer);
+    let packed = match first {
+        Err(PackError::Damaged(id)) => {
+            if let Some(request) = requests.iter().find(|request| request.id == id) {
+                record::forget(store, &request.tree)?;
+            }
+            output.file().set_len(0).at("empty", output.path())?;
+            io::Seek::rewind(&mut output.file()).at("empty", output.path())?;
+            try_pack(store, manifest.clone(), &requests, options, &output, observer)?
+        }
+        first => first?,
+    };
+    output.publish()?;
+    Ok(packed)
+}
+
+fn try_pack(
+    store: &Store,
+    mut manifest: ActiveManifest,
+    requests: &[Request],
+    options: PackOptions<'_>,
+    output: &Output,
+    observer: &dyn archive::Observer,
+) -> Result<Packed, PackError> {
+    let archives = archive::ensure(store, requests, options.threads, observer)?;
+    let mtime = manifest.source_date_epoch;
+    let listings = pack_listings(store, requests)?;
+    let installer = match options.installer {
+        Some(bytes) => Some(PackedInstaller {
+            size: bytes.len() as u64,
+            blake3: Digest::of(bytes),
+            packing: Packing::new(INSTALLER_PATH, true, bytes, mtime)?,
+        }),
+        None => None,
+    };
+    locate(&mut manifest, &listings, installer.as_ref(), &archives);
+    let head = Packing::new(
+        MANIFEST_PATH,
+        false,
+        &manifest.to_bytes().map_err(ManifestError::from)?,
+        mtime,
+    )?;
+    let mut end = Packing::default();
+    end.frames = write_all(&mut FrameWriter::new()?, &tar_format::END, &mut end.bytes)?;
+
+    let before = std::iter::once(&head)
+        .chain(&listings)
+        .chain(installer.as_ref().map(|i| &i.packing));
+    let frames = before.clone().flat_map(|part| part.frames.iter().copied());
+    let frames = frames.chain(archives.iter().flat_map(|archive| archive.record.frames()));
+    let table = SeekTable {
+        frames: frames.chain(end.frames.iter().copied()).collect(),
+    };
+    let mut file = output.file();
+    for part in before {
+        file.write_all(&part.bytes).at("write", output.path())?;
+    }
+    copy_archives(store, &archives, output)?;
+    let table = table.to_bytes()?;
+    file.write_all(&end.bytes).at("write", output.path())?;
+    file.write_all(&table).at("write", output.path())?;
+    let reused = archives.iter().filter(|a| a.origin == Origin::Reused).count();
+    Ok(Packed {
+        manifest,
+        length: file.metadata().at("look at", output.path())?.len(),
+        reused,
+        made: archives.len() - reused,
+    })
+}
+
+/// Compressed parts that are held in memory: all but the archives.
+#[derive(Default)]
+struct Packing {
+    bytes: Vec<u8>,
+    frames: Vec<Frame>,
+}
+
+impl Packing {
+    fn new(path: &str, executable: bool, content: &[u8], mtime: u64) -> io::Result<Self> {
+        Self::with(&mut FrameWriter::new()?, path, executable, content, mtime)
+    }
+
+    fn with(
+        writer: &mut FrameWriter,
+        path: &str,
+        executable: bool,
+        content: &[u8],
+        mtime: u64,
+    ) -> io::Result<Self> {
+        let mut entry = Vec::new();
+        tar_format::write_file(path, executable, content, mtime, &mut entry);
+        let mut bytes = Vec::new();
+        let frames = write_all(writer, &entry, &mut bytes)?;
+        Ok(Self { bytes, frames })
+    }
+
+    fn range(&self, end: &mut u64) -> FrameRange {
+        next_range(end, self.bytes.len() as u64, Digest::of(&self.bytes))
+    }
+}
+
+fn next_range(end: &mut u64, length: u64, blake3: Digest) -> FrameRange {
+    let offset = *end;
+    *end += length;
+    FrameRange {
+        offset,
+        length,
+        blake3,
+    }
+}
+
+fn pack_listings(store: &Store, requests: &[Request]) -> Result<Vec<Packing>, PackError> {
+    let pack_one = |writer: &mut Option<FrameWriter>, request: &Request| {
+        let bytes = archive::read_listing_bytes(store, request)?;
+        let writer = match writer {
+            Some(writer) => writer,
+            None => writer.insert(FrameWriter::new()?),
+        };
+        let path = listing_path(&request.tree);
+        Ok(Packing::with(
+            writer,
+            &path,
+            false,
+            &bytes,
+            request.source_date_epoch,
+        )?)
+    };
+    requests
+        .par_iter()
+        .map_init(|| None, |writer, request| pack_one(writer, request))
+        .collect()
+}
+
+struct PackedInstaller {
+    size: u64,
+    blake3: Digest,
+    packing: Packing,
+}
+
+/// The manifest without what is known only when everything is compressed.
+fn draft(selection: &Selection, members: &[&Member]) -> ActiveManifest {
+    let nowhere = FrameRange {
+        offset: 0,
+        length: 0,
+        blake3: Digest::of(b""),
+    };
+    let package = |member: &&Member| {
+        let mut requires = member.requires.clone();
+        requires.sort();
+        requires.dedup();
+        let mut roles = member.roles.clone();
+        roles.sort();
+        roles.dedup();
+        SelectedPackage {
+            id: member.id.clone(),
+            version: member.version.clone(),
+            tree: member.tree,
+            size: 0,
+            requires,
+            roles,
+            selected: member.selected,
+            listing: nowhere,
+            archive: nowhere,
+        }
+    };
+    ActiveManifest {
+        format: manifest::FORMAT,
+        name: selection.name.clone(),
+        version: selection.version.clone(),
+        prefix: selection.prefix.clone(),
+        platform: selection.platform.clone(),
+        source_date_epoch: selection.source_date_epoch,
+        packages: members.iter().map(package).collect(),
+        configuration: selection.configuration,
+        installer: None,
+    }
+}
+
+/// Writes into the manifest where its parts lie, in the order of [`super::layout::sections`].
+fn locate(
+    manifest: &mut ActiveManifest,
+    listings: &[Packing],
+    installer: Option<&PackedInstaller>,
+    archives: &[Archive],
+) {
+    let mut end = 0;
+    for (package, listing) in manifest.packages.iter_mut().zip(listings) {
+        package.listing = listing.range(&mut end);
+    }
+    manifest.installer = installer.map(|installer| Installer {
+        size: installer.size,
+        blake3: installer.blake3,
+        archive: installer.packing.range(&mut end),
+    });
+    for (package, archive) in manifest.packages.iter_mut().zip(archives) {
+        let record = &archive.record;
+        package.size = record.size;
+        package.archive = next_range(&mut end, record.length, record.blake3);
+    }
+}
+
+/// Copies the archives and meanwhile checks, in a second thread, those that were there already: reading them twice
+/// at once costs less than reading them once and hashing them in between.
+fn copy_archives(store: &Store, archives: &[Archive], output: &Output) -> Result<(), PackError> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let checker = scope.spawn(|| {
+            let checked = check_archives(store, archives, &stop);
+            if checked.is_err() {
+                stop.store(true, Ordering::Relaxed);
+            }
+            checked
+        });
+        let mut copied = Ok(());
+        for archive in archives {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            copied = copy_archive(store, &archive.record, output);
+            if copied.is_err() {
+                stop.store(true, Ordering::Relaxed);
+                break;
+            }
+        }
+        let checked = checker
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        checked.and(copied)
+    })
+}
+
+fn copy_archive(store: &Store, record: &Record, output: &Output) -> Result<(), PackError> {
+    let path = store.archive_path(&record.tree);
+    let mut archive = File::open(&path).at("open", &path)?;
+    // Between files the standard library has the kernel copy, and share blocks where the file system can.
+    let copied = io::copy(&mut archive, &mut output.file()).at("write", output.path())?;
+    if copied != record.length {
+        return Err(PackError::Damaged(record.id.clone()));
+    }
+    Ok(())
+}
+
+fn check_archives(store: &Store, archives: &[Archive], stop: &AtomicBool) -> Result<(), PackError> {
+    let mut buffer = vec![0; READ_SIZE];
+    for archive in archives.iter().filter(|a| a.origin == Origin::Reused) {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let path = store.archive_path(&archive.record.tree);
+        let mut file = File::open(&path).at("open", &path)?;
+        let mut hasher = blake3::Hasher::new();
+        loop {
+            let length = io::Read::read(&mut file, &mut buffer).at("read", &path)?;
+            if length == 0 {
+                break;
+            }
+            hasher.update(buffer.get(..length).unwrap_or_default());
+        }
+        if Digest::from(hasher.finalize()) != archive.record.blake3 {
+            return Err(PackError::Damaged(archive.record.id.clone()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Owns the tests of artifacts: sound ones are what they should be to the byte, and no other kind does harm.
+
+mod damage;
+mod forgery;
+mod hostile;
+mod sound;
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use schema::id::PackageId;
+use schema::manifest::SelectedPackage;
+
+use super::pack::{Member, PackOptions, Packed, Selection, pack};
+use super::reader::Reader;
+use super::verify::{Observer, Report, verify_file};
+use crate::archive;
+use crate::archive::press::Threads;
+use crate::archive::record::Record;
+use crate::fixture::{EPOCH, Sketch, TestStore};
+
+const INSTALLER: &[u8] = b"#! the installer, for tests";
+
+struct Quiet;
+
+impl archive::Observer for Quiet {
+    fn compressed(&self, _: u64) {}
+    fn archived(&self, _: &Record) {}
+}
+
+impl Observer for Quiet {
+    fn read(&self, _: u64) {}
+    fn package(&self, _: &SelectedPackage) {}
+}
+
+fn threads(number: usize) -> Threads {
+    Threads::new(NonZeroUsize::new(number).unwrap())
+}
+
+/// A store with `base`, `middle` that requires it, `top` that requires that, and `alone`.
+struct Demo {
+    test: TestStore,
+    base: PackageId,
+    middle: PackageId,
+    top: PackageId,
+    alone: PackageId,
+    folder: tempfile::TempDir,
+}
+
+const LONG: &str =
+    "share/a-folder-with-a-name-long-enough/that-no-tar-header-has-room-for-it/in-its-field/of-100-bytes";
+
+fn base() -> Sketch {
+    let mut base = Sketch::new("base");
+    // In the order of the listing, `include/a.h` would part the folder `include/a` from what it holds.
+    for path in ["include/a/b.h", "include/a.h", "include/a-b.h", LONG] {
+        base.files.push((path, path.as_bytes().to_vec()));
+    }
+    base.links.push(("bin/alias", "tool"));
+    base.links.push(("share/far", LONG));
+    base
+}
+
+/// Two frames of it, that do not look the same; made once, as that is slow in a debug build.
+static LARGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut state = 1u32;
+    let bytes = (0..5 << 20).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 28) as u8
+    });
+    bytes.collect()
+});
+
+impl Demo {
+    fn new() -> Self {
+        let test = TestStore::new();
+        let base = test.add(&base());
+        let mut middle = Sketch::requiring("middle", &[&base]);
+        middle.files.push(("lib/large", LARGE.clone()));
+        let middle = test.add(&middle);
+        let top = test.add(&Sketch::requiring("top", &[&middle]));
+        let alone = test.add(&Sketch::new("alone"));
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            test,
+            base,
+            middle,
+            top,
+            alone,
+            folder,
+        }
+    }
+
+    fn member(&self, id: &PackageId) -> Member {
+        let record = self.test.store.index().package(id).unwrap().unwrap();
+        Member {
+            id: record.id,
+            version: record.version,
+            tree: record.tree,
+            requires: record.requires,
+            roles: record.roles,
+            selected: *id == self.top || *id == self.alone,
+        }
+    }
+
+    fn selection(&self) -> Selection {
+        let ids = [&self.base, &self.middle, &self.top, &self.alone];
+        Selection {
+            name: "demo".to_owned(),
+            version: "1".to_owned(),
+            prefix: "/opt/store".to_owned(),
+            platform: "x86_64-linux".to_owned(),
+            source_date_epoch: u64::try_from(EPOCH).unwrap(),
+            packages: ids.map(|id| self.member(id)).to_vec(),
+            configuration: None,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn pack_to(&self, path: &Path, selection: &Selection, number: usize) -> Packed {
+        let options = PackOptions {
+            installer: Some(INSTALLER),
+            threads: threads(number),
+        };
+        pack(&self.test.store, selection, options, path, &Quiet).unwrap()
+    }
+
+    /// Packs everything.
+    fn packed(&self) -> PathBuf {
+        let path = self.path("demo.tar.zst");
+        self.pack_to(&path, &self.selection(), 2);
+        path
+    }
+}
+
+fn verify(path: &Path) -> Report {
+    verify_file(path, threads(2), &Quiet).unwrap()
+}
+
+fn open(path: &Path) -> Reader<Vec<u8>> {
+    Reader::open(fs::read(path).unwrap()).unwrap()
+}
+
+/// What is found in `artifact`, each as one line.
+fn differences(folder: &Path, artifact: &[u8]) -> Vec<String> {
+    let path = folder.join("forged.tar.zst");
+    fs::write(&path, artifact).unwrap();
+    verify(&path)
+        .differences
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}

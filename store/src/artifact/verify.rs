@@ -1,0 +1,210 @@
+//! Owns verifying an artifact: every frame and every entry, against the manifest and the listings in it.
+
+mod package;
+
+use std::fs::File;
+use std::path::Path;
+
+use schema::digest::Digest;
+use schema::manifest::{Installer, SelectedPackage};
+
+use super::difference::{Difference, Part, Problem};
+use super::package::expect;
+use super::reader::{ReadError, Reader};
+use super::{INSTALLER_PATH, workers};
+use crate::archive::press::Threads;
+use crate::archive::tar_format::{self, TarKind};
+use crate::io_error::{IoContext, IoError};
+use crate::seekable::ranges::ByteRanges;
+use crate::seekable::stream::{FrameStream, StreamError, Unpacker};
+
+/// Hears how far a verification or an extraction is.
+pub trait Observer: Sync {
+    /// So many more bytes of packages' files are done.
+    fn read(&self, bytes: u64);
+    /// This package is done.
+    fn package(&self, package: &SelectedPackage);
+}
+
+/// Why an artifact could not be verified, sound or not.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The file cannot be opened.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Reading it failed for reasons that are not its own.
+    #[error(transparent)]
+    Read(ReadError),
+}
+
+/// What was looked at and what was found.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Report {
+    /// Packages whose archives were read.
+    pub packages: usize,
+    /// Everything that is not as it should be; empty for a sound artifact.
+    pub differences: Vec<Difference>,
+}
+
+/// Verifies the artifact at `path`. What is no artifact at all is a report of one difference.
+///
+/// # Errors
+/// [`VerifyError`], when nothing can be said about the artifact.
+pub fn verify_file(path: &Path, threads: Threads, observer: &dyn Observer) -> Result<Report, VerifyError> {
+    let file = File::open(path).at("open", path)?;
+    let verified = Reader::open(file).and_then(|reader| verify(&reader, threads, observer));
+    match verified {
+        Ok(report) => Ok(report),
+        Err(ReadError::Damaged(difference)) if difference.problem.is_damage() => Ok(Report {
+            packages: 0,
+            differences: vec![*difference],
+        }),
+        Err(error) => Err(VerifyError::Read(error)),
+    }
+}
+
+/// Verifies every part of an open artifact: with what opening it checked, each byte of the file is accounted for.
+///
+/// # Errors
+/// When the medium or the machine fails; what is wrong with the artifact is in the report.
+pub fn verify<R: ByteRanges>(
+    reader: &Reader<R>,
+    threads: Threads,
+    observer: &dyn Observer,
+) -> Result<Report, ReadError> {
+    let mut tasks = vec![Task::End];
+    tasks.extend(reader.manifest().installer.as_ref().map(Task::Installer));
+    let mut packages: Vec<&SelectedPackage> = reader.manifest().packages.iter().collect();
+    // Large ones first, so that no thread is left with one of them at the end.
+    packages.sort_by_key(|package| std::cmp::Reverse(package.size));
+    tasks.extend(packages.iter().map(|package| Task::Package(package)));
+    let unpacker = || Unpacker::new().map_err(ReadError::Unpack);
+    let found = workers::for_each(threads, &tasks, unpacker, |unpacker, task| {
+        task.verify(reader, unpacker, observer)
+    })?;
+    let mut differences: Vec<Difference> = found.into_iter().flatten().collect();
+    // Stable, so those of one package stay in the order of its archive.
+    differences.sort_by(|a, b| a.part.package().cmp(&b.part.package()));
+    Ok(Report {
+        packages: packages.len(),
+        differences,
+    })
+}
+
+enum Task<'a> {
+    End,
+    Installer(&'a Installer),
+    Package(&'a SelectedPackage),
+}
+
+impl Task<'_> {
+    fn verify<R: ByteRanges>(
+        &self,
+        reader: &Reader<R>,
+        unpacker: &mut Unpacker,
+        observer: &dyn Observer,
+    ) -> Result<Vec<Difference>, ReadError> {
+        let mut found = Findings(Vec::new());
+        match self {
+            Self::End => {
+                let checked = check_end(reader.end(unpacker));
+                found.note(Part::End, None, checked)?;
+            }
+            Self::Installer(installer) => {
+                let stream = reader.stream(Part::Installer, installer.archive, unpacker)?;
+                let checked = check_installer(stream, installer, reader.manifest().source_date_epoch);
+                found.note(Part::Installer, None, checked)?;
+            }
+            Self::Package(package) => {
+                package::verify(reader, package, unpacker, observer, &mut found)?;
+                observer.package(package);
+            }
+        }
+        Ok(found.0)
+    }
+}
+
+/// Collects what is wrong with the artifact, and lets through what is wrong with the medium.
+struct Findings(Vec<Difference>);
+
+impl Findings {
+    fn note(
+        &mut self,
+        part: Part,
+        path: Option<String>,
+        checked: Result<(), Problem>,
+    ) -> Result<(), ReadError> {
+        match checked {
+            Ok(()) => Ok(()),
+            Err(problem) => {
+                let difference = Difference { part, path, problem };
+                self.add(difference.into())
+            }
+        }
+    }
+
+    fn add(&mut self, error: ReadError) -> Result<(), ReadError> {
+        match error {
+            ReadError::Damaged(difference) if difference.problem.is_damage() => {
+                self.0.push(*difference);
+                Ok(())
+            }
+            error => Err(error),
+        }
+    }
+}
+
+fn check_end<R: ByteRanges>(mut stream: FrameStream<'_, R>) -> Result<(), Problem> {
+    expect(&mut stream, &tar_format::END, Problem::Header)?;
+    match stream.drain()? {
+        0 => Ok(()),
+        surplus => Err(StreamError::Surplus(surplus).into()),
+    }
+}
+
+fn check_installer<R: ByteRanges>(
+    mut stream: FrameStream<'_, R>,
+    installer: &Installer,
+    mtime: u64,
+) -> Result<(), Problem> {
+    read_installer(&mut stream, installer, mtime, |_| Ok::<_, Problem>(()))?;
+    Ok(stream.finish(installer.archive.blake3)?)
+}
+
+/// Hands the installer's bytes to `sink`; they are the right ones only when this returns without an error.
+pub(super) fn read_installer<R: ByteRanges, E: From<Problem>>(
+    stream: &mut FrameStream<'_, R>,
+    installer: &Installer,
+    mtime: u64,
+    mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let (executable, size) = (true, installer.size);
+    let mut header = Vec::new();
+    tar_format::write_header(
+        INSTALLER_PATH,
+        TarKind::File { executable, size },
+        mtime,
+        &mut header,
+    );
+    expect(stream, &header, Problem::Header)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut left = size;
+    while left > 0 {
+        let ready = stream.fill().map_err(Problem::from)?;
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(ready.len());
+        if most == 0 {
+            return Err(Problem::from(StreamError::Ended).into());
+        }
+        let piece = ready.get(..most).unwrap_or_default();
+        hasher.update(piece);
+        sink(piece)?;
+        stream.consume(most);
+        left -= most as u64;
+    }
+    expect(stream, &vec![0; tar_format::padding(size)], Problem::Header)?;
+    let (expected, found) = (installer.blake3, Digest::from(hasher.finalize()));
+    if found != expected {
+        return Err(Problem::Digest { expected, found }.into());
+    }
+    Ok(())
+}
