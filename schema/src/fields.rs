@@ -1,6 +1,6 @@
 //! Owns reading typed fields out of a draft: each has the right type or becomes a finding, none stops the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
 
 use crate::draft::{Draft, Key, Node, Place};
@@ -92,8 +92,9 @@ impl<'a> Fields<'a> {
         report: &mut Report,
     ) -> Self {
         let mut list: Vec<(Key<'a>, Node<'a>)> = Vec::new();
+        let mut seen = HashSet::new();
         for (key, node) in members {
-            if list.iter().any(|(earlier, _)| earlier.text == key.text) {
+            if !seen.insert(key.text) {
                 let message = format!("`{}` is written twice.", key.text);
                 report.error(&key.place(), message, "keep one of the two");
             } else {

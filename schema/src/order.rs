@@ -104,6 +104,10 @@ fn shortest_cycle(edges: &[Vec<usize>], knot: &[usize]) -> Vec<usize> {
         return Vec::new();
     };
     let mut came_from = vec![None; edges.len()];
+    let mut belongs = vec![false; edges.len()];
+    for node in knot {
+        belongs[*node] = true;
+    }
     let mut queue = VecDeque::from([start]);
     while let Some(node) = queue.pop_front() {
         for &target in &edges[node] {
@@ -118,7 +122,7 @@ fn shortest_cycle(edges: &[Vec<usize>], knot: &[usize]) -> Vec<usize> {
                 cycle.reverse();
                 return cycle;
             }
-            if came_from[target].is_none() && knot.contains(&target) {
+            if came_from[target].is_none() && belongs[target] {
                 came_from[target] = Some(node);
                 queue.push_back(target);
             }

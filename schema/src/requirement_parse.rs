@@ -1,5 +1,7 @@
 //! Owns reading lists of dependencies: names, or objects of a name and a variant.
 
+use std::collections::HashSet;
+
 use crate::draft::Node;
 use crate::fields::{Fields, Report, parsed, text};
 use crate::recipe::Requirement;
@@ -11,14 +13,12 @@ pub(crate) fn read_requirements(
     report: &mut Report,
 ) -> Vec<Requirement> {
     let mut requirements: Vec<Requirement> = Vec::new();
+    let mut seen = HashSet::new();
     for node in fields.list(field, report) {
         let Some(requirement) = read_requirement(node, field, report) else {
             continue;
         };
-        if requirements
-            .iter()
-            .any(|earlier| earlier.name == requirement.name)
-        {
+        if !seen.insert(requirement.name.clone()) {
             let message = format!("`{}` stands twice in `{field}`.", requirement.name);
             report.error(&requirement.place, message, "remove one of the two");
         } else {

@@ -1,6 +1,6 @@
 //! Owns reading `treeinfo.json` and its variants: which language the tree is in, and what it says about all packages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -58,25 +58,33 @@ pub(crate) struct Mention {
 }
 
 impl Dialect {
-    /// The language a tree is written in. Without a `treeinfo.json` its recipes' own fields decide.
+    /// The language a tree is written in: ours when a `treeinfo.json` has one of our fields, DC/OS's when it has
+    /// others; when it has none at all, or is not there, the recipes' own fields decide.
     pub fn of(tree: &TreeText) -> Self {
-        if tree.treeinfos.is_empty() {
-            let own = ["\"sha1\"", "\"ref_origin\"", "\"docker\""];
-            let mut texts = tree.recipes.iter().flat_map(|recipe| &recipe.documents);
-            let is_dcos = texts.any(|document| own.iter().any(|field| document.text.contains(field)));
-            return if is_dcos { Self::Dcos } else { Self::Native };
-        }
         let documents: Vec<_> = tree.treeinfos.iter().cloned().map(Arc::new).collect();
-        let is_native = |document: &Arc<DocumentText>| match Draft::parse(document) {
-            Ok(draft) => draft.members().any(|(key, _)| NATIVE_FIELDS.contains(&key.text)),
-            Err(_) => true,
-        };
-        if documents.iter().any(is_native) {
-            Self::Native
-        } else {
+        let mut says_something = false;
+        for document in &documents {
+            let Ok(draft) = Draft::parse(document) else {
+                return Self::Native;
+            };
+            if draft.members().any(|(key, _)| NATIVE_FIELDS.contains(&key.text)) {
+                return Self::Native;
+            }
+            says_something |= draft.members().next().is_some();
+        }
+        if says_something || has_dcos_recipes(tree) {
             Self::Dcos
+        } else {
+            Self::Native
         }
     }
+}
+
+/// Whether a recipe has a field that only DC/OS's have.
+fn has_dcos_recipes(tree: &TreeText) -> bool {
+    let own = ["\"sha1\"", "\"ref_origin\"", "\"docker\"", "\"build_script\""];
+    let mut documents = tree.recipes.iter().flat_map(|recipe| &recipe.documents);
+    documents.any(|document| own.iter().any(|field| document.text.contains(field)))
 }
 
 /// Reads every `treeinfo.json`; those with mistakes are read as far as they make sense.
@@ -257,6 +265,7 @@ fn names(
     report: &mut Report,
 ) -> Vec<PackageName> {
     let mut names: Vec<PackageName> = Vec::new();
+    let mut seen = HashSet::new();
     for node in fields.list(field, report) {
         let help = "write the name of a recipe's folder";
         let Some(name) = text(node, field, report) else {
@@ -265,7 +274,7 @@ fn names(
         let Some(name) = parsed::<PackageName>(node, name, help, report) else {
             continue;
         };
-        if names.contains(&name) {
+        if !seen.insert(name.clone()) {
             report.error(
                 &node.place(),
                 format!("`{name}` stands twice in `{field}`."),

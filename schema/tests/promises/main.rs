@@ -6,5 +6,6 @@
 mod graphs;
 mod ids;
 mod mistakes;
+mod robust;
 mod schemas;
 mod trees;
