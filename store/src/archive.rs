@@ -98,10 +98,19 @@ pub enum Origin {
 
 /// Hears which archives are made.
 pub trait Observer: Sync {
+    /// These have to be made; may be told again when one that was kept turns out to be damaged.
+    fn begin(&self, missing: &[&Request]);
     /// So many more uncompressed bytes of package archives are compressed.
     fn compressed(&self, bytes: u64);
     /// The archive of this package is made and kept.
     fn archived(&self, record: &Record);
+}
+
+/// An observer of nothing.
+impl Observer for () {
+    fn begin(&self, _: &[&Request]) {}
+    fn compressed(&self, _: u64) {}
+    fn archived(&self, _: &Record) {}
 }
 
 /// Reads the listing of a package and checks that it is the one the tree digest names.
@@ -159,6 +168,7 @@ pub fn ensure(
         .collect();
     let absent = |(request, archive)| Option::is_none(archive).then_some(request);
     let missing: Vec<&Request> = requests.iter().zip(&found).filter_map(absent).collect();
+    observer.begin(&missing);
     if !missing.is_empty() {
         // They come in the order in which they are missing.
         let mut made = make(store, &missing, threads, observer)?.into_iter();

@@ -15,7 +15,7 @@ use super::difference::{Difference, Part, Problem};
 use super::folder_writer::{FolderWriter, WriteError};
 use super::package::{self, Stopped};
 use super::reader::{ReadError, Reader};
-use super::verify::{Observer, read_installer};
+use super::verify::{Observer, announce, read_installer};
 use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path, workers};
 use crate::archive::press::Threads;
 use crate::io_error::{IoContext, IoError};
@@ -101,6 +101,7 @@ pub fn extract<R: ByteRanges>(
     };
     folder_in(to, "trees")?;
     target.sweep()?;
+    announce(&packages, observer);
     let mut by_size = packages.clone();
     by_size.sort_by_key(|package| std::cmp::Reverse(package.size));
     let unpacker = || Unpacker::new().map_err(|error| ReadError::Unpack(error).into());
@@ -220,7 +221,7 @@ impl Target<'_> {
                 problem: *stopped.problem,
             })
         };
-        let mut writer = FolderWriter::create(&staged.partial, self.mtime)?;
+        let mut writer = FolderWriter::create(&staged.partial, self.mtime, observer)?;
         let mut stream = reader.stream(part.clone(), package.archive, unpacker)?;
         match package::read(&mut stream, &plan, &mut writer) {
             Ok(()) => {}
@@ -230,7 +231,6 @@ impl Target<'_> {
         let finished = stream.finish(package.archive.blake3);
         finished.map_err(|error| stopped(Stopped::of(None, error)))?;
         writer.finish()?;
-        observer.read(package.size);
         Ok(Some(staged))
     }
 

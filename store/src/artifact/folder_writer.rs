@@ -18,6 +18,7 @@ use schema::listing::{Entry, EntryKind};
 
 use super::difference::Problem;
 use super::package::{Stopped, Visitor};
+use super::verify::Observer;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::{EXECUTABLE_MODE, FILE_MODE, FOLDER_MODE};
 use crate::verify::DifferenceKind;
@@ -44,7 +45,8 @@ impl From<IoError> for WriteError {
 }
 
 /// A folder that is being written.
-pub struct FolderWriter {
+pub struct FolderWriter<'a> {
+    observer: &'a dyn Observer,
     path: PathBuf,
     time: TimeSpec,
     /// The folder itself, and then those below it that the last entry lies in, each with its path.
@@ -52,16 +54,17 @@ pub struct FolderWriter {
     file: Option<File>,
 }
 
-impl FolderWriter {
+impl<'a> FolderWriter<'a> {
     /// Makes the new folder `path`; everything in it will have the time `mtime`, in seconds since 1970.
     ///
     /// # Errors
     /// When it cannot be made, e.g. as something is there.
-    pub fn create(path: &Path, mtime: u64) -> Result<Self, IoError> {
+    pub fn create(path: &Path, mtime: u64, observer: &'a dyn Observer) -> Result<Self, IoError> {
         let seconds = i64::try_from(mtime).map_err(|_| Errno::EOVERFLOW);
         let time = TimeSpec::new(seconds.at("set time of", path)?, 0);
         let top = make_folder(AT_FDCWD, path).at("make folder", path)?;
         Ok(Self {
+            observer,
             path: path.to_owned(),
             time,
             open: vec![(String::new(), top)],
@@ -125,7 +128,7 @@ impl FolderWriter {
     }
 }
 
-impl Visitor for FolderWriter {
+impl Visitor for FolderWriter<'_> {
     type Error = WriteError;
 
     fn begin(&mut self, entry: &Entry) -> Result<(), WriteError> {
@@ -133,6 +136,7 @@ impl Visitor for FolderWriter {
     }
 
     fn content(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.observer.read(bytes.len() as u64);
         match &mut self.file {
             Some(file) => Ok(file.write_all(bytes).at("write below", &self.path)?),
             None => Ok(()),

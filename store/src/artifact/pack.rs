@@ -17,6 +17,7 @@ use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path};
 use crate::archive::press::Threads;
 use crate::archive::record::{self, Record, Request};
 use crate::archive::{self, Archive, ArchiveError, Origin, tar_format};
+use crate::closure::{self, ClosureError};
 use crate::io_error::{IoContext, IoError};
 use crate::seekable::frames::{FrameWriter, write_all};
 use crate::seekable::{Frame, SeekTable, SeekTableError};
@@ -59,6 +60,27 @@ pub struct Member {
     pub roles: Vec<RoleName>,
     /// Whether it was asked for by name.
     pub selected: bool,
+}
+
+/// The members of a selection: these packages, which were asked for by name, and all they require.
+///
+/// # Errors
+/// When one of them is not in the store, or the index cannot be read.
+pub fn members(store: &Store, selected: &[PackageId]) -> Result<Vec<Member>, ClosureError> {
+    let mut members = Vec::new();
+    for id in closure::of(store.index(), selected)? {
+        let record = store.index().package(&id)?;
+        let record = record.ok_or_else(|| ClosureError::Absent(id.clone()))?;
+        members.push(Member {
+            selected: selected.contains(&id),
+            id,
+            version: record.version,
+            tree: record.tree,
+            requires: record.requires,
+            roles: record.roles,
+        });
+    }
+    Ok(members)
 }
 
 /// How to pack.
@@ -135,6 +157,8 @@ pub fn pack(
     let manifest = draft(selection, &members);
     // Before anything is compressed.
     manifest.check()?;
+    let ids: Vec<PackageId> = requests.iter().map(|request| request.id.clone()).collect();
+    store.protect(&ids)?;
     let output = Output::create(target)?;
     let first = try_pack(store, manifest.clone(), &requests, options, &output, observer);
     let packed = match first {

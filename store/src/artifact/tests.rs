@@ -11,29 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use schema::id::PackageId;
-use schema::manifest::SelectedPackage;
 
-use super::pack::{Member, PackOptions, Packed, Selection, pack};
+use super::pack::{Member, PackOptions, Packed, Selection, members, pack};
 use super::reader::Reader;
-use super::verify::{Observer, Report, verify_file};
+use super::verify::{Report, verify_file};
 use crate::archive;
 use crate::archive::press::Threads;
-use crate::archive::record::Record;
 use crate::fixture::{EPOCH, Sketch, TestStore};
 
 const INSTALLER: &[u8] = b"#! the installer, for tests";
-
-struct Quiet;
-
-impl archive::Observer for Quiet {
-    fn compressed(&self, _: u64) {}
-    fn archived(&self, _: &Record) {}
-}
-
-impl Observer for Quiet {
-    fn read(&self, _: u64) {}
-    fn package(&self, _: &SelectedPackage) {}
-}
 
 fn threads(number: usize) -> Threads {
     Threads::new(NonZeroUsize::new(number).unwrap())
@@ -94,26 +80,19 @@ impl Demo {
     }
 
     fn member(&self, id: &PackageId) -> Member {
-        let record = self.test.store.index().package(id).unwrap().unwrap();
-        Member {
-            id: record.id,
-            version: record.version,
-            tree: record.tree,
-            requires: record.requires,
-            roles: record.roles,
-            selected: *id == self.top || *id == self.alone,
-        }
+        let members = members(&self.test.store, std::slice::from_ref(id)).unwrap();
+        members.into_iter().find(|member| member.id == *id).unwrap()
     }
 
     fn selection(&self) -> Selection {
-        let ids = [&self.base, &self.middle, &self.top, &self.alone];
+        let selected = [self.top.clone(), self.alone.clone()];
         Selection {
             name: "demo".to_owned(),
             version: "1".to_owned(),
             prefix: "/opt/store".to_owned(),
             platform: "x86_64-linux".to_owned(),
             source_date_epoch: u64::try_from(EPOCH).unwrap(),
-            packages: ids.map(|id| self.member(id)).to_vec(),
+            packages: members(&self.test.store, &selected).unwrap(),
             configuration: None,
         }
     }
@@ -127,7 +106,7 @@ impl Demo {
             installer: Some(INSTALLER),
             threads: threads(number),
         };
-        pack(&self.test.store, selection, options, path, &Quiet).unwrap()
+        pack(&self.test.store, selection, options, path, &()).unwrap()
     }
 
     /// Packs everything.
@@ -139,7 +118,7 @@ impl Demo {
 }
 
 fn verify(path: &Path) -> Report {
-    verify_file(path, threads(2), &Quiet).unwrap()
+    verify_file(path, threads(2), &()).unwrap()
 }
 
 fn open(path: &Path) -> Reader<Vec<u8>> {

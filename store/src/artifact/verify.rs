@@ -20,10 +20,25 @@ use crate::seekable::stream::{FrameStream, StreamError, Unpacker};
 
 /// Hears how far a verification or an extraction is.
 pub trait Observer: Sync {
+    /// It begins: so many packages, so many bytes in their files.
+    fn begin(&self, packages: usize, bytes: u64);
     /// So many more bytes of packages' files are done.
     fn read(&self, bytes: u64);
     /// This package is done.
     fn package(&self, package: &SelectedPackage);
+}
+
+/// An observer of nothing.
+impl Observer for () {
+    fn begin(&self, _: usize, _: u64) {}
+    fn read(&self, _: u64) {}
+    fn package(&self, _: &SelectedPackage) {}
+}
+
+/// Tells how much there is to do.
+pub(super) fn announce(packages: &[&SelectedPackage], observer: &dyn Observer) {
+    let sizes = packages.iter().map(|package| package.size);
+    observer.begin(packages.len(), sizes.fold(0, u64::saturating_add));
 }
 
 /// Why an artifact could not be verified, sound or not.
@@ -75,6 +90,7 @@ pub fn verify<R: ByteRanges>(
     let mut tasks = vec![Task::End];
     tasks.extend(reader.manifest().installer.as_ref().map(Task::Installer));
     let mut packages: Vec<&SelectedPackage> = reader.manifest().packages.iter().collect();
+    announce(&packages, observer);
     // Large ones first, so that no thread is left with one of them at the end.
     packages.sort_by_key(|package| std::cmp::Reverse(package.size));
     tasks.extend(packages.iter().map(|package| Task::Package(package)));

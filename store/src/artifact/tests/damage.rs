@@ -16,7 +16,7 @@ fn try_pack(demo: &Demo, path: &Path) -> Result<Packed, PackError> {
         installer: None,
         threads: threads(2),
     };
-    pack(&demo.test.store, &demo.selection(), options, path, &Quiet)
+    pack(&demo.test.store, &demo.selection(), options, path, &())
 }
 
 fn overwrite(path: &Path, content: &[u8]) {
@@ -110,12 +110,12 @@ fn what_a_killed_process_left_beside_the_target_does_no_harm() {
 fn a_selection_that_is_not_closed_is_refused() {
     let demo = Demo::new();
     let mut selection = demo.selection();
-    selection.packages.remove(0);
+    selection.packages.retain(|member| member.id != demo.base);
     let options = PackOptions {
         installer: None,
         threads: threads(2),
     };
-    let error = pack(&demo.test.store, &selection, options, &demo.path("x"), &Quiet).unwrap_err();
+    let error = pack(&demo.test.store, &selection, options, &demo.path("x"), &()).unwrap_err();
     assert!(matches!(error, PackError::Selection(_)));
     assert!(error.to_string().contains("requires `base--"));
 }

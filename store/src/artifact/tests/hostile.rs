@@ -26,7 +26,7 @@ fn found_after(demo: &Demo, change: impl FnOnce(&mut Parts)) -> Vec<String> {
     let found = differences(demo.folder.path(), &forged);
     if let Ok(reader) = Reader::open(forged) {
         let to = demo.path("to");
-        let extracted = extract(&reader, &Wanted::Everything, &to, threads(2), &Quiet);
+        let extracted = extract(&reader, &Wanted::Everything, &to, threads(2), &());
         if !found.is_empty() {
             let damaged = matches!(extracted, Err(ExtractError::Read(ReadError::Damaged(_))));
             assert!(
@@ -383,7 +383,7 @@ fn there_is_no_room_between_the_parts() {
 fn what_is_in_the_way_is_neither_followed_nor_replaced() {
     let demo = Demo::new();
     let reader = open(&demo.packed());
-    let extract_to = |to: &Path| extract(&reader, &Wanted::Everything, to, threads(2), &Quiet);
+    let extract_to = |to: &Path| extract(&reader, &Wanted::Everything, to, threads(2), &());
     let elsewhere = demo.path("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     let to = demo.path("to");

@@ -86,7 +86,7 @@ fn the_bytes_of_archives_are_pinned() {
         tree,
         source_date_epoch,
     };
-    let made = archive::ensure(&test.store, &[request], threads(2), &Quiet).unwrap();
+    let made = archive::ensure(&test.store, &[request], threads(2), &()).unwrap();
     // Another value means that artifacts of the same packages change: never without a new format version, and never
     // by accident through an update of zstd or tar.
     let golden = "f9d81e3fd440503ea1a7c3d98343017bd8c2d43f9cb8135694006381129798c5";
@@ -137,7 +137,7 @@ fn tar_and_zstd_unpack_what_extract_does_and_what_the_store_holds() {
     assert!(unpack.status().unwrap().success());
 
     let by_us = demo.path("by-us");
-    let extracted = extract(&open(&artifact), &Wanted::Everything, &by_us, threads(2), &Quiet).unwrap();
+    let extracted = extract(&open(&artifact), &Wanted::Everything, &by_us, threads(2), &()).unwrap();
     assert_eq!(extracted.written.len(), 4);
     let ours = look(&by_us);
     // The folders that no tar entry is for have the time at which they were made.
@@ -214,7 +214,7 @@ fn a_closure_is_extracted_by_reading_its_frames_alone() {
     let reader = Reader::open(&watched).unwrap();
     let to = demo.path("some");
     let wanted = Wanted::Closure(vec![demo.middle.clone()]);
-    let extracted = extract(&reader, &wanted, &to, threads(2), &Quiet).unwrap();
+    let extracted = extract(&reader, &wanted, &to, threads(2), &()).unwrap();
     assert_eq!(extracted.written, [demo.base.clone(), demo.middle.clone()]);
     let there: Vec<_> = tree::walk(&to)
         .unwrap()
@@ -233,7 +233,7 @@ fn a_closure_is_extracted_by_reading_its_frames_alone() {
         }
     }
 
-    let again = extract(&reader, &wanted, &to, threads(2), &Quiet).unwrap();
+    let again = extract(&reader, &wanted, &to, threads(2), &()).unwrap();
     let present = vec![demo.base.clone(), demo.middle.clone()];
     assert_eq!(
         again,
@@ -243,7 +243,7 @@ fn a_closure_is_extracted_by_reading_its_frames_alone() {
         }
     );
     let absent = PackageId::new("absent".parse().unwrap(), Digest::of(b""));
-    assert!(extract(&reader, &Wanted::Closure(vec![absent]), &to, threads(2), &Quiet).is_err());
+    assert!(extract(&reader, &Wanted::Closure(vec![absent]), &to, threads(2), &()).is_err());
     removal::remove(&to).unwrap();
 }
 
@@ -252,7 +252,7 @@ fn anything_that_seeks_can_be_read() {
     let demo = Demo::new();
     let artifact = demo.packed();
     let reader = Reader::open(Seeking::new(fs::File::open(&artifact).unwrap())).unwrap();
-    let report = crate::artifact::verify::verify(&reader, threads(3), &Quiet).unwrap();
+    let report = crate::artifact::verify::verify(&reader, threads(3), &()).unwrap();
     assert_eq!(report.packages, 4);
     assert!(report.differences.is_empty());
 }
