@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod artifact;
+pub mod activation;
 pub mod closure;
 pub mod facts;
 #[cfg(test)]
