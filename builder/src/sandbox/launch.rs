@@ -1,0 +1,225 @@
+//! Owns the start of a warden and the descriptors that connect us with it.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut, PipeReader, Write};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, socketpair,
+};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use super::command::{self, Invocation};
+use super::error::{SandboxError, Unavailable};
+use super::filter;
+use super::identity::{INSIDE, Identity};
+use super::layout::{Layout, Purpose};
+use super::raw;
+use super::report::{self, Report};
+use super::spec::SandboxSpec;
+use super::stage::Stage;
+use super::warden::Warden;
+
+/// How many processes the kernel allows beyond the limit: our own three, and enough for the watch to see that there
+/// are too many, since all that a build sees of the kernel's limit is that something cannot be started.
+const PROCESSES_BEYOND: u64 = 16;
+
+/// A warden that runs. When this is dropped, it and everything in its sandbox is dead.
+#[derive(Debug)]
+pub struct Running {
+    pid: Pid,
+    socket: OwnedFd,
+    ended: bool,
+    /// What was laid out; names what failed.
+    pub stage: Stage,
+    /// What the commands print, unless they have a terminal.
+    pub log: Option<PipeReader>,
+}
+
+/// A report with the descriptor that came along.
+pub type Received = (Report, Option<OwnedFd>);
+
+impl Running {
+    /// Our number of the warden.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Readable when there is a report, or when the warden is gone.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// The next report; `None` when the warden is gone.
+    pub fn receive(&self) -> io::Result<Option<Received>> {
+        let mut bytes = [0; report::SIZE];
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let mut room = nix::cmsg_space!(RawFd);
+        let received = recvmsg::<UnixAddr>(
+            self.socket.as_raw_fd(),
+            &mut parts,
+            Some(&mut room),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        )?;
+        let mut descriptor = None;
+        for message in received.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(fds) = message {
+                // SAFETY: the kernel has just made these descriptors ours.
+                descriptor = fds.first().map(|fd| unsafe { OwnedFd::from_raw_fd(*fd) });
+            }
+        }
+        let length = received.bytes.min(report::SIZE);
+        Ok(Report::from_bytes(&bytes[..length]).map(|report| (report, descriptor)))
+    }
+
+    /// Kills everything in the sandbox and waits until nothing of it is left.
+    pub fn end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            // It is our child and nobody has waited for it, so that its number is still its own.
+            let _ = kill(self.pid, Signal::SIGKILL);
+            // The kernel lets us see its end only after that of everything in its process namespace.
+            while waitpid(self.pid, None) == Err(nix::errno::Errno::EINTR) {}
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Lays out the sandbox and starts the commands of `spec`.
+pub fn launch(
+    bwrap: &Path,
+    spec: &SandboxSpec,
+    purpose: Purpose,
+    identity: Identity,
+) -> Result<Running, SandboxError> {
+    let layout = Layout::of(spec, purpose, identity)?;
+    let connect = |source| SandboxError::Setup {
+        what: "connect with it".to_owned(),
+        source,
+    };
+    let filter = filter_file().map_err(connect)?;
+    let invocations = command::commands(bwrap, spec, purpose, &layout, filter.as_raw_fd())?;
+    let ends = Ends::open(purpose).map_err(connect)?;
+    start(spec, purpose, identity, layout.stage, &invocations, &filter, ends)
+}
+
+/// Both sides of what connects us with the warden.
+struct Ends {
+    socket: OwnedFd,
+    warden_socket: OwnedFd,
+    log: Option<PipeReader>,
+    streams: [OwnedFd; 3],
+}
+
+impl Ends {
+    fn open(purpose: Purpose) -> io::Result<Self> {
+        let (socket, warden_socket) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        let (log, streams) = match purpose {
+            Purpose::Build => {
+                let (log, writer) = io::pipe()?;
+                let nothing = File::open("/dev/null")?;
+                let error = writer.try_clone()?;
+                (Some(log), [nothing.into(), writer.into(), error.into()])
+            }
+            Purpose::Shell => (
+                None,
+                [
+                    io::stdin().as_fd().try_clone_to_owned()?,
+                    io::stdout().as_fd().try_clone_to_owned()?,
+                    io::stderr().as_fd().try_clone_to_owned()?,
+                ],
+            ),
+        };
+        Ok(Self {
+            socket,
+            warden_socket,
+            log,
+            streams,
+        })
+    }
+}
+
+fn start(
+    spec: &SandboxSpec,
+    purpose: Purpose,
+    identity: Identity,
+    stage: Stage,
+    invocations: &[Invocation],
+    filter: &File,
+    ends: Ends,
+) -> Result<Running, SandboxError> {
+    let answered = filter::of_answered_calls();
+    let inherited = spec.job_server.as_ref().map_or(&[][..], |server| &server.fds);
+    let streams = [0, 1, 2].map(|index: usize| ends.streams[index].as_raw_fd());
+    let mut kept: Vec<RawFd> = [ends.warden_socket.as_raw_fd(), filter.as_raw_fd()].into();
+    kept.extend(streams.iter().chain(inherited));
+    kept.sort_unstable();
+    let maps = maps(identity);
+    let warden = Warden {
+        stage: &stage,
+        invocations,
+        identity,
+        maps: [maps[0].as_bytes(), maps[1].as_bytes()],
+        purpose,
+        answered: &answered,
+        socket: ends.warden_socket.as_raw_fd(),
+        streams,
+        filter: filter.as_raw_fd(),
+        inherited,
+        kept: &kept,
+        file_size: spec.limits.output_bytes,
+        processes: u64::from(spec.limits.processes) + PROCESSES_BEYOND,
+    };
+    let user = match identity {
+        Identity::Own { .. } => libc::CLONE_NEWUSER,
+        Identity::Lent(_) => 0,
+    };
+    // SAFETY: `Warden::run` only makes the calls of `raw`, and never returns.
+    let pid = match unsafe { raw::clone_into(user | libc::CLONE_NEWNS | libc::CLONE_NEWPID) } {
+        Ok(0) => ManuallyDrop::new(warden).run(),
+        Ok(pid) => pid,
+        Err(errno) => return Err(Unavailable::NoNamespaces(io::Error::from(errno).to_string()).into()),
+    };
+    Ok(Running {
+        pid: Pid::from_raw(pid),
+        socket: ends.socket,
+        ended: false,
+        stage,
+        log: ends.log,
+    })
+}
+
+/// What stands in the warden's `uid_map` and `gid_map`: in its namespace it is whom builds see themselves as.
+fn maps(identity: Identity) -> [String; 2] {
+    match identity {
+        Identity::Own { uid, gid } => [format!("{INSIDE} {uid} 1"), format!("{INSIDE} {gid} 1")],
+        Identity::Lent(_) => [String::new(), String::new()],
+    }
+}
+
+/// The filter in a file of no name, for `bwrap` to read.
+fn filter_file() -> io::Result<File> {
+    // SAFETY: the name ends with zero; a descriptor that is returned is nobody else's.
+    let mut file = unsafe {
+        match libc::memfd_create(c"filter".as_ptr(), libc::MFD_CLOEXEC) {
+            -1 => return Err(io::Error::last_os_error()),
+            fd => File::from_raw_fd(fd),
+        }
+    };
+    file.write_all(&filter::bytes(&filter::of_builds()))?;
+    Ok(file)
+}

@@ -1,0 +1,195 @@
+//! Owns the warden: the process that stands between ours and `bwrap`.
+//!
+//! It is a copy of our process, first in a process namespace of its own: the kernel kills it when the thread that
+//! started it ends, and with it everything in that namespace. It is the parent of what a build leaves behind, which
+//! is how that is noticed. It never allocates and never returns.
+
+use std::ffi::CStr;
+use std::os::fd::RawFd;
+
+use libc::sock_filter;
+
+use super::command::Invocation;
+use super::identity::Identity;
+use super::layout::Purpose;
+use super::raw::{self, Errno};
+use super::report::{Failure, Report};
+use super::stage::Stage;
+
+/// Everything the warden needs, made before it is.
+pub struct Warden<'a> {
+    /// The root to lay out.
+    pub stage: &'a Stage,
+    /// What to start, one after the other.
+    pub invocations: &'a [Invocation],
+    /// Whose rights to run with.
+    pub identity: Identity,
+    /// What it says of itself in its own user namespace, when it has one.
+    pub maps: [&'a [u8]; 2],
+    /// Whether there is a terminal to leave alone.
+    pub purpose: Purpose,
+    /// Hands some calls to us.
+    pub answered: &'a [sock_filter],
+    /// Where reports go.
+    pub socket: RawFd,
+    /// Standard input, output and error of the commands.
+    pub streams: [RawFd; 3],
+    /// The filter that `bwrap` reads.
+    pub filter: RawFd,
+    /// Passed on by their numbers.
+    pub inherited: &'a [RawFd],
+    /// All of these descriptors, sorted; every other one is closed.
+    pub kept: &'a [RawFd],
+    /// Bytes of the largest file.
+    pub file_size: u64,
+    /// Processes and threads at one time.
+    pub processes: u64,
+}
+
+/// The stack that main threads get everywhere, in bytes.
+const STACK: u64 = 8 << 20;
+
+/// How many descriptors a process may open.
+const DESCRIPTORS: u64 = 4096;
+
+/// Bytes that a process may keep from being swapped.
+const LOCKED: u64 = 8 << 20;
+
+type Outcome = Result<(), (Failure, Errno)>;
+
+fn at(failure: Failure) -> impl FnOnce(Errno) -> (Failure, Errno) {
+    move |errno| (failure, errno)
+}
+
+impl Warden<'_> {
+    /// Lives the warden's life.
+    pub fn run(&self) -> ! {
+        if let Err((failure, errno)) = self.serve() {
+            self.report(Report::Failed(failure, errno), None);
+        }
+        raw::exit(0)
+    }
+
+    fn report(&self, report: Report, descriptor: Option<RawFd>) {
+        // If nobody listens any more we are about to be killed.
+        let _ = raw::send(self.socket, &report.to_bytes(), descriptor);
+    }
+
+    fn serve(&self) -> Outcome {
+        self.settle()?;
+        let owner = match self.identity {
+            Identity::Own { .. } => None,
+            Identity::Lent(id) => Some(id),
+        };
+        raw::set_umask(0);
+        self.stage
+            .raise(owner)
+            .map_err(|(step, errno)| (Failure::Stage(step), errno))?;
+        raw::no_new_privileges().map_err(at(Failure::Listener))?;
+        let listener = raw::listen_to_calls(self.answered).map_err(at(Failure::Listener))?;
+        self.report(Report::Listening, Some(listener));
+        raw::close(listener);
+        for (step, invocation) in self.invocations.iter().enumerate() {
+            if self.step(step, invocation)? != 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Becomes independent of our process, except for its death.
+    fn settle(&self) -> Outcome {
+        let _ = raw::die_with_parent();
+        raw::set_name(c"store-sandbox");
+        raw::close_all_but(self.kept).map_err(at(Failure::Descriptors))?;
+        // It may have ended before it could kill us.
+        if raw::is_hung_up(self.socket) {
+            raw::exit(0);
+        }
+        raw::default_signals();
+        if self.purpose == Purpose::Build {
+            raw::new_session();
+        }
+        if let Identity::Own { .. } = self.identity {
+            let [users, groups] = self.maps;
+            let files: [(&CStr, &[u8]); 3] = [
+                (c"/proc/self/setgroups", b"deny"),
+                (c"/proc/self/uid_map", users),
+                (c"/proc/self/gid_map", groups),
+            ];
+            for (path, text) in files {
+                raw::write_file(path, text).map_err(at(Failure::Identity))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one command and waits for all that it started.
+    fn step(&self, step: usize, invocation: &Invocation) -> Result<i32, (Failure, Errno)> {
+        // SAFETY: `start` only does what the warden itself may do, and ends by `execute` or `exit`.
+        let bwrap = match unsafe { raw::clone_into(0) } {
+            Ok(0) => self.start(invocation),
+            Ok(pid) => pid,
+            Err(errno) => return Err((Failure::Fork, errno)),
+        };
+        let mut code = 1;
+        while let Some((pid, status)) = raw::wait_for_any() {
+            if pid == bwrap {
+                code = exit_code(status);
+                self.report(Report::Exited { step, code }, None);
+            }
+        }
+        self.report(Report::Drained { step }, None);
+        Ok(code)
+    }
+
+    /// Becomes `bwrap`.
+    fn start(&self, invocation: &Invocation) -> ! {
+        let failed = match self.restrict() {
+            Err(errno) => Report::Failed(Failure::Restrictions, errno),
+            Ok(()) => {
+                let errno = raw::execute(
+                    &invocation.program,
+                    &invocation.arguments,
+                    &invocation.environment,
+                );
+                Report::Failed(Failure::Exec, errno)
+            }
+        };
+        self.report(failed, None);
+        raw::exit(1)
+    }
+
+    fn restrict(&self) -> Result<(), Errno> {
+        for (number, stream) in (0..).zip(self.streams) {
+            raw::duplicate(stream, number)?;
+        }
+        raw::rewind(self.filter)?;
+        raw::keep_across_exec(self.filter)?;
+        for fd in self.inherited {
+            raw::keep_across_exec(*fd)?;
+        }
+        if let Identity::Lent(id) = self.identity {
+            raw::become_user(id)?;
+        }
+        raw::set_umask(0o022);
+        raw::fixed_addresses()?;
+        raw::limit(libc::RLIMIT_CORE, 0)?;
+        raw::limit(libc::RLIMIT_STACK, STACK)?;
+        raw::limit(libc::RLIMIT_NOFILE, DESCRIPTORS)?;
+        raw::limit(libc::RLIMIT_MEMLOCK, LOCKED)?;
+        raw::limit(libc::RLIMIT_RTPRIO, 0)?;
+        if self.purpose == Purpose::Build {
+            raw::limit(libc::RLIMIT_FSIZE, self.file_size)?;
+            raw::limit(libc::RLIMIT_NPROC, self.processes)?;
+        }
+        Ok(())
+    }
+}
+
+fn exit_code(status: i32) -> i32 {
+    match libc::WIFSIGNALED(status) {
+        true => 128 + libc::WTERMSIG(status),
+        false => libc::WEXITSTATUS(status),
+    }
+}
