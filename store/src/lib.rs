@@ -1,8 +1,8 @@
 //! Content on disk: the store's folders, their index, archives, closures and verification. Never knows how a package came to be.
 
+pub mod activation;
 pub mod archive;
 pub mod artifact;
-pub mod activation;
 pub mod closure;
 pub mod facts;
 #[cfg(test)]
