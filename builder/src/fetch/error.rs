@@ -63,10 +63,7 @@ pub enum FetchProblem {
 
 /// What came has another digest than the recipe states.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "what came from {from} has the wrong digest\n  expected {} {}\n  got      {} {}",
-    .expected.algorithm(), .expected.to_hex(), .got.algorithm(), .got.to_hex()
-)]
+#[error("what came from {from} {}", self.digests())]
 pub struct WrongDigest {
     /// Where it came from.
     pub from: String,
@@ -74,6 +71,18 @@ pub struct WrongDigest {
     pub expected: SourceDigest,
     /// What came.
     pub got: SourceDigest,
+}
+
+impl WrongDigest {
+    fn digests(&self) -> String {
+        let Self { expected, got, .. } = self;
+        let line = |digest: &SourceDigest| format!("{} {}", digest.algorithm(), digest.to_hex());
+        format!(
+            "has the wrong digest\n  expected {}\n  got      {}",
+            line(expected),
+            line(got)
+        )
+    }
 }
 
 /// One address that did not give the source.
@@ -116,7 +125,7 @@ pub enum AddressProblem {
     #[error("the file is larger than the {0} bytes that are allowed")]
     TooLarge(u64),
     /// What came is something else.
-    #[error(transparent)]
+    #[error("what came {}", .0.digests())]
     WrongDigest(#[from] WrongDigest),
     /// A `file:` address that names no file of this machine.
     #[error("this is no address of a file on this machine")]

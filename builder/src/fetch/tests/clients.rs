@@ -177,3 +177,43 @@ fn real_debian_packages_come() {
     let (dest, _bench) = really(Origin::Debian(perl), sha256);
     assert!(dest.join("Configure").exists());
 }
+
+#[test]
+#[ignore = "asks registries for all that the recipes of this repository need"]
+fn every_source_of_our_recipes_comes_and_can_be_unpacked() {
+    let mut bench = Bench::new();
+    bench.options.timeouts = Timeouts::default();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("recipes");
+    let tree = crate::tree_reader::read(&root).unwrap();
+    let graph = schema::graph::Graph::resolve(&tree, None).unwrap();
+    let of = |package: &schema::graph::Package| {
+        let sources = package.recipe.sources.clone().into_iter();
+        let name = package.recipe.name.clone();
+        sources
+            .map(move |(source_name, source)| (name.clone(), source_name, source))
+            .collect::<Vec<_>>()
+    };
+    let sources: Vec<_> = graph.packages().iter().flat_map(of).collect();
+    let planned: Vec<_> = sources
+        .iter()
+        .map(|(package, name, source)| PlannedSource {
+            package,
+            name,
+            source,
+            tree: &root,
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    let fetched = bench.fetcher().fetch_all(&bench.store, &planned, &bench.notes);
+    println!("fetched {} in {:?}", fetched.len(), begun.elapsed());
+    for (at, (planned, fetched)) in planned.iter().zip(fetched).enumerate() {
+        let begun = std::time::Instant::now();
+        let dest = bench.folder.path().join(at.to_string());
+        fetched.unwrap().unpack(&dest, 1, Limits::default()).unwrap();
+        println!("{} {:?}", planned.package, begun.elapsed());
+        removal::remove(&dest).unwrap();
+    }
+}
