@@ -50,6 +50,8 @@ pub struct Recipe {
     pub roles: Vec<RoleName>,
     /// How long its build may take.
     pub timeout: Option<Duration>,
+    /// How long its build took where it was written, for the first estimate of how long a run needs.
+    pub expected_duration: Option<Duration>,
     /// How many cores its build sees.
     pub cores: Option<u32>,
     /// How much memory its build may use, in bytes.

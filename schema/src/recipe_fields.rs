@@ -16,7 +16,7 @@ use crate::tree_of_recipes::Dialect;
 use crate::values::{MOST_MEMORY, bytes_of, environment_variable, is_account, is_version, kernel_setting};
 
 /// Every field a recipe may have.
-pub(crate) const FIELDS: [&str; 20] = [
+pub(crate) const FIELDS: [&str; 21] = [
     "version",
     "description",
     "license",
@@ -33,6 +33,7 @@ pub(crate) const FIELDS: [&str; 20] = [
     "sysctl",
     "roles",
     "timeout",
+    "expected_duration",
     "cores",
     "memory",
     "check",
@@ -84,6 +85,9 @@ impl RecipeReader<'_> {
             roles: roles.iter().map(|(role, _)| role.clone()).collect(),
             timeout: fields
                 .number("timeout", (1, LONGEST), report)
+                .map(Duration::from_secs),
+            expected_duration: fields
+                .number("expected_duration", (1, LONGEST), report)
                 .map(Duration::from_secs),
             cores: fields
                 .number("cores", (1, MOST_CORES), report)

@@ -54,6 +54,9 @@ pub(super) struct RecipeDocument {
     /// How long its build may take, in seconds.
     #[schemars(range(min = 1, max = 604_800))]
     timeout: Option<u64>,
+    /// How long its build took where it was written, in seconds; for the first estimate only.
+    #[schemars(range(min = 1, max = 604_800))]
+    expected_duration: Option<u64>,
     /// How many cores its build sees.
     #[schemars(range(min = 1, max = 4096))]
     cores: Option<u32>,
