@@ -1,0 +1,213 @@
+//! Owns a run as a whole: from packages asked for, over the plan, to packages in the store kept by a root.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use schema::id::PackageId;
+use schema::name::SourceName;
+use store::Store;
+use store::index::IndexError;
+use store::io_error::IoError;
+use store::publish::{Placed, PublishError};
+use store::registrar::Registrar;
+
+use crate::fetch::{FetchError, FetchedSource, Fetcher};
+use crate::interrupt::Interrupt;
+use crate::job_server::JobServer;
+use crate::local::steps::{self, Watch};
+use crate::local::{FailedFolders, LocalExecutor, Purpose};
+use crate::observer::Observer;
+use crate::plan::{Plan, Present};
+use crate::sandbox::Sandbox;
+use crate::schedule::{Built, OnFailure, Run};
+use crate::workshop::{ResolvedPackage, Workshop};
+
+/// How a run is to go.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    /// How many packages may build at once.
+    pub jobs: NonZeroUsize,
+    /// How many CPUs this machine lends to all builds together.
+    pub cpus: NonZeroUsize,
+    /// How many CPUs each build sees, whatever its recipe says.
+    pub cores: Option<u32>,
+    /// What to do after a failure.
+    pub on_failure: OnFailure,
+    /// What happens to failed builds' folders.
+    pub failed_folders: FailedFolders,
+    /// What builds are for.
+    pub purpose: Purpose,
+    /// Time since 1970.
+    pub now: Duration,
+}
+
+/// What a run works with.
+#[derive(Clone, Copy)]
+pub struct Farm<'a> {
+    /// Where sources are and packages go.
+    pub store: &'a Store,
+    /// The tree of recipes.
+    pub workshop: &'a Workshop,
+    /// Where builds run.
+    pub sandbox: &'a Sandbox,
+    /// Brings sources.
+    pub fetcher: &'a Fetcher,
+    /// How a person stops a run.
+    pub interrupt: &'a Interrupt,
+    /// Who is told what happens.
+    pub observer: &'a dyn Observer,
+}
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The index cannot be read.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// What the store holds cannot be told.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// There is no job-server.
+    #[error("cannot make a job-server: {0}")]
+    JobServer(#[source] std::io::Error),
+}
+
+/// Says what is to be made so that `selected` are in the store, or, to reproduce them, are built again.
+///
+/// # Errors
+/// When the store cannot tell what it holds.
+pub fn plan(
+    store: &Store,
+    workshop: &Workshop,
+    selected: &[PackageId],
+    purpose: Purpose,
+) -> Result<Plan, RunError> {
+    let all: Vec<PackageId> = workshop
+        .packages()
+        .iter()
+        .map(|package| package.id.clone())
+        .collect();
+    store.protect(&all)?;
+    let mut present = Present {
+        packages: store.present(&all)?,
+        durations: store.index().durations()?,
+    };
+    if purpose == Purpose::Reproduce {
+        for id in selected {
+            present.packages.remove(id);
+        }
+    }
+    Ok(Plan::new(workshop.packages(), selected, &present))
+}
+
+impl Farm<'_> {
+    /// Carries out `plan`, and keeps what was asked for under a root of the tree's.
+    ///
+    /// # Errors
+    /// When the run cannot begin or its root not be set; what fails in a step is in [`Built`].
+    pub fn run(&self, plan: &Plan, orders: &Orders) -> Result<Built, RunError> {
+        let job_server = JobServer::new(orders.cpus).map_err(RunError::JobServer)?;
+        let built = std::thread::scope(|scope| {
+            let registrar = Registrar::start(scope, self.store);
+            let register = |placed| {
+                // What is refused was not registered because an earlier one could not be; `finish` says why.
+                let _ = registrar.submit(placed);
+            };
+            let executor = self.executor(&job_server, &register, orders);
+            let run = Run {
+                executor: &executor,
+                job_server: &job_server,
+                jobs: orders.jobs,
+                on_failure: orders.on_failure,
+                interrupt: self.interrupt,
+                observer: self.observer,
+            };
+            let built = run.plan(plan);
+            registrar.finish().map(|()| built)
+        })?;
+        if built.failed.is_empty() && built.skipped.is_empty() {
+            keep(plan, self.store, self.workshop, orders.now)?;
+        }
+        Ok(built)
+    }
+
+    /// What does the work of steps on this machine.
+    pub fn executor<'b>(
+        &'b self,
+        job_server: &'b JobServer,
+        register: &'b (dyn Fn(Placed) + Sync),
+        orders: &Orders,
+    ) -> LocalExecutor<'b> {
+        LocalExecutor {
+            store: self.store,
+            workshop: self.workshop,
+            sandbox: self.sandbox,
+            fetcher: self.fetcher,
+            job_server,
+            interrupt: self.interrupt,
+            observer: self.observer,
+            register,
+            cores: orders.cores,
+            failed_folders: orders.failed_folders,
+            purpose: orders.purpose,
+            now: orders.now,
+            since: Instant::now(),
+        }
+    }
+}
+
+/// Fetches the sources of `selected` and of all they are built with; each outcome with its package and source.
+pub fn fetch_sources<'w>(
+    store: &Store,
+    workshop: &'w Workshop,
+    fetcher: &Fetcher,
+    selected: &[&'w ResolvedPackage],
+    interrupt: &Interrupt,
+    observer: &dyn Observer,
+) -> Vec<(
+    &'w ResolvedPackage,
+    &'w SourceName,
+    Result<FetchedSource, FetchError>,
+)> {
+    let watch = Watch {
+        workshop,
+        observer,
+        interrupt,
+    };
+    let packages = workshop.with_dependencies(selected);
+    let of = |package: &&'w ResolvedPackage| -> Vec<_> {
+        let package = *package;
+        steps::planned_sources(package, workshop.root())
+            .into_iter()
+            .map(|source| (package, source))
+            .collect()
+    };
+    let (owners, sources): (Vec<_>, Vec<_>) = packages.iter().flat_map(of).unzip();
+    let outcomes = fetcher.fetch_all(store, &sources, &watch);
+    let fetched = owners.into_iter().zip(sources).zip(outcomes);
+    fetched
+        .map(|((package, source), outcome)| (package, source.name, outcome))
+        .collect()
+}
+
+/// Sets the root that keeps the last complete build of this tree. What the packages were built with is kept, too:
+/// the next change would need it again.
+fn keep(plan: &Plan, store: &Store, workshop: &Workshop, now: Duration) -> Result<(), RunError> {
+    let name = format!("tree {}", workshop.root().display());
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let selected: Vec<_> = plan
+        .selected()
+        .iter()
+        .filter_map(|id| workshop.by_id(id))
+        .collect();
+    let all: Vec<PackageId> = workshop
+        .with_dependencies(&selected)
+        .iter()
+        .map(|package| package.id.clone())
+        .collect();
+    let there: Vec<PackageId> = store.index().registered(&all)?.into_iter().collect();
+    Ok(store.index().set_root(&name, &there, now)?)
+}
