@@ -1,3 +1,36 @@
-//! The binary `store`: arguments in, messages out.
+//! The binary `store`: reads its arguments, runs one verb, and reports how it ended.
 
-fn main() {}
+mod args;
+mod commands;
+mod failure;
+mod render;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::Cli;
+use commands::Context;
+use render::Output;
+use world::World;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut output = Output::for_machines_or_people(&cli.global);
+    let run = World::look().and_then(|world| {
+        output.draws = world.draws;
+        commands::run(
+            &Context {
+                world,
+                output,
+                global: &cli.global,
+            },
+            cli.verb,
+        )
+    });
+    run.unwrap_or_else(|failure| {
+        render::failure::show(&output, &failure);
+        failure.exit_code()
+    })
+}

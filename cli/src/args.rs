@@ -1,0 +1,336 @@
+//! Owns the command line: every verb, its arguments and their help texts.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A content-addressed package store with a hermetic build farm.
+#[derive(Debug, Parser)]
+#[command(name = "store", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What every verb takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Arguments that every verb takes, before or after it.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Print one JSON document on standard output instead of text
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// The store [default: $STORE_DIR, else $XDG_DATA_HOME/store]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
+    pub store: Option<PathBuf>,
+    /// The tree of recipes [default: found upward from the current folder]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
+    pub recipes: Option<PathBuf>,
+    /// Say only what went wrong
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "verbose",
+        help_heading = "Everywhere"
+    )]
+    pub quiet: bool,
+    /// Say more; twice, print what builds print
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Everywhere")]
+    pub verbose: u8,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Build packages, and all they depend on, from source
+    Build(Build),
+    /// Fetch and check the sources of packages without building them
+    Fetch(Selection),
+    /// List the packages in the store
+    List,
+    /// Show one package: its recipe, or with --resolved the bytes its store ID is the digest of
+    Show(Show),
+    /// Print the dependency graph
+    Graph(Graph),
+    /// Say why package A depends on package B
+    Why(Why),
+    /// Print the log of a package's last build
+    Log(Named),
+    /// Enter the sandbox of a package's build
+    Shell(Shell),
+    /// Check, start or pin recipes
+    #[command(subcommand)]
+    Recipe(RecipeVerb),
+    /// Create, inspect, verify, extract or compare master artifacts
+    #[command(subcommand)]
+    Artifact(ArtifactVerb),
+    /// Compare what stands in the store, or in an artifact, with what the recipes say, bit for bit
+    Verify(Verify),
+    /// Remove what no garbage-collection root needs
+    Gc(Gc),
+    /// List, add or remove garbage-collection roots
+    Roots(Roots),
+    /// Look after the store's index
+    #[command(subcommand)]
+    Index(IndexVerb),
+    /// Print the JSON Schema of a document
+    Schema(Schema),
+    /// Print the completions for a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+}
+
+/// Which packages of the tree are meant.
+#[derive(Debug, Args)]
+pub struct Selection {
+    /// Package names, or `all` for the tree's default set
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Lay this variant of the tree over the base
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Never touch the network
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `store build`.
+#[derive(Debug, Args)]
+pub struct Build {
+    /// What to build.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// How many packages may build at once [default: the number of CPUs]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<NonZeroU32>,
+    /// How many CPUs each build sees and may use [default: the recipe's `cores`, else 4]
+    #[arg(long, value_name = "N")]
+    pub cores: Option<NonZeroU32>,
+    /// Keep the half-built folder of a failed build, for `store shell`
+    #[arg(long)]
+    pub keep_failed: bool,
+    /// After a failure, go on with what does not depend on it
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Build even what the store holds, and compare
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Say what would be built, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// One package of the tree or of the store.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// A package's name or store ID
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Lay this variant of the tree over the base
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+}
+
+/// `store show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Which package.
+    #[command(flatten)]
+    pub named: Named,
+    /// Print the resolved recipe, byte for byte what is hashed into the store ID
+    #[arg(long)]
+    pub resolved: bool,
+}
+
+/// `store graph`.
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// Package names [default: the tree's default set]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+    pub format: GraphFormat,
+    /// Lay this variant of the tree over the base
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+}
+
+/// How `store graph` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// The language of Graphviz.
+    Dot,
+    /// A drawing.
+    Svg,
+    /// A page with the drawing.
+    Html,
+}
+
+/// `store why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// The package that depends
+    #[arg(value_name = "A")]
+    pub dependent: String,
+    /// The package depended on
+    #[arg(value_name = "B")]
+    pub dependency: String,
+    /// Lay this variant of the tree over the base
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+}
+
+/// `store shell`.
+#[derive(Debug, Args)]
+pub struct Shell {
+    /// Which package.
+    #[command(flatten)]
+    pub named: Named,
+    /// Run this instead of an interactive shell
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `store recipe …`.
+#[derive(Debug, Subcommand)]
+pub enum RecipeVerb {
+    /// Read the whole tree and report every mistake at once
+    Check {
+        /// Lay this variant of the tree over the base
+        #[arg(long, value_name = "NAME")]
+        variant: Option<String>,
+    },
+    /// Start a recipe
+    New {
+        /// The package's name
+        name: String,
+    },
+    /// Fetch a recipe's sources and fill in their digests, after showing them
+    Pin {
+        /// The package's name
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// `store artifact …`.
+#[derive(Debug, Subcommand)]
+pub enum ArtifactVerb {
+    /// Write the master artifact of the named packages' closures
+    Create {
+        /// Package names [default: the tree's default set]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Where to write it [default: NAME-VERSION-PLATFORM.tar.zst]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Lay this variant of the tree over the base
+        #[arg(long, value_name = "NAME")]
+        variant: Option<String>,
+    },
+    /// Show what an artifact holds
+    Inspect {
+        /// The artifact
+        file: PathBuf,
+    },
+    /// Check an artifact bit for bit
+    Verify {
+        /// The artifact
+        file: PathBuf,
+    },
+    /// Unpack an artifact, or one package's closure out of it
+    Extract {
+        /// The artifact
+        file: PathBuf,
+        /// Only this package and what it requires
+        #[arg(long, value_name = "NAME")]
+        package: Option<String>,
+        /// The folder to unpack to
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Say how artifact B differs from artifact A
+    Diff {
+        /// The older artifact
+        a: PathBuf,
+        /// The newer artifact
+        b: PathBuf,
+    },
+}
+
+/// `store verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Package names, store IDs, or an artifact file [default: everything in the store]
+    #[arg(value_name = "NAME|FILE")]
+    pub what: Vec<String>,
+    /// Fetch or build again what differs
+    #[arg(long)]
+    pub repair: bool,
+    /// Build again from source and compare
+    #[arg(long)]
+    pub rebuild: bool,
+}
+
+/// `store gc`.
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Say what would be removed, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `store roots`.
+#[derive(Debug, Args)]
+pub struct Roots {
+    /// What to do; without it, list them
+    #[command(subcommand)]
+    pub verb: Option<RootsVerb>,
+}
+
+/// `store roots …`.
+#[derive(Debug, Subcommand)]
+pub enum RootsVerb {
+    /// Keep packages and their closures under a name of yours
+    Add {
+        /// The root's name
+        name: String,
+        /// Package names or store IDs
+        #[arg(required = true, value_name = "PACKAGE")]
+        packages: Vec<String>,
+    },
+    /// No longer keep them
+    Remove {
+        /// The root's name
+        name: String,
+    },
+}
+
+/// `store index …`.
+#[derive(Debug, Subcommand)]
+pub enum IndexVerb {
+    /// Make the index anew from the store's folders
+    Rebuild,
+}
+
+/// `store schema`.
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// The document; without it, the names of all documents
+    pub name: Option<String>,
+}
+
+/// `store completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,324 @@
+//! `store artifact`: creates, inspects, verifies, extracts and compares master artifacts.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ::schema::id::PackageId;
+use builder::workshop::Workshop;
+use serde::Serialize;
+use store::Store;
+use store::archive::press::Threads;
+use store::artifact::diff::{self, ManifestDiff};
+use store::artifact::extract::{self, Wanted};
+use store::artifact::inspect::{self, InspectedPackage};
+use store::artifact::pack::{self, Member, PackOptions, Packed, Selection};
+use store::artifact::reader::Reader;
+use store::artifact::verify::{self, Report};
+use store::verify::PackageRef;
+
+use crate::args::ArtifactVerb;
+use crate::commands::{Context, workshop};
+use crate::failure::{self, Failure, counted};
+use crate::render::bytes::Bytes;
+use crate::render::text;
+
+/// Runs the verb.
+///
+/// # Errors
+/// When an artifact cannot be read or written.
+pub fn run(context: &Context<'_>, verb: &ArtifactVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        ArtifactVerb::Create {
+            names,
+            output,
+            variant,
+        } => {
+            create(context, names, output.as_deref(), variant.as_deref())?;
+        }
+        ArtifactVerb::Verify { file } => return verify(context, file),
+        ArtifactVerb::Inspect { file } => inspect(context, file)?,
+        ArtifactVerb::Extract { file, package, to } => extract(context, file, package.as_deref(), to)?,
+        ArtifactVerb::Diff { a, b } => return diff(context, a, b),
+    }
+    Ok(ExitCode::from(failure::DONE))
+}
+
+#[derive(Serialize)]
+struct Created {
+    file: String,
+    length: u64,
+    /// How many packages' archives were there already.
+    reused: usize,
+    packages: Vec<Package>,
+}
+
+#[derive(Serialize)]
+struct Package {
+    name: String,
+    id: String,
+    version: String,
+    tree: String,
+    size: u64,
+    compressed: u64,
+    selected: bool,
+}
+
+fn create(
+    context: &Context<'_>,
+    names: &[String],
+    output: Option<&Path>,
+    variant: Option<&str>,
+) -> Result<(), Failure> {
+    let workshop = workshop::open(context, variant)?;
+    let selected: Vec<PackageId> = workshop::select(&workshop, names)?
+        .iter()
+        .map(|package| package.id.clone())
+        .collect();
+    let store = context.store()?;
+    let selection = selection(&store, &workshop, &selected)?;
+    let file = match output {
+        Some(file) => context.world.cwd().join(file),
+        None => context.world.cwd().join(file_name(&selection)),
+    };
+    let installer = context.world.own_binary()?;
+    let options = PackOptions {
+        installer: Some(&installer),
+        threads: Threads::available(),
+    };
+    let bytes = Bytes::new(context.output, "packing", None);
+    let packed = pack::pack(&store, &selection, options, &file, &bytes);
+    bytes.finish();
+    let packed = packed?;
+    let document = Created {
+        file: file.display().to_string(),
+        length: packed.length,
+        reused: packed.reused,
+        packages: packages(&packed.manifest),
+    };
+    context.output.result(&document, || created(&document, &packed));
+    Ok(())
+}
+
+fn created(document: &Created, packed: &Packed) -> String {
+    format!(
+        "{}: {}, {} ({} archives reused)",
+        document.file,
+        counted(document.packages.len(), "package"),
+        text::size(document.length),
+        packed.reused
+    )
+}
+
+fn file_name(selection: &Selection) -> PathBuf {
+    PathBuf::from(format!(
+        "{}-{}-{}.tar.zst",
+        selection.name, selection.version, selection.platform
+    ))
+}
+
+/// The closure of `selected` as the store holds it.
+fn selection(store: &Store, workshop: &Workshop, selected: &[PackageId]) -> Result<Selection, Failure> {
+    let ids = workshop.closure(selected);
+    store.protect(&ids)?;
+    let missing: Vec<String> = {
+        let present = store.present(&ids)?;
+        ids.iter()
+            .filter(|id| !present.contains(id))
+            .map(|id| id.name().to_string())
+            .collect()
+    };
+    if !missing.is_empty() {
+        return Err(
+            Failure::new(format!("not in the store yet: {}", missing.join(", ")))
+                .help(format!("`store build {}` builds them", missing.join(" "))),
+        );
+    }
+    let member = |id: &PackageId| -> Result<Member, Failure> {
+        let record = store.index().package(id)?;
+        let record = record.ok_or_else(|| Failure::new(format!("{id} left the store meanwhile")))?;
+        Ok(Member {
+            id: record.id,
+            version: record.version,
+            tree: record.tree,
+            requires: record.requires,
+            roles: record.roles,
+            selected: selected.contains(id),
+        })
+    };
+    let info = workshop.info();
+    Ok(Selection {
+        name: info.name.clone(),
+        version: info.version.clone(),
+        prefix: info.prefix.as_str().to_owned(),
+        platform: info.platform.to_string(),
+        source_date_epoch: info.source_date_epoch,
+        packages: ids.iter().map(member).collect::<Result<_, _>>()?,
+        configuration: None,
+    })
+}
+
+fn packages(manifest: &::schema::manifest::ActiveManifest) -> Vec<Package> {
+    let package = |package: &::schema::manifest::SelectedPackage| Package {
+        name: package.id.name().to_string(),
+        id: package.id.to_string(),
+        version: package.version.clone(),
+        tree: package.tree.to_string(),
+        size: package.size,
+        compressed: package.archive.length,
+        selected: package.selected,
+    };
+    manifest.packages.iter().map(package).collect()
+}
+
+/// Checks an artifact bit for bit.
+///
+/// # Errors
+/// When it cannot be read; differences are no error but an exit code.
+pub fn verify(context: &Context<'_>, file: &Path) -> Result<ExitCode, Failure> {
+    let bytes = Bytes::new(context.output, "verifying", None);
+    let report = verify::verify_file(file, Threads::available(), &bytes);
+    bytes.finish();
+    let report = report?;
+    context.output.result(&report, || verified(&report));
+    let sound = report.differences.is_empty();
+    Ok(ExitCode::from(if sound {
+        failure::DONE
+    } else {
+        failure::DIFFERS
+    }))
+}
+
+fn verified(report: &Report) -> String {
+    let mut out: String = report
+        .differences
+        .iter()
+        .map(|difference| format!("{difference}\n"))
+        .collect();
+    let found = match report.differences.len() {
+        0 => "all as it should be".to_owned(),
+        count => counted(count, "difference"),
+    };
+    out.push_str(&format!("{}: {found}", counted(report.packages, "package")));
+    out
+}
+
+fn open(file: &Path) -> Result<Reader<File>, Failure> {
+    let opened = File::open(file)
+        .map_err(|error| Failure::new(format!("cannot open the artifact {}: {error}", file.display())))?;
+    Reader::open(opened).map_err(|error| Failure::new(format!("{}: {error}", file.display())))
+}
+
+fn inspect(context: &Context<'_>, file: &Path) -> Result<(), Failure> {
+    let inspection = inspect::inspect(&open(file)?);
+    context.output.result(&inspection, || {
+        let row = |package: &InspectedPackage| {
+            [
+                package.version.clone(),
+                text::size(package.size),
+                text::size(package.length),
+                package.package.id.to_string(),
+            ]
+        };
+        let rows: Vec<_> = inspection.packages.iter().map(row).collect();
+        format!(
+            "{} {} for {} at {}\nmanifest {}\n{}{} in {} frames",
+            inspection.name,
+            inspection.version,
+            inspection.platform,
+            inspection.prefix,
+            inspection.manifest,
+            text::table(&rows),
+            text::size(inspection.length),
+            inspection.frames
+        )
+    });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Unpacked {
+    to: String,
+    written: Vec<PackageRef>,
+    present: Vec<PackageRef>,
+}
+
+fn extract(context: &Context<'_>, file: &Path, name: Option<&str>, to: &Path) -> Result<(), Failure> {
+    let reader = open(file)?;
+    let wanted = match name {
+        None => Wanted::Everything,
+        Some(name) => Wanted::Closure(named(&reader, file, name)?),
+    };
+    let bytes = Bytes::new(context.output, "unpacking", None);
+    let extracted = extract::extract(&reader, &wanted, to, Threads::available(), &bytes);
+    bytes.finish();
+    let extracted = extracted?;
+    let document = Unpacked {
+        to: to.display().to_string(),
+        written: extracted.written.iter().map(PackageRef::from).collect(),
+        present: extracted.present.iter().map(PackageRef::from).collect(),
+    };
+    context.output.result(&document, || {
+        let there = document.present.len();
+        format!(
+            "{} unpacked, {there} already there",
+            counted(document.written.len(), "package")
+        )
+    });
+    Ok(())
+}
+
+/// The packages of an artifact that `name`, a name or a store ID, stands for.
+fn named(reader: &Reader<File>, file: &Path, name: &str) -> Result<Vec<PackageId>, Failure> {
+    let ids = reader.manifest().packages.iter().map(|package| &package.id);
+    let found: Vec<_> = ids
+        .filter(|id| id.name().as_str() == name || id.to_string() == name)
+        .cloned()
+        .collect();
+    if found.is_empty() {
+        return Err(
+            Failure::misuse(format!("{} holds no package `{name}`", file.display()))
+                .help("`store artifact inspect` lists what it holds"),
+        );
+    }
+    Ok(found)
+}
+
+fn diff(context: &Context<'_>, a: &Path, b: &Path) -> Result<ExitCode, Failure> {
+    let difference = diff::diff(open(a)?.manifest(), open(b)?.manifest());
+    let same = difference.fields.is_empty()
+        && difference.added.is_empty()
+        && difference.removed.is_empty()
+        && difference.changed.is_empty();
+    context.output.result(&difference, || diff_lines(&difference));
+    Ok(ExitCode::from(if same {
+        failure::DONE
+    } else {
+        failure::DIFFERS
+    }))
+}
+
+fn diff_lines(difference: &ManifestDiff) -> String {
+    let mut out = String::new();
+    for field in &difference.fields {
+        out.push_str(&format!("{}: {} -> {}\n", field.field, field.before, field.after));
+    }
+    for (sign, versions) in [("+", &difference.added), ("-", &difference.removed)] {
+        for version in versions {
+            out.push_str(&format!("{sign} {} {}\n", version.version, version.id));
+        }
+    }
+    for change in &difference.changed {
+        let (before, after) = (&change.before, &change.after);
+        out.push_str(&format!(
+            "~ {} {} -> {}\n    {}\n    {}\n",
+            change.name, before.version, after.version, before.id, after.id
+        ));
+    }
+    out.push_str(&format!(
+        "{} unchanged; {} to fetch",
+        counted(difference.unchanged, "package"),
+        text::size(difference.fetch)
+    ));
+    out
+}

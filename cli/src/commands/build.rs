@@ -1,0 +1,306 @@
+//! `store build`: builds packages, and all they depend on, from source.
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ::schema::id::PackageId;
+use builder::executor::{Done, StepError};
+use builder::farm::{self, Farm, Orders};
+use builder::fetch::Network;
+use builder::interrupt::Interrupt;
+use builder::local::{FailedFolders, Purpose};
+use builder::plan::Plan;
+use builder::reproduce::NotReproduced;
+use builder::sandbox::Sandbox;
+use builder::schedule::{Built, OnFailure};
+use builder::workshop::{ResolvedPackage, Workshop};
+use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use store::Store;
+
+use crate::args::Build;
+use crate::commands::{Context, workshop};
+use crate::failure::{self, Failure, counted};
+use crate::render::progress::Progress;
+
+#[derive(Serialize)]
+struct Document {
+    /// What was asked for.
+    packages: Vec<Package>,
+    /// How many steps were needed.
+    planned: usize,
+    interrupted: bool,
+}
+
+#[derive(Serialize)]
+struct Package {
+    name: String,
+    id: String,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tree: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When the tree has mistakes, the store cannot be used, or a package could not be built.
+pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
+    let workshop = workshop::open(context, args.selection.variant.as_deref())?;
+    let selected = ids(workshop::select(&workshop, &args.selection.names)?);
+    let store = context.store()?;
+    let orders = orders(context, args);
+    let plan = farm::plan(&store, &workshop, &selected, orders.purpose)?;
+    if args.dry_run {
+        show_plan(context, &plan);
+        return Ok(ExitCode::from(failure::DONE));
+    }
+    let network = super::fetch::network(args.selection.offline);
+    let built = carry_out(context, &store, &workshop, &plan, &orders, network)?;
+    report(context, &plan, &built)
+}
+
+/// Builds packages again and compares them with what the store holds; names mean the tree's.
+///
+/// # Errors
+/// When the tree has mistakes or the store cannot be used.
+pub fn reproduce(context: &Context<'_>, names: &[String]) -> Result<ExitCode, Failure> {
+    let workshop = workshop::open(context, None)?;
+    let selected = ids(workshop::select(&workshop, names)?);
+    let store = context.store()?;
+    let orders = Orders {
+        purpose: Purpose::Reproduce,
+        on_failure: OnFailure::KeepGoing,
+        ..plain_orders(context)
+    };
+    let plan = farm::plan(&store, &workshop, &selected, orders.purpose)?;
+    let built = carry_out(context, &store, &workshop, &plan, &orders, Network::Allowed)?;
+    report(context, &plan, &built)
+}
+
+/// Builds packages that the store gave up.
+///
+/// # Errors
+/// When the tree does not make one of them any more, or one cannot be built.
+pub fn again(context: &Context<'_>, store: &Store, given_up: &[PackageId]) -> Result<(), Failure> {
+    let workshop = workshop::open(context, None)?;
+    for id in given_up {
+        workshop::package(&workshop, &id.to_string())?;
+    }
+    let orders = plain_orders(context);
+    let plan = farm::plan(store, &workshop, given_up, orders.purpose)?;
+    let built = carry_out(context, store, &workshop, &plan, &orders, Network::Allowed)?;
+    match built.failed.first() {
+        Some((id, error)) => Err(Failure::new(explain(id, error))),
+        None => Ok(()),
+    }
+}
+
+fn ids(packages: Vec<&ResolvedPackage>) -> Vec<PackageId> {
+    packages.into_iter().map(|package| package.id.clone()).collect()
+}
+
+fn carry_out(
+    context: &Context<'_>,
+    store: &Store,
+    workshop: &Workshop,
+    plan: &Plan,
+    orders: &Orders,
+    network: Network,
+) -> Result<Built, Failure> {
+    let progress = Progress::new(context.output);
+    let farm = Farm {
+        store,
+        workshop,
+        sandbox: &Sandbox::find(context.world.path.as_deref())?,
+        fetcher: &super::fetch::fetcher(context, network)?,
+        interrupt: &*interruptible()?,
+        observer: &progress,
+    };
+    let built = farm.run(plan, orders);
+    progress.finish();
+    Ok(built?)
+}
+
+/// A run as it is when the command line says nothing about it.
+pub fn plain_orders(context: &Context<'_>) -> Orders {
+    Orders {
+        jobs: context.world.cpus,
+        cpus: context.world.cpus,
+        cores: None,
+        on_failure: OnFailure::Stop,
+        failed_folders: FailedFolders::Remove,
+        purpose: Purpose::Have,
+        now: context.world.now(),
+    }
+}
+
+fn orders(context: &Context<'_>, args: &Build) -> Orders {
+    let plain = plain_orders(context);
+    Orders {
+        jobs: args
+            .jobs
+            .and_then(|n| NonZeroUsize::try_from(n).ok())
+            .unwrap_or(plain.jobs),
+        cores: args.cores.map(std::num::NonZeroU32::get),
+        on_failure: if args.keep_going {
+            OnFailure::KeepGoing
+        } else {
+            OnFailure::Stop
+        },
+        failed_folders: if args.keep_failed {
+            FailedFolders::Keep
+        } else {
+            FailedFolders::Remove
+        },
+        purpose: if args.rebuild {
+            Purpose::Reproduce
+        } else {
+            Purpose::Have
+        },
+        ..plain
+    }
+}
+
+/// The first ctrl-C lets running builds finish, the second ends them.
+///
+/// # Errors
+/// When signals cannot be caught.
+pub fn interruptible() -> Result<Arc<Interrupt>, Failure> {
+    let interrupt = Arc::new(Interrupt::new()?);
+    for signal in [SIGINT, SIGTERM] {
+        let raised = Arc::clone(&interrupt);
+        // SAFETY: the handler does one atomic update and nothing else.
+        unsafe { signal_hook::low_level::register(signal, move || raised.raise()) }?;
+    }
+    Ok(interrupt)
+}
+
+fn show_plan(context: &Context<'_>, plan: &Plan) {
+    let step = |id: &PackageId| Package::new(id, "planned");
+    let ids: Vec<&PackageId> = plan.steps().iter().map(|step| &step.package.id).collect();
+    let document = Document {
+        packages: ids.iter().map(|id| step(id)).collect(),
+        planned: ids.len(),
+        interrupted: false,
+    };
+    context.output.result(&document, || {
+        let lines = ids
+            .iter()
+            .map(|id| format!("would build {id}\n"))
+            .collect::<String>();
+        format!("{lines}{} to build", counted(ids.len(), "package"))
+    });
+}
+
+impl Package {
+    fn new(id: &PackageId, outcome: &'static str) -> Self {
+        Self {
+            name: id.name().to_string(),
+            id: id.to_string(),
+            outcome,
+            tree: None,
+            size: None,
+            seconds: None,
+            error: None,
+            kept: None,
+        }
+    }
+
+    fn done(id: &PackageId, done: &Done) -> Self {
+        let (outcome, made) = match done {
+            Done::Built(made) => ("built", Some(made)),
+            Done::Reproduced(made) => ("reproduced", Some(made)),
+            Done::FoundPresent => ("present", None),
+        };
+        Self {
+            tree: made.map(|made| made.tree.to_string()),
+            size: made.map(|made| made.size),
+            seconds: made.map(|made| made.took.as_secs_f64()),
+            ..Self::new(id, outcome)
+        }
+    }
+
+    fn failed(id: &PackageId, error: &StepError) -> Self {
+        Self {
+            error: Some(error.to_string()),
+            kept: error.kept.as_ref().map(|path| path.display().to_string()),
+            ..Self::new(id, "failed")
+        }
+    }
+}
+
+fn report(context: &Context<'_>, plan: &Plan, built: &Built) -> Result<ExitCode, Failure> {
+    let in_plan = |id: &PackageId| plan.steps().iter().any(|step| step.package.id == *id);
+    let present = plan.selected().iter().filter(|id| !in_plan(id));
+    let packages = (present.map(|id| Package::new(id, "present")))
+        .chain(built.done.iter().map(|(id, done)| Package::done(id, done)))
+        .chain(built.failed.iter().map(|(id, error)| Package::failed(id, error)))
+        .chain(built.skipped.iter().map(|id| Package::new(id, "skipped")));
+    let document = Document {
+        packages: packages.collect(),
+        planned: plan.steps().len(),
+        interrupted: built.interrupted,
+    };
+    context.output.result(&document, || summary(plan, built));
+    for (id, error) in &built.failed {
+        context.output.complain(&explain(id, error));
+    }
+    let differs = built
+        .failed
+        .iter()
+        .any(|(_, error)| error.cause.is::<NotReproduced>());
+    let exit = match (built.failed.is_empty() && !built.interrupted, differs) {
+        (true, _) => failure::DONE,
+        (false, true) => failure::DIFFERS,
+        (false, false) => failure::FAILED,
+    };
+    Ok(ExitCode::from(exit))
+}
+
+fn summary(plan: &Plan, built: &Built) -> String {
+    let mut parts = vec![format!("{} built", counted(built.done.len(), "package"))];
+    let present = plan.present();
+    if present > 0 {
+        parts.push(format!("{present} already there"));
+    }
+    if !built.failed.is_empty() {
+        parts.push(format!("{} failed", built.failed.len()));
+    }
+    if !built.skipped.is_empty() {
+        parts.push(format!("{} not started", built.skipped.len()));
+    }
+    let stop = if built.interrupted { "interrupted: " } else { "" };
+    format!("{stop}{}", parts.join(", "))
+}
+
+/// What failed, the end of its log, and how to look closer.
+fn explain(id: &PackageId, error: &StepError) -> String {
+    let name = id.name();
+    let mut out = format!("error: {id}: {}", failure::sentence(error));
+    if let Some(log) = error.log.as_deref().filter(|log| !log.is_empty()) {
+        let lines: String = log.lines().map(|line| format!("\n  | {line}")).collect();
+        out.push_str(&lines);
+        out.push_str(&format!("\n help: `store log {name}` prints the whole log"));
+    }
+    match &error.kept {
+        Some(path) => out.push_str(&format!(
+            "\n help: `store shell {name}` enters the half-built folder, {}",
+            path.display()
+        )),
+        None if error.log.is_some() => out.push_str(&format!(
+            "\n help: `store shell {name}` enters its sandbox; with --keep-failed, the half-built folder too"
+        )),
+        None => {}
+    }
+    out
+}

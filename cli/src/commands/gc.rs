@@ -1,0 +1,52 @@
+//! `store gc`: removes what no garbage-collection root needs.
+
+use std::time::Duration;
+
+use store::gc::{self, Garbage, GcMode, GcOptions, GcReport};
+
+use crate::args::Gc;
+use crate::commands::Context;
+use crate::failure::{Failure, counted};
+use crate::render::text;
+
+/// Logs of failed builds stay long enough for a person to come back to them.
+const KEEP_LOGS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Runs the verb.
+///
+/// # Errors
+/// When the store cannot be read or something not be removed.
+pub fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
+    let store = context.store()?;
+    let options = GcOptions {
+        mode: if args.dry_run {
+            GcMode::DryRun
+        } else {
+            GcMode::Collect
+        },
+        now_unix: context.world.now_unix(),
+        keep_logs: KEEP_LOGS,
+    };
+    let report = gc::collect(&store, &options, &())?;
+    context.output.result(&report, || summary(&report, options.mode));
+    Ok(())
+}
+
+fn summary(report: &GcReport, mode: GcMode) -> String {
+    let row = |garbage: &Garbage| {
+        let kind = format!("{:?}", garbage.kind).to_lowercase();
+        [kind, text::size(garbage.size), garbage.name.clone()]
+    };
+    let rows: Vec<_> = report.garbage.iter().map(row).collect();
+    let verb = match mode {
+        GcMode::DryRun => "would be removed",
+        GcMode::Collect => "removed",
+    };
+    let things = counted(rows.len(), "thing");
+    let size = text::size(report.bytes);
+    format!(
+        "{}{things} {verb}, {size}; {} kept",
+        text::table(&rows),
+        counted(report.kept, "package")
+    )
+}

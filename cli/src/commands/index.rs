@@ -1,0 +1,53 @@
+//! `store index`: looks after the store's index.
+
+use serde::Serialize;
+use store::index::{self, Roots};
+
+use crate::args::IndexVerb;
+use crate::commands::Context;
+use crate::failure::{Failure, counted};
+
+#[derive(Serialize)]
+struct Document {
+    packages: usize,
+    /// What is in `packages/` and is no whole package, each with the reason.
+    unusable: Vec<(String, String)>,
+    roots_recovered: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When another process uses the store, or the index cannot be written.
+pub fn run(context: &Context<'_>, verb: &IndexVerb) -> Result<(), Failure> {
+    let IndexVerb::Rebuild = verb;
+    let root = context.world.store_dir(context.global.store.as_deref())?;
+    let rebuilt = index::rebuild(&root, context.world.now_unix(), &())?;
+    let unusable = rebuilt
+        .unusable
+        .iter()
+        .map(|odd| (odd.path.display().to_string(), odd.reason.to_string()));
+    let document = Document {
+        packages: rebuilt.packages,
+        unusable: unusable.collect(),
+        roots_recovered: rebuilt.roots == Roots::Recovered,
+    };
+    context.output.result(&document, || summary(&document));
+    Ok(())
+}
+
+fn summary(document: &Document) -> String {
+    let mut out: String = document
+        .unusable
+        .iter()
+        .map(|(path, why)| format!("left alone: {path}: {why}\n"))
+        .collect();
+    out.push_str(&format!("{} registered", counted(document.packages, "package")));
+    if document.roots_recovered {
+        let name = index::RECOVERED;
+        out.push_str(&format!(
+            "\nthe old index was unreadable, so the root `{name}` keeps everything; remove it when you have set your own"
+        ));
+    }
+    out
+}

@@ -1,0 +1,50 @@
+//! `store log`: prints the log of a package's last build.
+
+use std::fs::File;
+
+use serde::Serialize;
+
+use crate::args::Named;
+use crate::commands::{Context, workshop};
+use crate::failure::Failure;
+
+#[derive(Serialize)]
+struct Document {
+    name: String,
+    id: String,
+    log: String,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When the package was never built in this store.
+pub fn run(context: &Context<'_>, args: &Named) -> Result<(), Failure> {
+    let store = context.store()?;
+    // The tree's package comes first: after a failure it has a log but is not registered.
+    let in_tree = workshop::open(context, args.variant.as_deref())
+        .and_then(|workshop| Ok(workshop::package(&workshop, &args.name)?.id.clone()))
+        .ok()
+        .filter(|id| store.log_path(id).exists());
+    let id = match in_tree {
+        Some(id) => id,
+        None => workshop::registered(store.index(), &args.name)?.swap_remove(0),
+    };
+    let path = store.log_path(&id);
+    let file = File::open(&path).map_err(|error| {
+        Failure::new(format!("cannot read the log {}: {error}", path.display()))
+            .help("packages that are only unpacked, and those taken over from folders, have none")
+    })?;
+    let log = zstd::decode_all(file)?;
+    if context.wants_json() {
+        let document = Document {
+            name: id.name().to_string(),
+            id: id.to_string(),
+            log: String::from_utf8_lossy(&log).into_owned(),
+        };
+        context.output.result(&document, String::new);
+    } else {
+        context.output.bytes(&log);
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Owns the verbs, one file each, and what all of them work with.
+
+mod artifact;
+mod build;
+mod completions;
+mod fetch;
+mod gc;
+mod graph;
+mod index;
+mod list;
+mod log;
+mod man;
+mod recipe;
+mod roots;
+mod schema;
+mod shell;
+mod show;
+mod verify;
+mod why;
+mod workshop;
+
+use std::process::ExitCode;
+
+use store::store::Store;
+
+use crate::args::{Global, Verb};
+use crate::failure::{self, Failure};
+use crate::render::{Audience, Output};
+use crate::world::World;
+
+/// What every verb works with.
+pub struct Context<'a> {
+    /// The world around.
+    pub world: World,
+    /// Whom to talk to.
+    pub output: Output,
+    /// What the command line says for every verb.
+    pub global: &'a Global,
+}
+
+impl Context<'_> {
+    /// Opens the store that is meant, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn store(&self) -> Result<Store, Failure> {
+        Ok(Store::open(&self.world.store_dir(self.global.store.as_deref())?)?)
+    }
+
+    /// Whether standard output is to hold one JSON document.
+    pub fn wants_json(&self) -> bool {
+        self.output.audience == Audience::Machines
+    }
+}
+
+/// Runs one verb.
+///
+/// # Errors
+/// What kept the verb from doing what it was asked.
+pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Build(args) => return build::run(context, &args),
+        Verb::Verify(args) => return verify::run(context, &args),
+        Verb::Artifact(verb) => return artifact::run(context, &verb),
+        Verb::Shell(args) => return shell::run(context, &args),
+        Verb::Recipe(verb) => return recipe::run(context, &verb),
+        Verb::Fetch(args) => fetch::run(context, &args)?,
+        Verb::List => list::run(context)?,
+        Verb::Show(args) => show::run(context, &args)?,
+        Verb::Graph(args) => graph::run(context, &args)?,
+        Verb::Why(args) => why::run(context, &args)?,
+        Verb::Log(args) => log::run(context, &args)?,
+        Verb::Gc(args) => gc::run(context, &args)?,
+        Verb::Roots(args) => roots::run(context, args.verb.as_ref())?,
+        Verb::Index(verb) => index::run(context, &verb)?,
+        Verb::Completions(args) => completions::run(context, &args),
+        Verb::Schema(args) => schema::run(context, &args)?,
+        Verb::Man => man::run(context)?,
+    }
+    Ok(ExitCode::from(failure::DONE))
+}

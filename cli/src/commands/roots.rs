@@ -1,0 +1,79 @@
+//! `store roots`: lists, adds and removes garbage-collection roots.
+
+use ::schema::id::PackageId;
+use serde::Serialize;
+use store::index::RootRecord;
+use store::roots;
+
+use crate::args::RootsVerb;
+use crate::commands::{Context, workshop};
+use crate::failure::Failure;
+
+#[derive(Serialize)]
+struct Document {
+    roots: Vec<Root>,
+}
+
+#[derive(Serialize)]
+struct Root {
+    name: String,
+    set_unix: i64,
+    packages: Vec<Package>,
+}
+
+#[derive(Serialize)]
+struct Package {
+    name: String,
+    id: String,
+}
+
+/// Runs the verb; without one, lists the roots.
+///
+/// # Errors
+/// When a package is not in the store, or there is no such root.
+pub fn run(context: &Context<'_>, verb: Option<&RootsVerb>) -> Result<(), Failure> {
+    let store = context.store()?;
+    match verb {
+        None => {
+            let roots = roots::list(&store)?;
+            let document = Document {
+                roots: roots.iter().map(Root::from).collect(),
+            };
+            context
+                .output
+                .result(&document, || document.roots.iter().map(lines).collect());
+        }
+        Some(RootsVerb::Add { name, packages }) => {
+            let found: Result<Vec<Vec<PackageId>>, _> = packages
+                .iter()
+                .map(|package| workshop::registered(store.index(), package))
+                .collect();
+            roots::set(&store, name, &found?.concat(), context.world.now_unix())?;
+        }
+        Some(RootsVerb::Remove { name }) => roots::remove(&store, name)?,
+    }
+    Ok(())
+}
+
+impl From<&RootRecord> for Root {
+    fn from(record: &RootRecord) -> Self {
+        let package = |id: &PackageId| Package {
+            name: id.name().to_string(),
+            id: id.to_string(),
+        };
+        Self {
+            name: record.name.clone(),
+            set_unix: record.set_unix,
+            packages: record.packages.iter().map(package).collect(),
+        }
+    }
+}
+
+fn lines(root: &Root) -> String {
+    let packages: String = root
+        .packages
+        .iter()
+        .map(|package| format!("  {}\n", package.id))
+        .collect();
+    format!("{}\n{packages}", root.name)
+}

@@ -1,0 +1,99 @@
+//! Owns how a failure reaches people and machines: one sentence, what to do next, and the place in a document.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use schema::finding::Finding;
+use serde::Serialize;
+
+/// Done.
+pub const DONE: u8 = 0;
+/// Failed.
+pub const FAILED: u8 = 1;
+/// Used wrongly.
+pub const MISUSED: u8 = 2;
+/// A verification found a difference.
+pub const DIFFERS: u8 = 3;
+
+/// Why a verb did not do what it was asked.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// One sentence: what failed, on which file or package.
+    pub message: String,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// Mistakes in documents, each with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    #[serde(skip)]
+    exit: u8,
+}
+
+impl Failure {
+    /// A failure with exit code 1.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: None,
+            findings: Vec::new(),
+            exit: FAILED,
+        }
+    }
+
+    /// A failure of the person at the keyboard: exit code 2.
+    pub fn misuse(message: impl Into<String>) -> Self {
+        Self {
+            exit: MISUSED,
+            ..Self::new(message)
+        }
+    }
+
+    /// The same with what to do next.
+    pub fn help(self, help: impl Into<String>) -> Self {
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
+    }
+
+    /// The same with mistakes in documents.
+    pub fn findings(self, findings: Vec<Finding>) -> Self {
+        Self { findings, ..self }
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit)
+    }
+}
+
+/// Typed errors of the libraries carry their own sentence; causes follow after a colon where the sentence leaves them out.
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(sentence(&error))
+    }
+}
+
+/// The messages of an error and of its causes, each said once.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// The sentence for `count` things of a kind.
+pub fn counted(count: usize, thing: impl Display) -> String {
+    if count == 1 {
+        format!("1 {thing}")
+    } else {
+        format!("{count} {thing}s")
+    }
+}
