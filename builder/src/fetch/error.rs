@@ -182,7 +182,7 @@ impl fmt::Display for Addresses<'_> {
             [only] => write!(f, "{only}"),
             several => {
                 f.write_str("none of its addresses gave it")?;
-                several.iter().try_for_each(|failure| write!(f, "\n{failure}"))
+                several.iter().try_for_each(|failure| write!(f, "\n- {failure}"))
             }
         }
     }

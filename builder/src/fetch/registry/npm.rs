@@ -23,7 +23,7 @@ pub(in super::super) fn fetch(
     let mut npm = command(&job.options.clients.npm);
     npm.args([
         "pack",
-        "--silent",
+        "--loglevel=error",
         "--ignore-scripts",
         "--no-update-notifier",
         "--pack-destination",
