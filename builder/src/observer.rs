@@ -83,6 +83,11 @@ pub enum Event<'a> {
         /// Why it was not.
         error: &'a StepError,
     },
+    /// A person stops the run: nothing more is started.
+    Stopping {
+        /// How many builds still run, and may finish.
+        running: usize,
+    },
     /// How far the whole run is; told at every change and while waiting.
     Progress {
         /// Steps that are done.

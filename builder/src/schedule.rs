@@ -194,6 +194,9 @@ impl<'a> Board<'a> {
     fn heed_interrupt(&mut self) {
         if self.run.interrupt.urgency() != Urgency::GoOn && !self.built.interrupted {
             self.built.interrupted = true;
+            self.run.observer.event(Event::Stopping {
+                running: self.running,
+            });
             self.stop();
         }
     }

@@ -181,6 +181,10 @@ impl Observer for Progress {
             Event::Output { bytes, .. } => self.on_output(bytes),
             Event::Done { id, done } => self.on_done(id, done),
             Event::Failed { id, error } => self.on_failed(id, error),
+            Event::Stopping { running: 0 } => self.say("stopping  nothing more is started"),
+            Event::Stopping { running } => self.say(&format!(
+                "stopping  what is running ({running}) may finish; ctrl-C again ends it"
+            )),
             Event::Progress {
                 done,
                 total,
