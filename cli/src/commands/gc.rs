@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use store::gc::{self, Garbage, GcMode, GcOptions, GcReport};
+use ::schema::id::PackageId;
+use serde::Serialize;
+use store::gc::{self, Garbage, GarbageKind, GcMode, GcOptions, GcReport};
 
 use crate::args::Gc;
 use crate::commands::Context;
@@ -11,6 +13,40 @@ use crate::render::text;
 
 /// Logs of failed builds stay long enough for a person to come back to them.
 const KEEP_LOGS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+#[derive(Serialize)]
+struct Document<'a> {
+    garbage: Vec<Item<'a>>,
+    bytes: u64,
+    kept: usize,
+    running: usize,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    kind: GarbageKind,
+    /// A package's name, else the file's.
+    name: String,
+    /// A package's store ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    size: u64,
+}
+
+impl<'a> From<&'a Garbage> for Item<'a> {
+    fn from(garbage: &'a Garbage) -> Self {
+        let package: Option<PackageId> = match garbage.kind {
+            GarbageKind::Package => garbage.name.parse().ok(),
+            _ => None,
+        };
+        Self {
+            kind: garbage.kind,
+            id: package.as_ref().map(|_| garbage.name.as_str()),
+            name: package.map_or_else(|| garbage.name.clone(), |id| id.name().to_string()),
+            size: garbage.size,
+        }
+    }
+}
 
 /// Runs the verb.
 ///
@@ -28,7 +64,15 @@ pub fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
         keep_logs: KEEP_LOGS,
     };
     let report = gc::collect(&store, &options, &())?;
-    context.output.result(&report, || summary(&report, options.mode));
+    let document = Document {
+        garbage: report.garbage.iter().map(Item::from).collect(),
+        bytes: report.bytes,
+        kept: report.kept,
+        running: report.running,
+    };
+    context
+        .output
+        .result(&document, || summary(&report, options.mode));
     Ok(())
 }
 
