@@ -17,6 +17,7 @@ use store::io_error::IoContext;
 use store::listing;
 use store::lock::PackageLock;
 use store::publish::{self, Placed};
+use store::removal;
 use store::work::WorkArea;
 
 use crate::executor::{Cause, Done, Executor, Made, Stage, StepError};
@@ -93,7 +94,7 @@ impl Executor for LocalExecutor<'_> {
         if self.purpose == Purpose::Have && self.store.is_present(&lock).map_err(prepare)? {
             return Ok(Done::FoundPresent);
         }
-        let area = self.store.work_area(id.name().as_str()).map_err(prepare)?;
+        let area = self.store.work_area(&id.to_string()).map_err(prepare)?;
         let folders = Folders::make(&area).map_err(prepare)?;
         let mut log = JobLog::create(folders.log.clone())
             .at("make", &folders.log)
@@ -106,6 +107,10 @@ impl Executor for LocalExecutor<'_> {
                 Purpose::Reproduce => self.compare(package, &folders, begun.elapsed()),
             });
         self.keep_log(id, &log);
+        if made.is_ok() {
+            // What an earlier failure left would be entered instead of this. It does no other harm.
+            let _ = removal::remove(&self.store.kept_path(&id.to_string()));
+        }
         made.map_err(|error| self.failed(id, error, area, &log, begun.elapsed()))
     }
 }

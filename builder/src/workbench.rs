@@ -58,7 +58,7 @@ pub fn open(farm: &Farm<'_>, package: &ResolvedPackage, orders: &Orders) -> Resu
     if let Some(missing) = closure.into_iter().find(|id| !present.contains(id)) {
         return Err(VisitError::Missing(missing));
     }
-    let kept = farm.store.kept_path(package.id.name().as_str());
+    let kept = farm.store.kept_path(&package.id.to_string());
     if kept.is_dir() {
         return Ok(Visit::Kept(Folders::at(&kept)));
     }
