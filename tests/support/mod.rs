@@ -10,6 +10,8 @@
     reason = "tests start programs and look around as users do"
 )]
 
+pub mod running;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -144,6 +146,50 @@ impl TestTree {
             .unwrap_or_else(|| panic!("`{name}` is not in the store"));
         assert!(found.next().is_none(), "`{name}` is in the store more than once");
         first
+    }
+
+    /// The store ID that the recipes of now give `name`.
+    #[track_caller]
+    pub fn id(&self, name: &str) -> String {
+        let shown = self.store(&["show", name, "--json"]).json();
+        shown["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Fails the test unless the store holds the packages `names` and nothing else, all of it as it should be.
+    #[track_caller]
+    pub fn holds_only(&self, names: &[&str]) {
+        let mut expected: Vec<String> = names.iter().map(|name| self.id(name)).collect();
+        expected.sort();
+        let listed = self.store(&["list", "--json"]).json();
+        let mut registered: Vec<&str> = listed["packages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|package| package["id"].as_str().unwrap())
+            .collect();
+        registered.sort_unstable();
+        assert_eq!(registered, expected, "registered");
+        let packages = self.packages();
+        let folders: Vec<&str> = packages
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(folders, expected, "folders");
+        self.store(&["verify"]).ok();
+        assert_eq!(self.unfinished(), [] as [PathBuf; 0]);
+    }
+
+    /// What is in the store's `tmp` and should not outlive a run.
+    pub fn unfinished(&self) -> Vec<PathBuf> {
+        let tmp = self.store_dir().join("tmp");
+        let inside = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let lasting = ["locks", "kept", "needs"].map(|name| tmp.join(name));
+        let mut left: Vec<PathBuf> = inside(tmp.clone())
+            .filter(|path| !lasting.contains(path))
+            .collect();
+        left.extend(lasting.into_iter().flat_map(inside));
+        left.retain(|path| !path.ends_with("locks/gc"));
+        left
     }
 
     /// Every folder of a package in the store, sorted.
