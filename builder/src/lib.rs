@@ -18,6 +18,7 @@ pub mod references;
 pub mod reproduce;
 pub mod sandbox;
 pub mod schedule;
+pub mod starter;
 pub mod tree_reader;
 pub mod unpack;
 pub mod workbench;

@@ -1,6 +1,7 @@
 //! Owns how a failure reaches people and machines: one sentence, what to do next, and the place in a document.
 
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use schema::finding::Finding;
@@ -26,6 +27,9 @@ pub struct Failure {
     /// Mistakes in documents, each with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// The folder that the findings' files are relative to.
+    #[serde(skip)]
+    pub tree: PathBuf,
     #[serde(skip)]
     exit: u8,
 }
@@ -37,6 +41,7 @@ impl Failure {
             message: message.into(),
             help: None,
             findings: Vec::new(),
+            tree: PathBuf::new(),
             exit: FAILED,
         }
     }
@@ -60,6 +65,14 @@ impl Failure {
     /// The same with mistakes in documents.
     pub fn findings(self, findings: Vec<Finding>) -> Self {
         Self { findings, ..self }
+    }
+
+    /// The same with the folder that the findings' files are relative to.
+    pub fn in_tree(self, tree: &Path) -> Self {
+        Self {
+            tree: tree.to_owned(),
+            ..self
+        }
     }
 
     /// The exit code.

@@ -1,8 +1,165 @@
-//! `store recipe`: not built yet.
-use crate::args::RecipeVerb;
-use crate::commands::Context;
-use crate::failure::Failure;
+//! `store recipe`: checks, starts and pins recipes.
+
+use std::collections::BTreeSet;
 use std::process::ExitCode;
-pub fn run(_: &Context<'_>, _: &RecipeVerb) -> Result<ExitCode, Failure> {
-    Err(Failure::new("not yet"))
+
+use ::schema::finding::{Finding, Severity};
+use ::schema::graph::Graph;
+use ::schema::name::VariantName;
+use ::schema::tree_of_recipes::Tree;
+use builder::tree_reader::{self, ReadTreeError};
+use serde::Serialize;
+
+use crate::args::RecipeVerb;
+use crate::commands::{Context, workshop};
+use crate::failure::{self, Failure, counted};
+use crate::render;
+
+#[derive(Serialize)]
+struct Checked {
+    packages: Vec<Package>,
+    variants: Vec<String>,
+    findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+struct Package {
+    name: String,
+    variants: Vec<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a tree or recipe cannot be read or written.
+pub fn run(context: &Context<'_>, verb: &RecipeVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        RecipeVerb::Check { variant } => check(context, variant.as_deref()),
+        RecipeVerb::New { name } => start(context, name),
+        RecipeVerb::Pin { .. } => Err(Failure::new("`store recipe pin` is not built yet")
+            .help("`sha256sum` of the file that `store fetch` names is what belongs there")),
+    }
+}
+
+fn check(context: &Context<'_>, variant: Option<&str>) -> Result<ExitCode, Failure> {
+    let root = workshop::root(context)?;
+    let (tree, mut findings) = match tree_reader::read(&root) {
+        Ok(tree) => (Some(tree), Vec::new()),
+        Err(ReadTreeError::Findings(findings)) => (None, findings),
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(tree) = &tree {
+        findings.extend(tree.warnings.iter().cloned());
+        let asked = variant.map(str::parse::<VariantName>).transpose()?;
+        findings.extend(resolve_all(tree, asked.as_ref()));
+    }
+    findings.sort();
+    findings.dedup();
+    let sound = findings
+        .iter()
+        .all(|finding| finding.severity == Severity::Warning);
+    let document = Checked {
+        packages: tree.iter().flat_map(packages).collect(),
+        variants: tree
+            .iter()
+            .flat_map(|tree| tree.infos.keys().flatten().map(ToString::to_string))
+            .collect(),
+        findings,
+    };
+    if !context.wants_json() && !document.findings.is_empty() {
+        let located = Failure::new("")
+            .findings(document.findings.clone())
+            .in_tree(&root);
+        context.output.complain(&render::failure::findings(&located));
+    }
+    context.output.result(&document, || summary(&document));
+    Ok(ExitCode::from(if sound {
+        failure::DONE
+    } else {
+        failure::FAILED
+    }))
+}
+
+/// What keeps the base, or any variant, from becoming a graph.
+fn resolve_all(tree: &Tree, asked: Option<&VariantName>) -> BTreeSet<Finding> {
+    let variants: Vec<Option<&VariantName>> = match asked {
+        Some(variant) => vec![Some(variant)],
+        None => tree.infos.keys().map(Option::as_ref).collect(),
+    };
+    variants
+        .into_iter()
+        .filter_map(|variant| Graph::resolve(tree, variant).err())
+        .flatten()
+        .collect()
+}
+
+fn packages(tree: &Tree) -> Vec<Package> {
+    let package =
+        |(name, variants): (&::schema::name::PackageName, &std::collections::BTreeMap<_, _>)| Package {
+            name: name.to_string(),
+            variants: variants
+                .keys()
+                .flatten()
+                .map(|variant: &VariantName| variant.to_string())
+                .collect(),
+        };
+    tree.recipes.iter().map(package).collect()
+}
+
+fn summary(document: &Checked) -> String {
+    let count = |severity| {
+        document
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
+    };
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let packages = counted(document.packages.len(), "package");
+    let mut out = match (errors, document.packages.is_empty()) {
+        (0, _) => packages,
+        (_, true) => counted(errors, "mistake"),
+        (_, false) => format!("{packages}, {}", counted(errors, "mistake")),
+    };
+    if !document.variants.is_empty() {
+        out.push_str(&format!(", {}", counted(document.variants.len(), "variant")));
+    }
+    if warnings > 0 {
+        let hindered: BTreeSet<_> = document
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Warning)
+            .filter_map(|finding| finding.package.as_ref())
+            .collect();
+        let things = counted(warnings, "thing");
+        out.push_str(&format!(
+            "; {things} in {} to change before they can be built hermetically",
+            counted(hindered.len(), "package")
+        ));
+    }
+    out
+}
+
+#[derive(Serialize)]
+struct Started {
+    name: String,
+    folder: String,
+}
+
+fn start(context: &Context<'_>, name: &str) -> Result<ExitCode, Failure> {
+    let name = name
+        .parse()
+        .map_err(|error: ::schema::name::NameError| Failure::misuse(error.to_string()))?;
+    let folder = builder::starter::start(&workshop::root(context)?, &name)?;
+    let document = Started {
+        name: name.to_string(),
+        folder: folder.display().to_string(),
+    };
+    context.output.result(&document, || {
+        format!(
+            "{}: fill in the source and write `build`, then `store recipe check`",
+            document.folder
+        )
+    });
+    Ok(ExitCode::from(failure::DONE))
 }

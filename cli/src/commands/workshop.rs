@@ -39,7 +39,8 @@ pub fn open(context: &Context<'_>, variant: Option<&str>) -> Result<Workshop, Fa
         .map(str::parse::<VariantName>)
         .transpose()
         .map_err(misnamed)?;
-    Workshop::open(&root(context)?, variant.as_ref()).map_err(refused)
+    let root = root(context)?;
+    Workshop::open(&root, variant.as_ref()).map_err(|error| refused(error).in_tree(&root))
 }
 
 /// The packages that `names` stand for; `all`, or no name, is the tree's default set.

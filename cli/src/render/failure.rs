@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 
+use ::schema::finding::Finding;
 use serde::Serialize;
 
-use super::{Audience, Output, findings};
+use super::{Audience, Output};
 use crate::failure::Failure;
 
 #[derive(Serialize)]
@@ -20,9 +21,7 @@ pub fn show(output: &Output, failure: &Failure) {
         return;
     }
     if !failure.findings.is_empty() {
-        let texts = texts(failure);
-        let shown = findings::show(&failure.findings, &texts, std::io::stderr().is_terminal());
-        output.complain(shown.trim_end());
+        output.complain(&findings(failure));
     }
     output.complain(&format!("error: {}", failure.message));
     if let Some(help) = &failure.help {
@@ -30,10 +29,19 @@ pub fn show(output: &Output, failure: &Failure) {
     }
 }
 
+/// The findings of `failure`, each with its place.
+pub fn findings(failure: &Failure) -> String {
+    let colour = std::io::stderr().is_terminal();
+    super::findings::show(&failure.findings, &texts(failure), colour)
+        .trim_end()
+        .to_owned()
+}
+
 /// The files that findings point into; one that cannot be read any more is shown without its text.
 fn texts(failure: &Failure) -> BTreeMap<String, String> {
-    let files = failure.findings.iter().map(|finding| finding.file.clone());
-    files
-        .filter_map(|file| Some((file.clone(), std::fs::read_to_string(&file).ok()?)))
-        .collect()
+    let text = |finding: &Finding| {
+        let text = std::fs::read_to_string(failure.tree.join(&finding.file)).ok()?;
+        Some((finding.file.clone(), text))
+    };
+    failure.findings.iter().filter_map(text).collect()
 }
