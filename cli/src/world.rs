@@ -40,6 +40,7 @@ impl World {
         let var = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let text = |name: &str| var(name).and_then(|value| value.into_string().ok());
         let either = |name: &str, other: &str| text(name).or_else(|| text(other));
+        let any_proxy = || either("all_proxy", "ALL_PROXY");
         let cwd = std::env::current_dir().map_err(|error| {
             Failure::new(format!("cannot tell the current folder: {error}"))
                 .help("change to a folder that exists")
@@ -53,8 +54,8 @@ impl World {
                 .map(PathBuf::from)
                 .or_else(|| Some(data_home?.join("store"))),
             proxies: Proxies {
-                http: either("http_proxy", "HTTP_PROXY"),
-                https: either("https_proxy", "HTTPS_PROXY"),
+                http: either("http_proxy", "HTTP_PROXY").or_else(any_proxy),
+                https: either("https_proxy", "HTTPS_PROXY").or_else(any_proxy),
                 except: either("no_proxy", "NO_PROXY"),
             },
             certificates: var("SSL_CERT_FILE").map(PathBuf::from),

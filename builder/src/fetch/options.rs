@@ -1,6 +1,5 @@
 //! Owns what the caller decides about fetching: network or not, whom to ask through what, how long and how often.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,26 +51,6 @@ impl Default for FetchOptions {
             most_bytes: 16 << 30,
             clients: Clients::default(),
             cargo_home: None,
-        }
-    }
-}
-
-impl FetchOptions {
-    /// What the environment says: proxies, trusted authorities, and where `cargo` has its configuration. `variable`
-    /// gives the value of the variable of that name; an empty one counts as not set.
-    pub fn from_environment(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
-        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let first = |names: &[&str]| names.iter().find_map(|name| set(name)?.into_string().ok());
-        let home = || Some(PathBuf::from(set("HOME")?).join(".cargo"));
-        Self {
-            proxies: Proxies {
-                http: first(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
-                https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-                except: first(&["no_proxy", "NO_PROXY"]),
-            },
-            certificates: set("SSL_CERT_FILE").map(PathBuf::from),
-            cargo_home: set("CARGO_HOME").map(PathBuf::from).or_else(home),
-            ..Self::default()
         }
     }
 }
@@ -132,35 +111,5 @@ impl Default for Clients {
             npm: "npm".into(),
             apt_get: "apt-get".into(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_environment_names_proxies_as_other_programs_read_it() {
-        let environment = [
-            ("HTTPS_PROXY", "http://secure:1"),
-            ("https_proxy", ""),
-            ("ALL_PROXY", "socks5://all:2"),
-            ("no_proxy", "localhost"),
-            ("HOME", "/home/me"),
-        ];
-        let variable = |name: &str| {
-            let mut all = environment.iter();
-            all.find(|(known, _)| *known == name)
-                .map(|(_, value)| value.into())
-        };
-        let options = FetchOptions::from_environment(&variable);
-        let expected = Proxies {
-            http: Some("socks5://all:2".to_owned()),
-            https: Some("http://secure:1".to_owned()),
-            except: Some("localhost".to_owned()),
-        };
-        assert_eq!(options.proxies, expected);
-        assert_eq!(options.cargo_home, Some("/home/me/.cargo".into()));
-        assert!(crate::fetch::Fetcher::new(options).is_ok());
     }
 }
