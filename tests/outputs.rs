@@ -23,7 +23,7 @@ fn a_build_whose_output_cannot_be_kept_fails_and_registers_nothing() {
         ),
         (
             "readlink -f $STORE_PREFIX/active/shell > $PKG_PATH/uses",
-            &["`uses`", "shell--", "build dependency"],
+            &["`uses`", "byte ", "shell--", "build dependency"],
         ),
     ];
     for (script, words) in cases {
