@@ -6,6 +6,7 @@
 //! size and checksum stated, no dictionary. The bytes depend on the package's store ID, its listing, the
 //! `source_date_epoch` and libzstd's version, and on nothing else.
 
+mod making;
 pub mod plan;
 pub mod press;
 pub mod record;
@@ -13,27 +14,20 @@ pub mod source;
 pub mod tar_format;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::{Listing, ListingError};
 
 use crate::io_error::{IoContext, IoError};
-use crate::publish;
-use crate::seekable::Frame;
 use crate::store::Store;
-use plan::{Plan, PlanError};
-use press::{Threads, press};
+use plan::PlanError;
+use press::Threads;
 use record::{Record, Request};
-use source::{Chunk, PackageSource, SourceError};
-
-/// How many archives may wait to be made durable.
-const FINISHING: usize = 64;
+use source::SourceError;
 
 /// Why archives could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -152,197 +146,68 @@ pub fn ensure(
     threads: Threads,
     observer: &dyn Observer,
 ) -> Result<Vec<Archive>, ArchiveError> {
+    ensure_and(store, requests, threads, observer, |archives| {
+        Ok(archives.to_vec())
+    })
+}
+
+/// Makes the archives that are not there yet, and calls `then` with all, in the order of `requests`. All can be read by
+/// then, while those that were made are still becoming durable; they are when this returns.
+///
+/// # Errors
+/// See [`ArchiveError`], or that of `then`; archives finished by then are kept.
+pub fn ensure_and<T, E: From<ArchiveError>>(
+    store: &Store,
+    requests: &[Request],
+    threads: Threads,
+    observer: &dyn Observer,
+    then: impl FnOnce(&[Archive]) -> Result<T, E>,
+) -> Result<T, E> {
+    check_trees(requests)?;
+    let kept: Vec<Option<Record>> = requests
+        .iter()
+        .map(|request| Record::load(store, request))
+        .collect();
+    let absent = |(request, record)| Option::is_none(record).then_some(request);
+    let missing: Vec<&Request> = requests.iter().zip(&kept).filter_map(absent).collect();
+    observer.begin(&missing);
+    if missing.is_empty() {
+        return then(&put_together(kept, Vec::new()));
+    }
+    let staging = store.work_area("archive").map_err(ArchiveError::from)?;
+    let (making, settling) = making::begin(store, &missing, staging.path());
+    thread::scope(|scope| {
+        let settler = scope.spawn(|| settling.run(staging.path(), observer));
+        // The settler ends when this has ended and all that it made is settled.
+        let made = making.run(threads, observer).map_err(E::from);
+        let result = made.and_then(|made| then(&put_together(kept, made)));
+        let settled = settler
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let result = result?;
+        settled.map_err(ArchiveError::from)?;
+        Ok(result)
+    })
+}
+
+fn check_trees(requests: &[Request]) -> Result<(), ArchiveError> {
     let mut by_tree: BTreeMap<Digest, &Request> = BTreeMap::new();
     for request in requests {
         if let Some(other) = by_tree.insert(request.tree, request) {
             return Err(ArchiveError::SameTree(other.id.clone(), request.id.clone()));
         }
     }
-    let mut found: Vec<Option<Archive>> = requests
-        .iter()
-        .map(|request| {
-            let record = Record::load(store, request)?;
-            let origin = Origin::Reused;
-            Some(Archive { record, origin })
+    Ok(())
+}
+
+/// Fills the gaps in `kept` with `made`, which are in the order of the gaps.
+fn put_together(kept: Vec<Option<Record>>, made: Vec<Record>) -> Vec<Archive> {
+    let mut made = made.into_iter();
+    let archive = |record, origin| Archive { record, origin };
+    kept.into_iter()
+        .filter_map(|kept| match kept {
+            Some(record) => Some(archive(record, Origin::Reused)),
+            None => Some(archive(made.next()?, Origin::Made)),
         })
-        .collect();
-    let absent = |(request, archive)| Option::is_none(archive).then_some(request);
-    let missing: Vec<&Request> = requests.iter().zip(&found).filter_map(absent).collect();
-    observer.begin(&missing);
-    if !missing.is_empty() {
-        // They come in the order in which they are missing.
-        let mut made = make(store, &missing, threads, observer)?.into_iter();
-        for gap in found.iter_mut().filter(|archive| archive.is_none()) {
-            let origin = Origin::Made;
-            *gap = made.next().map(|record| Archive { record, origin });
-        }
-    }
-    Ok(found.into_iter().flatten().collect())
-}
-
-/// What travels with a chunk: whose it is, and what is known once its package ends.
-struct Tag {
-    request: usize,
-    /// Sum of the package's file sizes, with its last chunk.
-    ends: Option<u64>,
-}
-
-fn make(
-    store: &Store,
-    missing: &[&Request],
-    threads: Threads,
-    observer: &dyn Observer,
-) -> Result<Vec<Record>, ArchiveError> {
-    let staging = store.work_area("archive")?;
-    let (finish_in, finish_out) = bounded(FINISHING);
-    thread::scope(|scope| {
-        let finisher = scope.spawn(move || finish_all(store, &finish_out, observer));
-        let mut reading = Reading {
-            store,
-            missing,
-            next: 0,
-            source: None,
-        };
-        let mut writing = Writing {
-            missing,
-            folder: staging.path(),
-            finish: finish_in,
-            current: None,
-        };
-        let pressed = press(
-            threads,
-            move |chunk| reading.fill(chunk),
-            move |tag, frame, bytes| {
-                observer.compressed(u64::from(frame.decompressed));
-                writing.write(&tag, frame, bytes)
-            },
-        );
-        let finished = finisher
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        pressed.and(finished)
-    })
-}
-
-/// The packages as one sequence of chunks, none of which spans two packages.
-struct Reading<'a> {
-    store: &'a Store,
-    missing: &'a [&'a Request],
-    next: usize,
-    source: Option<(PackageSource, u64)>,
-}
-
-impl Reading<'_> {
-    fn fill(&mut self, chunk: &mut Chunk) -> Result<Option<Tag>, ArchiveError> {
-        let (mut source, size) = match self.source.take() {
-            Some(source) => source,
-            None => match self.missing.get(self.next) {
-                Some(request) => self.open(request)?,
-                None => return Ok(None),
-            },
-        };
-        source.fill(chunk)?;
-        let request = self.next;
-        if source.is_done() {
-            self.next += 1;
-            let ends = Some(size);
-            return Ok(Some(Tag { request, ends }));
-        }
-        self.source = Some((source, size));
-        Ok(Some(Tag { request, ends: None }))
-    }
-
-    fn open(&self, request: &Request) -> Result<(PackageSource, u64), ArchiveError> {
-        let listing = read_listing(self.store, request)?;
-        let size = listing.size();
-        let plan = Plan::new(&request.id, listing, request.source_date_epoch);
-        let plan = plan.map_err(|source| ArchiveError::Plan {
-            package: request.id.clone(),
-            source,
-        })?;
-        let folder = self.store.package_path(&request.id);
-        Ok((PackageSource::new(request.id.clone(), folder, plan)?, size))
-    }
-}
-
-/// The archive that is being written, and where the finished ones go.
-struct Writing<'a> {
-    missing: &'a [&'a Request],
-    folder: &'a Path,
-    finish: Sender<Staged>,
-    current: Option<Open>,
-}
-
-struct Open {
-    path: PathBuf,
-    file: File,
-    frames: Vec<Frame>,
-    hasher: blake3::Hasher,
-}
-
-struct Staged {
-    path: PathBuf,
-    record: Record,
-}
-
-impl Writing<'_> {
-    fn write(&mut self, tag: &Tag, frame: Frame, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let mut open = match self.current.take() {
-            Some(open) => open,
-            None => Open::new(self.folder.join(format!("{}.tar.zst", tag.request)))?,
-        };
-        open.file.write_all(bytes).at("write", &open.path)?;
-        open.hasher.update(bytes);
-        open.frames.push(frame);
-        match (tag.ends, self.missing.get(tag.request)) {
-            (Some(size), Some(request)) => {
-                let record = Record::new(request, size, &open.frames, open.hasher.finalize().into());
-                let path = open.path;
-                // The finisher drains its channel to the end, whatever happens to it.
-                let _ = self.finish.send(Staged { path, record });
-            }
-            _ => self.current = Some(open),
-        }
-        Ok(())
-    }
-}
-
-impl Open {
-    fn new(path: PathBuf) -> Result<Self, IoError> {
-        let file = File::create_new(&path).at("create", &path)?;
-        Ok(Self {
-            path,
-            file,
-            frames: Vec::new(),
-            hasher: blake3::Hasher::new(),
-        })
-    }
-}
-
-/// Puts staged archives in place, apart from the compressing so that neither waits for the other.
-fn finish_all(
-    store: &Store,
-    staged: &Receiver<Staged>,
-    observer: &dyn Observer,
-) -> Result<Vec<Record>, ArchiveError> {
-    let mut records = Vec::new();
-    let mut failed = None;
-    for one in staged {
-        if failed.is_none() {
-            match finish(store, &one) {
-                Ok(()) => observer.archived(&one.record),
-                Err(error) => failed = Some(error),
-            }
-        }
-        records.push(one.record);
-    }
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(records),
-    }
-}
-
-fn finish(store: &Store, staged: &Staged) -> Result<(), IoError> {
-    publish::replacing(&staged.path, &store.archive_path(&staged.record.tree))?;
-    staged.record.save(store, &staged.path)
+        .collect()
 }

@@ -176,15 +176,13 @@ pub fn file(staged: &Path, target: &Path) -> Result<Published, IoError> {
     Ok(published)
 }
 
-/// Publishes the finished file `staged`, which lies on the store's file system, as the read-only file `target`, in place
-/// of one that is there. For what can be made again: the content is durable before the name is, but only the next wait
-/// for the disk makes the name so.
+/// Gives the finished file `staged`, which lies on the store's file system, the name `target`, in place of what is there,
+/// and does not wait for the disk. For what can be made again, and is not believed unless its digest is right.
 ///
 /// # Errors
-/// When it cannot be made durable or moved.
+/// When it cannot be moved.
 pub fn replacing(staged: &Path, target: &Path) -> Result<(), IoError> {
     set_mode(staged, FILE_MODE)?;
-    sync(staged)?;
     fs::rename(staged, target).at("publish", target)
 }
 

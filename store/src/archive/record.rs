@@ -94,7 +94,8 @@ impl Record {
         fits.then_some(record)
     }
 
-    /// Puts the record beside its archive; `staging` is where it is written first.
+    /// Puts the record beside its archive; `staging` is where it is written first. It is not made durable: one that
+    /// a power cut tears is no record, and costs no more than making its archive again.
     pub(super) fn save(&self, store: &Store, staging: &Path) -> Result<(), IoError> {
         let bytes = canonical::to_bytes(self)
             .map_err(std::io::Error::other)

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crossbeam_channel::bounded;
 use rayon::prelude::*;
 use schema::digest::Digest;
 use schema::id::PackageId;
@@ -19,7 +20,7 @@ use crate::archive::record::{self, Record, Request};
 use crate::archive::{self, Archive, ArchiveError, Origin, tar_format};
 use crate::closure::{self, ClosureError};
 use crate::io_error::{IoContext, IoError};
-use crate::seekable::frames::{FrameWriter, write_all};
+use crate::seekable::frames::write_all;
 use crate::seekable::{Frame, SeekTable, SeekTableError};
 use crate::store::Store;
 
@@ -178,16 +179,29 @@ pub fn pack(
 
 fn try_pack(
     store: &Store,
-    mut manifest: ActiveManifest,
+    manifest: ActiveManifest,
     requests: &[Request],
     options: PackOptions<'_>,
     output: &Output,
     observer: &dyn archive::Observer,
 ) -> Result<Packed, PackError> {
-    let archives = archive::ensure(store, requests, options.threads, observer)?;
+    let assemble =
+        |archives: &[Archive]| assemble(store, manifest, requests, options.installer, archives, output);
+    archive::ensure_and(store, requests, options.threads, observer, assemble)
+}
+
+/// Puts everything into the file. Archives that were just made are still on their way to the disk meanwhile.
+fn assemble(
+    store: &Store,
+    mut manifest: ActiveManifest,
+    requests: &[Request],
+    installer: Option<&[u8]>,
+    archives: &[Archive],
+    output: &Output,
+) -> Result<Packed, PackError> {
     let mtime = manifest.source_date_epoch;
     let listings = pack_listings(store, requests)?;
-    let installer = match options.installer {
+    let installer = match installer {
         Some(bytes) => Some(PackedInstaller {
             size: bytes.len() as u64,
             blake3: Digest::of(bytes),
@@ -195,15 +209,14 @@ fn try_pack(
         }),
         None => None,
     };
-    locate(&mut manifest, &listings, installer.as_ref(), &archives);
+    locate(&mut manifest, &listings, installer.as_ref(), archives);
     let head = Packing::new(
         MANIFEST_PATH,
         false,
         &manifest.to_bytes().map_err(ManifestError::from)?,
         mtime,
     )?;
-    let mut end = Packing::default();
-    end.frames = write_all(&mut FrameWriter::new()?, &tar_format::END, &mut end.bytes)?;
+    let end = Packing::of(&tar_format::END)?;
 
     let before = std::iter::once(&head)
         .chain(&listings)
@@ -217,7 +230,7 @@ fn try_pack(
     for part in before {
         file.write_all(&part.bytes).at("write", output.path())?;
     }
-    copy_archives(store, &archives, output)?;
+    copy_archives(store, archives, output)?;
     let table = table.to_bytes()?;
     file.write_all(&end.bytes).at("write", output.path())?;
     file.write_all(&table).at("write", output.path())?;
@@ -231,7 +244,6 @@ fn try_pack(
 }
 
 /// Compressed parts that are held in memory: all but the archives.
-#[derive(Default)]
 struct Packing {
     bytes: Vec<u8>,
     frames: Vec<Frame>,
@@ -239,20 +251,13 @@ struct Packing {
 
 impl Packing {
     fn new(path: &str, executable: bool, content: &[u8], mtime: u64) -> io::Result<Self> {
-        Self::with(&mut FrameWriter::new()?, path, executable, content, mtime)
-    }
-
-    fn with(
-        writer: &mut FrameWriter,
-        path: &str,
-        executable: bool,
-        content: &[u8],
-        mtime: u64,
-    ) -> io::Result<Self> {
         let mut entry = Vec::new();
         tar_format::write_file(path, executable, content, mtime, &mut entry);
-        let mut bytes = Vec::new();
-        let frames = write_all(writer, &entry, &mut bytes)?;
+        Self::of(&entry)
+    }
+
+    fn of(tar: &[u8]) -> io::Result<Self> {
+        let (bytes, frames) = write_all(tar)?;
         Ok(Self { bytes, frames })
     }
 
@@ -272,25 +277,12 @@ fn next_range(end: &mut u64, length: u64, blake3: Digest) -> FrameRange {
 }
 
 fn pack_listings(store: &Store, requests: &[Request]) -> Result<Vec<Packing>, PackError> {
-    let pack_one = |writer: &mut Option<FrameWriter>, request: &Request| {
+    let pack_one = |request: &Request| {
         let bytes = archive::read_listing_bytes(store, request)?;
-        let writer = match writer {
-            Some(writer) => writer,
-            None => writer.insert(FrameWriter::new()?),
-        };
         let path = listing_path(&request.tree);
-        Ok(Packing::with(
-            writer,
-            &path,
-            false,
-            &bytes,
-            request.source_date_epoch,
-        )?)
+        Ok(Packing::new(&path, false, &bytes, request.source_date_epoch)?)
     };
-    requests
-        .par_iter()
-        .map_init(|| None, |writer, request| pack_one(writer, request))
-        .collect()
+    requests.par_iter().map(pack_one).collect()
 }
 
 struct PackedInstaller {
@@ -361,34 +353,44 @@ fn locate(
     }
 }
 
-/// Copies the archives and meanwhile checks, in a second thread, those that were there already: reading them twice
-/// at once costs less than reading them once and hashing them in between.
+/// Copies the archives. Meanwhile a second thread checks those that were there already, as reading them twice at once
+/// costs less than hashing them in between; and a third sends what is copied to the disk, so that little is left to
+/// wait for at the end.
 fn copy_archives(store: &Store, archives: &[Archive], output: &Output) -> Result<(), PackError> {
     let stop = AtomicBool::new(false);
+    let (copied_in, copied_out) = bounded(1);
     thread::scope(|scope| {
         let checker = scope.spawn(|| {
             let checked = check_archives(store, archives, &stop);
-            if checked.is_err() {
-                stop.store(true, Ordering::Relaxed);
-            }
+            stop.fetch_or(checked.is_err(), Ordering::Relaxed);
             checked
+        });
+        let flusher = scope.spawn(move || {
+            for () in copied_out {
+                output.file().sync_data().at("make durable", output.path())?;
+            }
+            Ok::<(), IoError>(())
         });
         let mut copied = Ok(());
         for archive in archives {
-            if stop.load(Ordering::Relaxed) {
+            if stop.load(Ordering::Relaxed) || copied.is_err() {
                 break;
             }
             copied = copy_archive(store, &archive.record, output);
-            if copied.is_err() {
-                stop.store(true, Ordering::Relaxed);
-                break;
-            }
+            // While it is still busy with what came before, it need not be told.
+            let _ = copied_in.try_send(());
         }
-        let checked = checker
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        checked.and(copied)
+        stop.fetch_or(copied.is_err(), Ordering::Relaxed);
+        drop(copied_in);
+        let checked = joined(checker.join());
+        let flushed = joined(flusher.join());
+        checked.and(copied)?;
+        Ok(flushed?)
     })
+}
+
+fn joined<T>(result: thread::Result<T>) -> T {
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn copy_archive(store: &Store, record: &Record, output: &Output) -> Result<(), PackError> {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use zstd::zstd_safe::{self, CParameter};
 
@@ -92,18 +93,23 @@ impl FrameWriter {
     }
 }
 
-/// Appends the frames of `content` to `into`, cutting it every [`CHUNK`] bytes, and returns their lengths.
+/// The frames of `content`, cut every [`CHUNK`] bytes, one behind the other, and their lengths.
 ///
 /// # Errors
 /// As [`FrameWriter::write`].
-pub fn write_all(writer: &mut FrameWriter, content: &[u8], into: &mut Vec<u8>) -> io::Result<Vec<Frame>> {
-    let mut frame = Vec::new();
-    let mut written = Vec::new();
-    for chunk in content.chunks(CHUNK) {
-        written.push(writer.write(chunk, &mut frame)?);
-        into.extend_from_slice(&frame);
-    }
-    Ok(written)
+pub fn write_all(content: &[u8]) -> io::Result<(Vec<u8>, Vec<Frame>)> {
+    let frames: Vec<(Vec<u8>, Frame)> = content
+        .par_chunks(CHUNK)
+        .map_init(FrameWriter::new, |writer, chunk| {
+            let mut frame = Vec::new();
+            let writer = writer.as_mut().map_err(|error| io::Error::from(error.kind()))?;
+            let lengths = writer.write(chunk, &mut frame)?;
+            Ok((frame, lengths))
+        })
+        .collect::<io::Result<_>>()?;
+    let lengths = frames.iter().map(|(_, lengths)| *lengths).collect();
+    let bytes = frames.into_iter().flat_map(|(frame, _)| frame).collect();
+    Ok((bytes, lengths))
 }
 
 /// Reads frames.

@@ -7,7 +7,7 @@ use crate::archive::tar_format;
 use crate::artifact::MANIFEST_PATH;
 use crate::artifact::layout::{self, Section};
 use crate::artifact::reader::Reader;
-use crate::seekable::frames::{FrameWriter, write_all};
+use crate::seekable::frames::write_all;
 use crate::seekable::stream::{FrameStream, Unpacker};
 use crate::seekable::{Frame, SeekTable};
 
@@ -116,7 +116,8 @@ struct Body {
 impl Body {
     fn add(&mut self, content: &[u8]) -> FrameRange {
         let offset = self.bytes.len();
-        let frames = write_all(&mut FrameWriter::new().unwrap(), content, &mut self.bytes).unwrap();
+        let (bytes, frames) = write_all(content).unwrap();
+        self.bytes.extend(bytes);
         self.frames.extend(frames);
         let added = &self.bytes[offset..];
         FrameRange {
