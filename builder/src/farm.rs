@@ -208,6 +208,14 @@ fn keep(plan: &Plan, store: &Store, workshop: &Workshop, now: Duration) -> Resul
         .iter()
         .map(|package| package.id.clone())
         .collect();
-    let there: Vec<PackageId> = store.index().registered(&all)?.into_iter().collect();
+    let mut there: Vec<PackageId> = store.index().registered(&all)?.into_iter().collect();
+    there.sort();
+    let known = store.index().roots()?;
+    if known
+        .iter()
+        .any(|root| root.name == name && root.packages == there)
+    {
+        return Ok(());
+    }
     Ok(store.index().set_root(&name, &there, now)?)
 }
