@@ -12,6 +12,7 @@ pub mod job_server;
 pub mod local;
 pub mod normalise;
 pub mod observer;
+pub mod pin;
 pub mod plan;
 pub mod process;
 pub mod references;

@@ -4,7 +4,7 @@
     reason = "the one place that reads environment and clock"
 )]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -104,5 +104,17 @@ impl World {
     pub fn own_binary(&self) -> Result<Vec<u8>, Failure> {
         std::fs::read("/proc/self/exe")
             .map_err(|error| Failure::new(format!("cannot read the program that runs this: {error}")))
+    }
+
+    /// Asks the person at the terminal; without one, the answer is no.
+    pub fn agrees(&self, question: &str) -> bool {
+        let stdin = std::io::stdin();
+        if !self.draws || !stdin.is_terminal() {
+            return false;
+        }
+        // What cannot be asked cannot be agreed to.
+        let asked = write!(std::io::stderr(), "{question} [y/N] ");
+        let mut answer = String::new();
+        asked.is_ok() && stdin.read_line(&mut answer).is_ok() && answer.trim().eq_ignore_ascii_case("y")
     }
 }

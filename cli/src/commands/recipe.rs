@@ -7,6 +7,8 @@ use ::schema::finding::{Finding, Severity};
 use ::schema::graph::Graph;
 use ::schema::name::VariantName;
 use ::schema::tree_of_recipes::Tree;
+use builder::fetch::{Network, Silent};
+use builder::pin::{Pin, PinError, Pinning};
 use builder::tree_reader::{self, ReadTreeError};
 use serde::Serialize;
 
@@ -36,8 +38,7 @@ pub fn run(context: &Context<'_>, verb: &RecipeVerb) -> Result<ExitCode, Failure
     match verb {
         RecipeVerb::Check { variant } => check(context, variant.as_deref()),
         RecipeVerb::New { name } => start(context, name),
-        RecipeVerb::Pin { .. } => Err(Failure::new("`store recipe pin` is not built yet")
-            .help("`sha256sum` of the file that `store fetch` names is what belongs there")),
+        RecipeVerb::Pin { name, yes } => pin(context, name, *yes),
     }
 }
 
@@ -162,4 +163,78 @@ fn start(context: &Context<'_>, name: &str) -> Result<ExitCode, Failure> {
         )
     });
     Ok(ExitCode::from(failure::DONE))
+}
+
+#[derive(Serialize)]
+struct Pinned {
+    name: String,
+    file: String,
+    sources: Vec<PinnedSource>,
+    written: bool,
+}
+
+#[derive(Serialize)]
+struct PinnedSource {
+    source: String,
+    algorithm: &'static str,
+    digest: String,
+    from: String,
+}
+
+fn pin(context: &Context<'_>, name: &str, yes: bool) -> Result<ExitCode, Failure> {
+    let name = name
+        .parse()
+        .map_err(|error: ::schema::name::NameError| Failure::misuse(error.to_string()))?;
+    let root = workshop::root(context)?;
+    let pinning = Pinning::open(&root, &name)?;
+    let store = context.store()?;
+    let fetcher = super::fetch::fetcher(context, Network::Allowed)?;
+    let pins = pinning
+        .find(&name, &store, &fetcher, &Silent)
+        .map_err(|error| match error {
+            PinError::Findings(findings) => Failure::new("the recipe has other mistakes")
+                .findings(findings)
+                .in_tree(&root),
+            error => error.into(),
+        })?;
+    for pin in &pins {
+        let digest = pin.digest.to_hex();
+        context.output.note(&format!(
+            "{}: {} {digest}\n  of {}",
+            pin.source,
+            pin.digest.algorithm(),
+            pin.from
+        ));
+    }
+    let agreed = pins.is_empty() || yes || context.world.agrees("write these digests?");
+    if agreed && !pins.is_empty() {
+        pinning.write(&pins)?;
+    }
+    let document = Pinned {
+        name: name.to_string(),
+        file: pinning.path().display().to_string(),
+        sources: pins.iter().map(pinned).collect(),
+        written: agreed && !pins.is_empty(),
+    };
+    context
+        .output
+        .result(&document, || match (document.written, pins.is_empty()) {
+            (true, _) => format!("{} written", document.file),
+            (false, true) => "every source has its digest".to_owned(),
+            (false, false) => "nothing written; --yes writes without asking".to_owned(),
+        });
+    Ok(ExitCode::from(if agreed {
+        failure::DONE
+    } else {
+        failure::FAILED
+    }))
+}
+
+fn pinned(pin: &Pin) -> PinnedSource {
+    PinnedSource {
+        source: pin.source.to_string(),
+        algorithm: pin.digest.algorithm(),
+        digest: pin.digest.to_hex(),
+        from: pin.from.clone(),
+    }
 }

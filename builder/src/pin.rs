@@ -1,0 +1,280 @@
+//! Owns pinning: finding out which digests a recipe's sources have, and writing them into its `buildinfo.json`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jsonc_parser::ParseOptions;
+use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
+use schema::finding::Finding;
+use schema::listing::{Entry, EntryKind};
+use schema::name::{PackageName, SourceName};
+use schema::recipe::Recipe;
+use schema::recipe_parse::{BUILDINFO, RecipeText};
+use schema::source::SourceDigest;
+use schema::tree_of_recipes::{DocumentText, TreeText, validate};
+use serde_json::{Map, Value, json};
+use store::Store;
+use store::io_error::{IoContext, IoError};
+
+use crate::fetch::{
+    AddressProblem, FetchError, FetchObserver, FetchProblem, Fetcher, PlannedSource, WrongDigest,
+};
+
+/// The tree in which a recipe is read while its sources are looked at: nothing of it can change what they are.
+const TREE: &str =
+    r#"{"name":"pin","version":"1","prefix":"/opt/pin","platform":"x86_64-linux","toolchain":[]}"#;
+
+/// Fields that name other packages, which are of no matter here.
+const NEIGHBOURS: [&str; 3] = ["requires", "build_requires", "toolchain"];
+
+/// A digest that a source has and its recipe does not state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// Which source.
+    pub source: SourceName,
+    /// Its digest.
+    pub digest: SourceDigest,
+    /// Where the source came from.
+    pub from: String,
+}
+
+/// Why a recipe's sources cannot be pinned.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// It cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// It is no JSON object, or changed while this ran.
+    #[error("{} is no JSON object with sources", .0.display())]
+    NotARecipe(PathBuf),
+    /// It has mistakes beside missing digests.
+    #[error("the recipe has mistakes that come before its digests")]
+    Findings(Vec<Finding>),
+    /// A source cannot be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+/// The recipe that is pinned, as it stands on disk.
+#[derive(Debug)]
+pub struct Pinning {
+    path: PathBuf,
+    text: String,
+}
+
+impl Pinning {
+    /// Reads the recipe of `name` in the tree at `root`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(root: &Path, name: &PackageName) -> Result<Self, PinError> {
+        let path = root.join(name.as_str()).join(BUILDINFO);
+        let text = fs::read_to_string(&path).at("read", &path)?;
+        Ok(Self { path, text })
+    }
+
+    /// The recipe's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Fetches every source that has no digest, and says which it has. Nothing is kept of what is fetched.
+    ///
+    /// # Errors
+    /// When the recipe has other mistakes, or a source cannot be had.
+    pub fn find(
+        &self,
+        name: &PackageName,
+        store: &Store,
+        fetcher: &Fetcher,
+        observer: &dyn FetchObserver,
+    ) -> Result<Vec<Pin>, PinError> {
+        let root = self
+            .path
+            .parent()
+            .and_then(Path::parent)
+            .unwrap_or(Path::new("."));
+        let (recipe, missing) = self.with_stand_ins(name)?;
+        let mut pins = Vec::new();
+        for (source_name, source) in &recipe.sources {
+            if !missing.iter().any(|missing| missing == source_name.as_str()) {
+                continue;
+            }
+            let planned = PlannedSource {
+                package: name,
+                name: source_name,
+                source,
+                tree: root,
+            };
+            match fetcher.fetch(store, &planned, observer) {
+                // Its digest really is all zeros: nobody will ever see this.
+                Ok(_) => {}
+                Err(error) => pins.push(pin(source_name, error)?),
+            }
+        }
+        Ok(pins)
+    }
+
+    /// The recipe with zeros where a digest is missing, and the names of those sources.
+    fn with_stand_ins(&self, name: &PackageName) -> Result<(Recipe, Vec<String>), PinError> {
+        let not = || PinError::NotARecipe(self.path.clone());
+        let mut document: Map<String, Value> = serde_json::from_str(&self.text).map_err(|_| not())?;
+        for neighbour in NEIGHBOURS {
+            document.remove(neighbour);
+        }
+        let mut missing = Vec::new();
+        if let Some(Value::Object(source)) = document.get_mut("single_source") {
+            stand_in(name.as_str(), source, &mut missing);
+        }
+        if let Some(Value::Object(sources)) = document.get_mut("sources") {
+            for (source_name, source) in sources {
+                if let Value::Object(source) = source {
+                    stand_in(source_name, source, &mut missing);
+                }
+            }
+        }
+        let text = TreeText {
+            treeinfos: vec![document_text("treeinfo.json", TREE.to_owned())],
+            recipes: vec![RecipeText {
+                folder: name.to_string(),
+                documents: vec![document_text(
+                    &format!("{name}/{BUILDINFO}"),
+                    Value::Object(document).to_string(),
+                )],
+                entries: vec![build_file()],
+                ..RecipeText::default()
+            }],
+            ..TreeText::default()
+        };
+        let tree = validate(&text).map_err(PinError::Findings)?;
+        let recipe = tree
+            .recipes
+            .get(name)
+            .and_then(|variants| variants.get(&None))
+            .ok_or_else(not)?;
+        Ok((Recipe::clone(recipe), missing))
+    }
+
+    /// Writes `pins` into the recipe, whose own formatting stays.
+    ///
+    /// # Errors
+    /// When it cannot be written; then it is as it was.
+    pub fn write(&self, pins: &[Pin]) -> Result<(), PinError> {
+        let not = || PinError::NotARecipe(self.path.clone());
+        let root = CstRootNode::parse(&self.text, &ParseOptions::default()).map_err(|_| not())?;
+        let document = root.object_value().ok_or_else(not)?;
+        for pin in pins {
+            let source = source_object(&document, &pin.source).ok_or_else(not)?;
+            let value = CstInputValue::String(pin.digest.to_hex());
+            source.append(pin.digest.algorithm(), value);
+        }
+        let aside = self.path.with_extension("json.new");
+        fs::write(&aside, root.to_string()).at("write", &aside)?;
+        fs::File::open(&aside)
+            .and_then(|file| file.sync_all())
+            .at("make durable", &aside)?;
+        fs::rename(&aside, &self.path).at("rename", &aside)?;
+        Ok(())
+    }
+}
+
+fn source_object(document: &CstObject, name: &SourceName) -> Option<CstObject> {
+    document
+        .object_value("sources")
+        .and_then(|sources| sources.object_value(name.as_str()))
+        .or_else(|| document.object_value("single_source"))
+}
+
+fn document_text(file: &str, text: String) -> DocumentText {
+    DocumentText {
+        file: file.to_owned(),
+        text,
+    }
+}
+
+/// A recipe without a script might be taken for a seed, whose sources have rules of their own.
+fn build_file() -> Entry {
+    Entry {
+        path: "build".to_owned(),
+        kind: EntryKind::File {
+            executable: false,
+            size: 0,
+            blake3: schema::digest::Digest::of(b""),
+        },
+    }
+}
+
+/// Puts zeros where a source states no digest.
+fn stand_in(name: &str, source: &mut Map<String, Value>, missing: &mut Vec<String>) {
+    let kind = source.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if ["sha256", "blake3"]
+        .iter()
+        .any(|digest| source.contains_key(*digest))
+        || kind.ends_with("local")
+    {
+        return;
+    }
+    // The digest of a folder is that of its listing, which is always BLAKE3.
+    let algorithm = if kind == "git" { "blake3" } else { "sha256" };
+    source.insert(algorithm.to_owned(), json!("0".repeat(64)));
+    missing.push(name.to_owned());
+}
+
+fn pin(source: &SourceName, error: FetchError) -> Result<Pin, PinError> {
+    let found = match &*error.reason {
+        FetchProblem::WrongDigest(wrong) => Some(wrong),
+        FetchProblem::Addresses(failures) => failures.iter().find_map(|failure| wrong(&failure.why)),
+        _ => None,
+    };
+    match found {
+        Some(wrong) => Ok(Pin {
+            source: source.clone(),
+            digest: wrong.got,
+            from: wrong.from.clone(),
+        }),
+        None => Err(error.into()),
+    }
+}
+
+fn wrong(problem: &AddressProblem) -> Option<&WrongDigest> {
+    match problem {
+        AddressProblem::WrongDigest(wrong) => Some(wrong),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::{FetchOptions, Silent};
+
+    #[test]
+    fn a_missing_digest_is_found_and_written_and_nothing_else_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file.txt");
+        fs::write(&file, "content").unwrap();
+        let recipe = dir.path().join("tree/hello");
+        fs::create_dir_all(&recipe).unwrap();
+        let text = format!(
+            "{{\n  \"version\": \"1\",   \"requires\": [\"nobody\"],\n  \"single_source\": {{\n    \"kind\": \"url\",\n    \"url\": \"file://{}\"\n  }}\n}}\n",
+            file.display()
+        );
+        fs::write(recipe.join(BUILDINFO), &text).unwrap();
+        let name = "hello".parse().unwrap();
+        let pinning = Pinning::open(&dir.path().join("tree"), &name).unwrap();
+        let store = Store::open(&dir.path().join("store")).unwrap();
+        let fetcher = Fetcher::new(FetchOptions::default()).unwrap();
+        let pins = pinning.find(&name, &store, &fetcher, &Silent).unwrap();
+        assert_eq!(pins.len(), 1);
+        pinning.write(&pins).unwrap();
+        let written = fs::read_to_string(recipe.join(BUILDINFO)).unwrap();
+        let digest = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
+        assert!(
+            written.contains(&format!("\"sha256\": \"{digest}\"")),
+            "{written}"
+        );
+        assert!(written.starts_with("{\n  \"version\": \"1\",   \"requires\": [\"nobody\"],\n"));
+        let pinning = Pinning::open(&dir.path().join("tree"), &name).unwrap();
+        assert!(pinning.find(&name, &store, &fetcher, &Silent).unwrap().is_empty());
+    }
+}
