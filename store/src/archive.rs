@@ -92,8 +92,9 @@ pub enum Origin {
 
 /// Hears which archives are made.
 pub trait Observer: Sync {
-    /// These have to be made; may be told again when one that was kept turns out to be damaged.
-    fn begin(&self, missing: &[&Request]);
+    /// So many packages' archives have to be made, with so many bytes in their files. May be told again, when one that
+    /// was kept turns out to be damaged.
+    fn begin(&self, packages: usize, bytes: u64);
     /// So many more uncompressed bytes of package archives are compressed.
     fn compressed(&self, bytes: u64);
     /// The archive of this package is made and kept.
@@ -102,7 +103,7 @@ pub trait Observer: Sync {
 
 /// An observer of nothing.
 impl Observer for () {
-    fn begin(&self, _: &[&Request]) {}
+    fn begin(&self, _: usize, _: u64) {}
     fn compressed(&self, _: u64) {}
     fn archived(&self, _: &Record) {}
 }
@@ -170,7 +171,8 @@ pub fn ensure_and<T, E: From<ArchiveError>>(
         .collect();
     let absent = |(request, record)| Option::is_none(record).then_some(request);
     let missing: Vec<&Request> = requests.iter().zip(&kept).filter_map(absent).collect();
-    observer.begin(&missing);
+    let sizes = missing.iter().map(|request| request.size);
+    observer.begin(missing.len(), sizes.fold(0, u64::saturating_add));
     if missing.is_empty() {
         return then(&put_together(kept, Vec::new()));
     }

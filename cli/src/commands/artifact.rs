@@ -12,7 +12,7 @@ use store::archive::press::Threads;
 use store::artifact::diff::{self, ManifestDiff};
 use store::artifact::extract::{self, Wanted};
 use store::artifact::inspect::{self, InspectedPackage};
-use store::artifact::pack::{self, Member, PackOptions, Packed, Selection};
+use store::artifact::pack::{self, PackOptions, Packed, Selection};
 use store::artifact::reader::Reader;
 use store::artifact::verify::{self, Report};
 use store::verify::PackageRef;
@@ -134,18 +134,6 @@ fn selection(store: &Store, workshop: &Workshop, selected: &[PackageId]) -> Resu
                 .help(format!("`store build {}` builds them", missing.join(" "))),
         );
     }
-    let member = |id: &PackageId| -> Result<Member, Failure> {
-        let record = store.index().package(id)?;
-        let record = record.ok_or_else(|| Failure::new(format!("{id} left the store meanwhile")))?;
-        Ok(Member {
-            id: record.id,
-            version: record.version,
-            tree: record.tree,
-            requires: record.requires,
-            roles: record.roles,
-            selected: selected.contains(id),
-        })
-    };
     let info = workshop.info();
     Ok(Selection {
         name: info.name.clone(),
@@ -153,7 +141,7 @@ fn selection(store: &Store, workshop: &Workshop, selected: &[PackageId]) -> Resu
         prefix: info.prefix.as_str().to_owned(),
         platform: info.platform.to_string(),
         source_date_epoch: info.source_date_epoch,
-        packages: ids.iter().map(member).collect::<Result<_, _>>()?,
+        packages: pack::members(store, selected)?,
         configuration: None,
     })
 }

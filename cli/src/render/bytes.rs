@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::schema::id::PackageId;
 use ::schema::manifest::SelectedPackage;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use store::archive::record::{Record, Request};
+use store::archive::record::Record;
 use store::verify::Difference;
 
 use super::{Loudness, Output};
@@ -40,7 +40,10 @@ impl Bytes {
 }
 
 impl store::archive::Observer for Bytes {
-    fn begin(&self, _: &[&Request]) {}
+    fn begin(&self, _: usize, bytes: u64) {
+        self.bar.set_position(0);
+        self.bar.set_length(bytes);
+    }
 
     fn compressed(&self, bytes: u64) {
         self.bar.inc(bytes);

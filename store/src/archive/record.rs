@@ -25,6 +25,8 @@ pub struct Request {
     pub tree: Digest,
     /// The modification time of its entries, in seconds since 1970.
     pub source_date_epoch: u64,
+    /// Sum of the sizes of its files as far as known, in bytes; said to observers and otherwise of no account.
+    pub size: u64,
 }
 
 /// `archives/<tree digest>.json`: what `archives/<tree digest>.tar.zst` is.

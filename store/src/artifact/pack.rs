@@ -55,6 +55,8 @@ pub struct Member {
     pub version: String,
     /// The digest of its listing.
     pub tree: Digest,
+    /// Sum of the sizes of its files, in bytes.
+    pub size: u64,
     /// What it requires, in any order.
     pub requires: Vec<PackageId>,
     /// Roles on which it is activated; none means all.
@@ -77,6 +79,7 @@ pub fn members(store: &Store, selected: &[PackageId]) -> Result<Vec<Member>, Clo
             id,
             version: record.version,
             tree: record.tree,
+            size: record.size,
             requires: record.requires,
             roles: record.roles,
         });
@@ -153,6 +156,7 @@ pub fn pack(
             id: member.id.clone(),
             tree: member.tree,
             source_date_epoch: selection.source_date_epoch,
+            size: member.size,
         })
         .collect();
     let manifest = draft(selection, &members);

@@ -85,6 +85,7 @@ fn the_bytes_of_archives_are_pinned() {
         id,
         tree,
         source_date_epoch,
+        size: 0,
     };
     let made = archive::ensure(&test.store, &[request], threads(2), &()).unwrap();
     // Another value means that artifacts of the same packages change: never without a new format version, and never
