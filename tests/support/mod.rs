@@ -12,6 +12,7 @@
 
 pub mod running;
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -177,6 +178,31 @@ impl TestTree {
         assert_eq!(folders, expected, "folders");
         self.store(&["verify"]).ok();
         assert_eq!(self.unfinished(), [] as [PathBuf; 0]);
+    }
+
+    /// Builds everything as far as it goes. Fails the test unless exactly the packages of `cases` fail, each with its
+    /// words, and nothing of them is left.
+    #[track_caller]
+    pub fn all_fail<'c>(&self, cases: impl IntoIterator<Item = (&'c str, Vec<&'c str>)>) {
+        let ran = self.store(&["build", "all", "--keep-going", "--json"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let packages = document["packages"].as_array().unwrap().iter();
+        let mut failed: BTreeMap<_, _> = packages
+            .filter(|package| package["outcome"] == "failed")
+            .map(|package| [&package["name"], &package["error"]].map(|text| text.as_str().unwrap()))
+            .map(|[name, why]| (name, why))
+            .collect();
+        for (name, words) in cases {
+            let why = failed
+                .remove(name)
+                .unwrap_or_else(|| panic!("`{name}` did not fail"));
+            for word in words {
+                assert!(why.contains(word), "`{name}` does not say `{word}`: {why}");
+            }
+        }
+        assert_eq!(failed, BTreeMap::new());
+        self.holds_only(&["shell"]);
     }
 
     /// What is in the store's `tmp` and should not outlive a run.
