@@ -18,6 +18,7 @@ pub use package::{Findings, package};
 use crate::index::{IndexError, PackageRecord};
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
+use crate::publish::PublishError;
 use crate::store::Store;
 
 /// Why a store could not be verified; what is wrong with its content is no error but a [`Difference`].
@@ -29,6 +30,9 @@ pub enum VerifyError {
     /// The index refused something, or is damaged itself.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// A package that was never registered cannot be looked into.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// A package that was asked for is not in the store.
     #[error("{0} is not in the store")]
     Absent(PackageId),
@@ -153,13 +157,7 @@ fn strays(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, V
     let layout = store.layout();
     let mut strays = Vec::new();
     for name in store.package_folders()? {
-        let is_being_built = || -> Result<bool, IoError> {
-            match name.parse() {
-                Ok(id) => Ok(store.try_lock_package(&id)?.is_none()),
-                Err(_) => Ok(false),
-            }
-        };
-        if !known.contains(&name) && !is_being_built()? {
+        if !known.contains(&name) && is_stray(store, &name)? {
             strays.push(Difference {
                 package: None,
                 path: format!("packages/{name}"),
@@ -180,6 +178,18 @@ fn strays(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, V
         }
     }
     Ok(strays)
+}
+
+/// Whether a folder that was in no row of the index is nothing that a build is about to register, has just registered,
+/// or was killed before it could; what is whole is registered now.
+fn is_stray(store: &Store, name: &str) -> Result<bool, VerifyError> {
+    let Ok(id) = name.parse() else {
+        return Ok(true);
+    };
+    match store.try_lock_package(&id)? {
+        Some(lock) => Ok(!store.is_present(&lock)? && store.package_path(&id).exists()),
+        None => Ok(false),
+    }
 }
 
 fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>, IoError> {

@@ -184,6 +184,25 @@ fn missing_and_extra_files_are_found_in_the_package_and_beside_it() {
 }
 
 #[test]
+fn what_a_kill_left_unregistered_is_no_difference_while_it_is_whole() {
+    let test = TestStore::new();
+    let place = |name| {
+        let staged = test.root().join("tmp").join(name);
+        let id = Sketch::new(name).stage(&staged);
+        let lock = test.store.lock_package(&id).unwrap();
+        drop(crate::publish::place(&test.store, &staged, lock).unwrap());
+        id
+    };
+    let (whole, torn) = (place("zlib"), place("zstd"));
+    tamper(&test.store.package_path(&torn), "torn", |path| {
+        fs::write(path, "").unwrap();
+    });
+    let left = (format!("packages/{torn}"), DifferenceKind::Unregistered);
+    assert_eq!(found(&test), [left]);
+    assert!(test.store.index().package(&whole).unwrap().is_some());
+}
+
+#[test]
 fn a_changed_recipe_listing_or_a_gone_package_is_found() {
     let (test, id, folder) = one();
     let recipe = folder.join(RESOLVED_RECIPE);
