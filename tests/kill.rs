@@ -111,7 +111,7 @@ fn a_hundred_kills_leave_what_an_undisturbed_store_holds() {
         let delay = Duration::from_micros(dice.below(whole));
         if kill_after(&tree, &["build", "all", "-j", "4"], delay) {
             kills += 1;
-            if kills % 10 == 0 {
+            if kills % 4 == 0 {
                 tree.store(&["verify"]).ok();
             }
             continue;
