@@ -26,6 +26,15 @@ pub struct Invocation {
     _texts: [Vec<CString>; 2],
 }
 
+/// The descriptors that `bwrap` is told of.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionFds {
+    /// Where it reads the filter of system calls.
+    pub filter: RawFd,
+    /// What it keeps open as long as anything in the sandbox lives.
+    pub life: RawFd,
+}
+
 /// One command as people wrote it.
 #[derive(Debug)]
 struct Run {
@@ -39,9 +48,9 @@ pub fn commands(
     spec: &SandboxSpec,
     purpose: Purpose,
     layout: &Layout,
-    filter: RawFd,
+    fds: OptionFds,
 ) -> Result<Vec<Invocation>, SandboxError> {
-    let options = options(spec, purpose, layout, filter);
+    let options = options(spec, purpose, layout, fds);
     let make = |run: Run| {
         command(bwrap, &options, &run).map_err(|source| SandboxError::Setup {
             what: "pass on its arguments".to_owned(),
@@ -70,7 +79,7 @@ fn command(bwrap: &Path, options: &[String], run: &Run) -> io::Result<Invocation
 }
 
 /// What `bwrap` adds to the root that the warden laid out.
-fn options(spec: &SandboxSpec, purpose: Purpose, layout: &Layout, filter: RawFd) -> Vec<String> {
+fn options(spec: &SandboxSpec, purpose: Purpose, layout: &Layout, fds: OptionFds) -> Vec<String> {
     let mut options: Vec<String> = [
         "--unshare-user",
         "--unshare-pid",
@@ -92,7 +101,12 @@ fn options(spec: &SandboxSpec, purpose: Purpose, layout: &Layout, filter: RawFd)
     if purpose == Purpose::Build {
         add(&["--new-session"]);
     }
-    add(&["--seccomp", &filter.to_string()]);
+    add(&[
+        "--seccomp",
+        &fds.filter.to_string(),
+        "--sync-fd",
+        &fds.life.to_string(),
+    ]);
     // The mounts of the stage are as restricted as they are to be; this keeps `bwrap` from doing it again for each.
     add(&["--dev-bind", &layout.stage.root().to_string_lossy(), "/"]);
     add(&["--proc", "/proc"]);
@@ -120,6 +134,7 @@ fn runs(spec: &SandboxSpec, purpose: Purpose, layout: &Layout) -> Result<Vec<Run
             }])
         }
         (Task::Script(name), _) => Err(SandboxError::NoShell(name.clone())),
+        (Task::Commands(commands), _) if commands.is_empty() => Err(SandboxError::EmptyCommand),
         (Task::Commands(commands), _) => commands.iter().map(|words| step(words, &variables)).collect(),
     }
 }

@@ -44,6 +44,9 @@ pub enum SandboxError {
     /// The log could not be written.
     #[error("cannot write the log: {0}")]
     Log(#[source] io::Error),
+    /// Something outside ended the sandbox.
+    #[error("the sandbox was killed from outside; was the machine out of memory?")]
+    Killed,
     /// The commands ran and ended badly.
     #[error(transparent)]
     Ended(#[from] Ending),

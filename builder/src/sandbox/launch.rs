@@ -5,15 +5,18 @@ use std::io::{self, IoSliceMut, PipeReader, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, socketpair,
 };
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::command::{self, Invocation};
+use super::command::{self, Invocation, OptionFds};
 use super::error::{SandboxError, Unavailable};
 use super::filter;
 use super::identity::{INSIDE, Identity};
@@ -33,11 +36,38 @@ const PROCESSES_BEYOND: u64 = 16;
 pub struct Running {
     pid: Pid,
     socket: OwnedFd,
-    ended: bool,
+    state: State,
+    /// How many commands it was given.
+    pub commands: usize,
     /// What was laid out; names what failed.
     pub stage: Stage,
     /// What the commands print, unless they have a terminal.
     pub log: Option<PipeReader>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Runs,
+    Ended,
+}
+
+/// Wardens that were left to end by themselves.
+static LEFT: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+fn left() -> MutexGuard<'static, Vec<Pid>> {
+    // The list is whole whatever happened to who held it.
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets the kernel forget those that have ended.
+fn reap() {
+    let still_there = |pid: &mut Pid| {
+        matches!(
+            waitpid(*pid, Some(WaitPidFlag::WNOHANG)),
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR)
+        )
+    };
+    left().retain_mut(still_there);
 }
 
 /// A report with the descriptor that came along.
@@ -78,12 +108,21 @@ impl Running {
 
     /// Kills everything in the sandbox and waits until nothing of it is left.
     pub fn end(&mut self) {
-        if !self.ended {
-            self.ended = true;
+        if self.state == State::Runs {
+            self.state = State::Ended;
             // It is our child and nobody has waited for it, so that its number is still its own.
             let _ = kill(self.pid, Signal::SIGKILL);
             // The kernel lets us see its end only after that of everything in its process namespace.
-            while waitpid(self.pid, None) == Err(nix::errno::Errno::EINTR) {}
+            while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+        }
+    }
+
+    /// Goes on without the warden, whose commands and all they started have ended. The kernel takes some time to take
+    /// its mounts apart, which is nobody's concern.
+    pub fn leave(&mut self) {
+        if self.state == State::Runs {
+            self.state = State::Ended;
+            left().push(self.pid);
         }
     }
 }
@@ -106,9 +145,14 @@ pub fn launch(
         what: "connect with it".to_owned(),
         source,
     };
+    reap();
     let filter = filter_file().map_err(connect)?;
-    let invocations = command::commands(bwrap, spec, purpose, &layout, filter.as_raw_fd())?;
     let ends = Ends::open(purpose).map_err(connect)?;
+    let fds = OptionFds {
+        filter: filter.as_raw_fd(),
+        life: ends.life.as_raw_fd(),
+    };
+    let invocations = command::commands(bwrap, spec, purpose, &layout, fds)?;
     start(spec, purpose, identity, layout.stage, &invocations, &filter, ends)
 }
 
@@ -118,6 +162,8 @@ struct Ends {
     warden_socket: OwnedFd,
     log: Option<PipeReader>,
     streams: [OwnedFd; 3],
+    /// Only holds a number free, for the warden to put a pipe there.
+    life: File,
 }
 
 impl Ends {
@@ -133,6 +179,8 @@ impl Ends {
                 let (log, writer) = io::pipe()?;
                 let nothing = File::open("/dev/null")?;
                 let error = writer.try_clone()?;
+                // What it holds at the end is read without waiting for the warden, which has it open as well.
+                fcntl(&log, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
                 (Some(log), [nothing.into(), writer.into(), error.into()])
             }
             Purpose::Shell => (
@@ -149,6 +197,7 @@ impl Ends {
             warden_socket,
             log,
             streams,
+            life: File::open("/dev/null")?,
         })
     }
 }
@@ -165,10 +214,12 @@ fn start(
     let answered = filter::of_answered_calls();
     let inherited = spec.job_server.as_ref().map_or(&[][..], |server| &server.fds);
     let streams = [0, 1, 2].map(|index: usize| ends.streams[index].as_raw_fd());
-    let mut kept: Vec<RawFd> = [ends.warden_socket.as_raw_fd(), filter.as_raw_fd()].into();
+    let life = ends.life.as_raw_fd();
+    let mut kept: Vec<RawFd> = [ends.warden_socket.as_raw_fd(), filter.as_raw_fd(), life].into();
     kept.extend(streams.iter().chain(inherited));
     kept.sort_unstable();
     let maps = maps(identity);
+    let stack = raw::Stack::new();
     let warden = Warden {
         stage: &stage,
         invocations,
@@ -179,6 +230,8 @@ fn start(
         socket: ends.warden_socket.as_raw_fd(),
         streams,
         filter: filter.as_raw_fd(),
+        life,
+        stack: &stack,
         inherited,
         kept: &kept,
         file_size: spec.limits.output_bytes,
@@ -197,7 +250,8 @@ fn start(
     Ok(Running {
         pid: Pid::from_raw(pid),
         socket: ends.socket,
-        ended: false,
+        state: State::Runs,
+        commands: invocations.len(),
         stage,
         log: ends.log,
     })

@@ -1,11 +1,12 @@
 //! Owns the system calls of the warden: thin, without allocation, safe between `clone` and `exec` in a process whose
 //! other threads are gone. `libc`'s own wrappers are taken only where they do nothing but the call.
 
+use std::cell::UnsafeCell;
 use std::ffi::CStr;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use libc::{c_int, c_long, c_ulong, pid_t};
+use libc::{c_int, c_long, c_ulong, c_void, pid_t};
 
 /// The system's answer to a call that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,16 +64,64 @@ pub fn execute(
     Errno::last()
 }
 
-/// Waits for any child; `Ok(None)` when there is none left.
-pub fn wait_for_any() -> Option<(pid_t, c_int)> {
+/// What a process begun by [`begin`] does; it must not return.
+pub type Beginning = extern "C" fn(*mut c_void) -> c_int;
+
+/// Starts a process that shares our memory until it ends or executes a program; we stand still as long. Unlike a
+/// copy it costs the same however much memory there is.
+///
+/// # Safety
+/// `stack` must be writable memory that nobody else uses, `argument` what `beginning` takes it for, and `beginning`
+/// must only do what is safe in a signal handler.
+pub unsafe fn begin(stack: &Stack, beginning: Beginning, argument: *mut c_void) -> Result<pid_t, Errno> {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack grows down from its end, which is aligned as its elements are.
+    let pid = unsafe {
+        let end = stack.0.get().cast::<u8>().add(size_of_val(&stack.0));
+        libc::clone(beginning, end.cast(), flags, argument)
+    };
+    Ok(checked(pid)? as pid_t)
+}
+
+/// Where a process of [`begin`] runs.
+pub struct Stack(UnsafeCell<[u128; 4096]>);
+
+impl Stack {
+    /// On the heap, since it is large.
+    pub fn new() -> Box<Self> {
+        Box::new(Self(UnsafeCell::new([0; 4096])))
+    }
+}
+
+/// Waits for a child. If that cannot be done it counts as failed.
+pub fn wait_for(pid: pid_t) -> c_int {
     loop {
         let mut status = 0;
         // SAFETY: `status` is ours.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
-        match checked(pid) {
-            Ok(_) => return Some((pid, status)),
+        match checked(unsafe { libc::waitpid(pid, &raw mut status, 0) }) {
+            Ok(_) => return status,
             Err(Errno(libc::EINTR)) => {}
-            Err(_) => return None,
+            Err(_) => return 1 << 8,
+        }
+    }
+}
+
+/// A pipe, closed by `exec`: its reading and its writing end.
+pub fn pipe() -> Result<[RawFd; 2], Errno> {
+    let mut ends = [-1; 2];
+    // SAFETY: there is room for both ends.
+    done(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    Ok(ends)
+}
+
+/// Waits until nobody has the writing end of a pipe open any more. Nothing is ever written.
+pub fn wait_for_hang_up(fd: RawFd) {
+    let mut byte = 0u8;
+    loop {
+        // SAFETY: there is room for one byte.
+        let answer = checked(unsafe { libc::read(fd, (&raw mut byte).cast(), 1) } as c_long);
+        if answer != Err(Errno(libc::EINTR)) {
+            return;
         }
     }
 }
@@ -109,9 +158,15 @@ pub fn set_umask(mask: u32) {
 
 /// Undoes what our process does about signals.
 pub fn default_signals() {
+    // The kernel's `struct sigaction`, whose first field is the handler; all zeroes is the default.
+    let default = [0u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL is always allowed; for numbers that cannot be set the call just fails.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads 32 bytes. For numbers that cannot be set the call just fails. Not by `libc`, which
+        // keeps two numbers to itself.
+        unsafe {
+            let nothing = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nothing, 8usize)
+        };
     }
     // SAFETY: all zeroes is the empty set.
     unsafe {

@@ -7,7 +7,7 @@
 use std::ffi::CStr;
 use std::os::fd::RawFd;
 
-use libc::sock_filter;
+use libc::{c_int, c_void, sock_filter};
 
 use super::command::Invocation;
 use super::identity::Identity;
@@ -36,6 +36,10 @@ pub struct Warden<'a> {
     pub streams: [RawFd; 3],
     /// The filter that `bwrap` reads.
     pub filter: RawFd,
+    /// Stands for the end of a pipe that lives as long as anything in the sandbox does; also known to `bwrap`.
+    pub life: RawFd,
+    /// Where `bwrap` starts.
+    pub stack: &'a raw::Stack,
     /// Passed on by their numbers.
     pub inherited: &'a [RawFd],
     /// All of these descriptors, sorted; every other one is closed.
@@ -54,6 +58,12 @@ const DESCRIPTORS: u64 = 4096;
 
 /// Bytes that a process may keep from being swapped.
 const LOCKED: u64 = 8 << 20;
+
+/// How many signals may wait for a user's processes.
+const SIGNALS: u64 = 4096;
+
+/// Bytes of a user's message queues.
+const MESSAGES: u64 = 819_200;
 
 type Outcome = Result<(), (Failure, Errno)>;
 
@@ -126,41 +136,30 @@ impl Warden<'_> {
 
     /// Runs one command and waits for all that it started.
     fn step(&self, step: usize, invocation: &Invocation) -> Result<i32, (Failure, Errno)> {
-        // SAFETY: `start` only does what the warden itself may do, and ends by `execute` or `exit`.
-        let bwrap = match unsafe { raw::clone_into(0) } {
-            Ok(0) => self.start(invocation),
-            Ok(pid) => pid,
-            Err(errno) => return Err((Failure::Fork, errno)),
+        let [alive, life] = raw::pipe().map_err(at(Failure::Fork))?;
+        let start = Start {
+            warden: self,
+            invocation,
+            life,
         };
-        let mut code = 1;
-        while let Some((pid, status)) = raw::wait_for_any() {
-            if pid == bwrap {
-                code = exit_code(status);
-                self.report(Report::Exited { step, code }, None);
-            }
-        }
+        // SAFETY: the stack is used for this alone, `start` is what `become_bwrap` takes, and that only does what the
+        // warden itself may do.
+        let bwrap = unsafe { raw::begin(self.stack, become_bwrap, (&raw const start).cast_mut().cast()) }
+            .map_err(at(Failure::Fork))?;
+        raw::close(life);
+        let code = exit_code(raw::wait_for(bwrap));
+        self.report(Report::Exited { step, code }, None);
+        // The first process of the sandbox has the other end, and ends when all others have. Waiting for the process
+        // itself would take longer: it still has to take its mounts apart.
+        raw::wait_for_hang_up(alive);
+        raw::close(alive);
         self.report(Report::Drained { step }, None);
         Ok(code)
     }
 
-    /// Becomes `bwrap`.
-    fn start(&self, invocation: &Invocation) -> ! {
-        let failed = match self.restrict() {
-            Err(errno) => Report::Failed(Failure::Restrictions, errno),
-            Ok(()) => {
-                let errno = raw::execute(
-                    &invocation.program,
-                    &invocation.arguments,
-                    &invocation.environment,
-                );
-                Report::Failed(Failure::Exec, errno)
-            }
-        };
-        self.report(failed, None);
-        raw::exit(1)
-    }
-
-    fn restrict(&self) -> Result<(), Errno> {
+    fn restrict(&self, life: RawFd) -> Result<(), Errno> {
+        // First, since it may be one of the numbers that come next.
+        raw::duplicate(life, self.life)?;
         for (number, stream) in (0..).zip(self.streams) {
             raw::duplicate(stream, number)?;
         }
@@ -178,6 +177,8 @@ impl Warden<'_> {
         raw::limit(libc::RLIMIT_STACK, STACK)?;
         raw::limit(libc::RLIMIT_NOFILE, DESCRIPTORS)?;
         raw::limit(libc::RLIMIT_MEMLOCK, LOCKED)?;
+        raw::limit(libc::RLIMIT_SIGPENDING, SIGNALS)?;
+        raw::limit(libc::RLIMIT_MSGQUEUE, MESSAGES)?;
         raw::limit(libc::RLIMIT_RTPRIO, 0)?;
         if self.purpose == Purpose::Build {
             raw::limit(libc::RLIMIT_FSIZE, self.file_size)?;
@@ -185,6 +186,32 @@ impl Warden<'_> {
         }
         Ok(())
     }
+}
+
+/// What a process needs to become `bwrap`.
+struct Start<'a> {
+    warden: &'a Warden<'a>,
+    invocation: &'a Invocation,
+    life: RawFd,
+}
+
+extern "C" fn become_bwrap(start: *mut c_void) -> c_int {
+    // SAFETY: `Warden::step` passes a `Start` and stands still while this runs.
+    let start = unsafe { &*start.cast::<Start<'_>>() };
+    let failed = match start.warden.restrict(start.life) {
+        Err(errno) => Report::Failed(Failure::Restrictions, errno),
+        Ok(()) => {
+            let Invocation {
+                program,
+                arguments,
+                environment,
+                ..
+            } = start.invocation;
+            Report::Failed(Failure::Exec, raw::execute(program, arguments, environment))
+        }
+    };
+    start.warden.report(failed, None);
+    raw::exit(1)
 }
 
 fn exit_code(status: i32) -> i32 {

@@ -90,7 +90,10 @@ impl<'a> Watch<'a> {
     /// Watches until everything in the sandbox has ended, by itself or by us.
     pub fn run(mut self) -> Result<Usage, SandboxError> {
         let mut outcome = self.until_end();
-        self.running.end();
+        match outcome {
+            Ok(()) => self.running.leave(),
+            Err(_) => self.running.end(),
+        }
         // What is in the pipe was printed before the end.
         let rest = self.take_log_until_empty();
         if outcome.is_ok() {
@@ -173,7 +176,7 @@ impl<'a> Watch<'a> {
             .receive()
             .map_err(|source| setup("hear from it", source))?;
         let Some((report, descriptor)) = received else {
-            return Ok(Next::Stop);
+            return Err(SandboxError::Killed);
         };
         match report {
             Report::Listening => {
@@ -188,6 +191,7 @@ impl<'a> Watch<'a> {
                 self.look_at_disk(self.next_walk)?;
                 return Err(Ending::Failed { step, code }.into());
             }
+            Report::Drained { step } if step + 1 == self.running.commands => return Ok(Next::Stop),
             Report::Drained { .. } => self.drain_until = None,
             Report::Failed(failure, errno) => return Err(self.failed(failure, errno)),
         }
@@ -221,7 +225,10 @@ impl<'a> Watch<'a> {
             return Ok(0);
         };
         let mut buffer = [0; 1 << 16];
-        let count = log.read(&mut buffer).map_err(SandboxError::Log)?;
+        let count = match log.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            read => read.map_err(SandboxError::Log)?,
+        };
         let limit = self.spec.limits.log_bytes;
         let room = limit.saturating_sub(self.usage.log_bytes);
         let text = &buffer[..count];
