@@ -152,17 +152,18 @@ fn no_build_takes_the_machine_with_it() {
         (
             "flood",
             "dd if=/dev/zero of=/tmp/flood bs=1M count=100000",
-            &["failed"],
+            // The file system is full or the limit is reached, whichever is seen first.
+            &[],
         ),
         (
             "shm",
             "dd if=/dev/zero of=/dev/shm/flood bs=1M count=100000",
-            &["failed"],
+            &[],
         ),
         (
             "leap",
             "dd if=/dev/zero of=$PKG_PATH/leap bs=1M seek=90000000 count=1",
-            &["failed"],
+            &["one very large file"],
         ),
         (
             "link-out",
