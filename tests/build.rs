@@ -180,3 +180,40 @@ fn what_is_not_there_is_misuse_and_names_what_was_meant() {
     );
     tree.holds_only(&[]);
 }
+
+#[test]
+fn every_verb_prints_one_document_for_machines() {
+    let tree = chain();
+    let artifact = tree.path("artifact.tar.zst").display().to_string();
+    tree.store(&["build", "all"]).ok();
+    let runs: [&[&str]; 18] = [
+        &["build", "all", "--dry-run"],
+        &["build", "all"],
+        &["fetch", "all"],
+        &["list"],
+        &["show", "top"],
+        &["graph"],
+        &["why", "top", "base"],
+        &["log", "top"],
+        &["recipe", "check"],
+        &["artifact", "create", "-o", &artifact],
+        &["artifact", "inspect", &artifact],
+        &["artifact", "verify", &artifact],
+        &["artifact", "diff", &artifact, &artifact],
+        &["verify"],
+        &["roots", "add", "mine", "top"],
+        &["roots"],
+        &["roots", "remove", "mine"],
+        &["index", "rebuild"],
+    ];
+    for args in runs {
+        let ran = tree.store(&[args, &["--json"]].concat());
+        let document: Value = serde_json::from_str(ran.ok())
+            .unwrap_or_else(|error| panic!("`store {}`: {error}: {}", args.join(" "), ran.stdout));
+        assert!(document.is_object(), "`store {}`: {document}", args.join(" "));
+    }
+    // A failure is a document, too.
+    let ran = tree.store(&["show", "absent", "--json"]);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(document["error"]["message"].as_str().unwrap().contains("absent"));
+}

@@ -11,8 +11,14 @@ use crate::failure::{Failure, counted};
 struct Document {
     packages: usize,
     /// What is in `packages/` and is no whole package, each with the reason.
-    unusable: Vec<(String, String)>,
+    unusable: Vec<Unusable>,
     roots_recovered: bool,
+}
+
+#[derive(Serialize)]
+struct Unusable {
+    path: String,
+    reason: String,
 }
 
 /// Runs the verb.
@@ -23,10 +29,10 @@ pub fn run(context: &Context<'_>, verb: &IndexVerb) -> Result<(), Failure> {
     let IndexVerb::Rebuild = verb;
     let root = context.world.store_dir(context.global.store.as_deref())?;
     let rebuilt = index::rebuild(&root, context.world.now_unix(), &())?;
-    let unusable = rebuilt
-        .unusable
-        .iter()
-        .map(|odd| (odd.path.display().to_string(), odd.reason.to_string()));
+    let unusable = rebuilt.unusable.iter().map(|odd| Unusable {
+        path: odd.path.display().to_string(),
+        reason: odd.reason.to_string(),
+    });
     let document = Document {
         packages: rebuilt.packages,
         unusable: unusable.collect(),
@@ -40,7 +46,7 @@ fn summary(document: &Document) -> String {
     let mut out: String = document
         .unusable
         .iter()
-        .map(|(path, why)| format!("left alone: {path}: {why}\n"))
+        .map(|odd| format!("left alone: {}: {}\n", odd.path, odd.reason))
         .collect();
     out.push_str(&format!("{} registered", counted(document.packages, "package")));
     if document.roots_recovered {

@@ -27,22 +27,14 @@ struct Package {
     id: String,
 }
 
-/// Runs the verb; without one, lists the roots.
+/// Runs the verb, and gives the roots as they are then.
 ///
 /// # Errors
 /// When a package is not in the store, or there is no such root.
 pub fn run(context: &Context<'_>, verb: Option<&RootsVerb>) -> Result<(), Failure> {
     let store = context.store()?;
     match verb {
-        None => {
-            let roots = roots::list(&store)?;
-            let document = Document {
-                roots: roots.iter().map(Root::from).collect(),
-            };
-            context
-                .output
-                .result(&document, || document.roots.iter().map(lines).collect());
-        }
+        None => {}
         Some(RootsVerb::Add { name, packages }) => {
             let found: Result<Vec<Vec<PackageId>>, _> = packages
                 .iter()
@@ -52,6 +44,13 @@ pub fn run(context: &Context<'_>, verb: Option<&RootsVerb>) -> Result<(), Failur
         }
         Some(RootsVerb::Remove { name }) => roots::remove(&store, name)?,
     }
+    let document = Document {
+        roots: roots::list(&store)?.iter().map(Root::from).collect(),
+    };
+    context.output.result(&document, || match verb {
+        None => document.roots.iter().map(lines).collect(),
+        Some(_) => String::new(),
+    });
     Ok(())
 }
 
