@@ -155,11 +155,7 @@ fn no_build_takes_the_machine_with_it() {
             // The file system is full or the limit is reached, whichever is seen first.
             &[],
         ),
-        (
-            "shm",
-            "dd if=/dev/zero of=/dev/shm/flood bs=1M count=100000",
-            &[],
-        ),
+        ("shm", "dd if=/dev/zero of=/dev/shm/flood bs=1M count=100000", &[]),
         (
             "leap",
             "dd if=/dev/zero of=$PKG_PATH/leap bs=1M seek=90000000 count=1",
