@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crossbeam_channel::bounded;
 use rayon::prelude::*;
 use schema::digest::Digest;
 use schema::id::PackageId;
@@ -358,22 +357,14 @@ fn locate(
 }
 
 /// Copies the archives. Meanwhile a second thread checks those that were there already, as reading them twice at once
-/// costs less than hashing them in between; and a third sends what is copied to the disk, so that little is left to
-/// wait for at the end.
+/// takes less time than hashing them in between.
 fn copy_archives(store: &Store, archives: &[Archive], output: &Output) -> Result<(), PackError> {
     let stop = AtomicBool::new(false);
-    let (copied_in, copied_out) = bounded(1);
     thread::scope(|scope| {
         let checker = scope.spawn(|| {
             let checked = check_archives(store, archives, &stop);
             stop.fetch_or(checked.is_err(), Ordering::Relaxed);
             checked
-        });
-        let flusher = scope.spawn(move || {
-            for () in copied_out {
-                output.file().sync_data().at("make durable", output.path())?;
-            }
-            Ok::<(), IoError>(())
         });
         let mut copied = Ok(());
         for archive in archives {
@@ -381,20 +372,13 @@ fn copy_archives(store: &Store, archives: &[Archive], output: &Output) -> Result
                 break;
             }
             copied = copy_archive(store, &archive.record, output);
-            // While it is still busy with what came before, it need not be told.
-            let _ = copied_in.try_send(());
         }
         stop.fetch_or(copied.is_err(), Ordering::Relaxed);
-        drop(copied_in);
-        let checked = joined(checker.join());
-        let flushed = joined(flusher.join());
-        checked.and(copied)?;
-        Ok(flushed?)
+        let checked = checker
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        checked.and(copied)
     })
-}
-
-fn joined<T>(result: thread::Result<T>) -> T {
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn copy_archive(store: &Store, record: &Record, output: &Output) -> Result<(), PackError> {
