@@ -80,7 +80,8 @@ fn picture(folder: &Path) -> Vec<String> {
         );
         lines.push(match node.kind {
             NodeKind::File { .. } => {
-                let content = fs::read_to_string(at).unwrap();
+                // A damaged archive may hold any bytes.
+                let content = String::from_utf8_lossy(&fs::read(at).unwrap()).into_owned();
                 format!("{} {:o} {content}", node.path, node.mode)
             }
             NodeKind::Dir => format!("{}/ {:o}", node.path, node.mode),
