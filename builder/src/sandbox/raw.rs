@@ -127,9 +127,9 @@ pub fn wait_for_hang_up(fd: RawFd) {
 }
 
 /// Makes the kernel kill this process when the thread that made it ends.
-pub fn die_with_parent() -> Result<(), Errno> {
-    // SAFETY: plain numbers.
-    done(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
+pub fn die_with_parent() {
+    // SAFETY: plain numbers, which are always allowed.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
 /// No program started from here on gains rights.

@@ -95,6 +95,8 @@ impl Warden<'_> {
         self.stage
             .raise(owner)
             .map_err(|(step, errno)| (Failure::Stage(step), errno))?;
+        // The kernel forgets it when a process changes whom its files belong to, as we did for the stage.
+        self.die_with_parent();
         raw::no_new_privileges().map_err(at(Failure::Listener))?;
         let listener = raw::listen_to_calls(self.answered).map_err(at(Failure::Listener))?;
         self.report(Report::Listening, Some(listener));
@@ -109,13 +111,9 @@ impl Warden<'_> {
 
     /// Becomes independent of our process, except for its death.
     fn settle(&self) -> Outcome {
-        let _ = raw::die_with_parent();
         raw::set_name(c"store-sandbox");
         raw::close_all_but(self.kept).map_err(at(Failure::Descriptors))?;
-        // It may have ended before it could kill us.
-        if raw::is_hung_up(self.socket) {
-            raw::exit(0);
-        }
+        self.die_with_parent();
         raw::default_signals();
         if self.purpose == Purpose::Build {
             raw::new_session();
@@ -132,6 +130,14 @@ impl Warden<'_> {
             }
         }
         Ok(())
+    }
+
+    fn die_with_parent(&self) {
+        raw::die_with_parent();
+        // It may have ended before that.
+        if raw::is_hung_up(self.socket) {
+            raw::exit(0);
+        }
     }
 
     /// Runs one command and waits for all that it started.

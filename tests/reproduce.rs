@@ -1,0 +1,173 @@
+//! The promise that everything else rests on: the same recipes give the same bytes, wherever and however they are built.
+#![allow(
+    clippy::unwrap_used,
+    reason = "what cannot be read fails the test, as it should"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "real recipes are fetched by the clients that this machine configures"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::TestTree;
+
+/// The digests of the packages of a document, by name.
+fn trees(document: &Value) -> BTreeMap<String, String> {
+    let packages = document["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| ["name", "tree"].map(|field| package[field].as_str().unwrap().to_owned()))
+        .map(|[name, tree]| (name, tree))
+        .collect()
+}
+
+/// Packages that write down what they see of the place where they are built.
+fn nosy() -> TestTree {
+    let tree = TestTree::new();
+    // How many CPUs it may use is told to a build, and when mount points were made can be read off them.
+    let looks = "{ env | grep -v -e ^MAKEFLAGS= -e ^NUM_CORES= | sort; pwd; id; hostname; umask
+        stat -c '%A %u %g %s %n' /bin /dev/* /etc/* /opt/* /tmp /usr/*
+        cat /proc/self/mountinfo | wc -l; ls /proc/self/fd | wc -l; } | sed \"s,/$PKG_ID,,\" > $PKG_PATH/seen";
+    for name in ["one", "two", "three"] {
+        tree.recipe(name, &json!({ "version": "1" }), looks);
+    }
+    tree.recipe(
+        "top",
+        &json!({ "version": "1", "build_requires": ["one", "two", "three"] }),
+        "find / -name seen 2>/dev/null | wc -l > $PKG_PATH/found; echo $STORE_PREFIX/lib/* > $PKG_PATH/listed",
+    );
+    tree
+}
+
+#[test]
+fn another_folder_and_other_parallelism_give_the_same_bytes() {
+    let build = |parallel: &[&str]| {
+        let tree = nosy();
+        tree.store(&[&["build", "all"], parallel].concat()).ok();
+        let listed = trees(&tree.store(&["list", "--json"]).json());
+        let artifact = tree.path("artifact.tar.zst");
+        tree.store(&["artifact", "create", "-o", artifact.to_str().unwrap()])
+            .ok();
+        let seen = fs::read_to_string(tree.package("one").join("seen")).unwrap();
+        (listed, fs::read(artifact).unwrap(), seen)
+    };
+    let (trees, artifact, seen) = build(&["-j", "1", "--cores", "1"]);
+    let (other_trees, other_artifact, other_seen) = build(&["-j", "4", "--cores", "2"]);
+    assert_eq!(seen, other_seen);
+    assert_eq!(trees, other_trees);
+    assert!(
+        artifact == other_artifact,
+        "two artifacts of the same packages differ"
+    );
+}
+
+#[test]
+fn a_recipe_that_throws_dice_is_not_reproduced() {
+    let tree = TestTree::new();
+    tree.recipe(
+        "dice",
+        &json!({ "version": "1" }),
+        "echo same > $PKG_PATH/stable; head -c 16 /dev/urandom | od -x > $PKG_PATH/thrown",
+    );
+    tree.recipe("calm", &json!({ "version": "1" }), "echo same > $PKG_PATH/stable");
+    tree.store(&["build", "all"]).ok();
+    let before = fs::read(tree.package("dice").join("thrown")).unwrap();
+    let ran = tree.store(&["build", "dice", "calm", "--rebuild", "--json", "--keep-going"]);
+    ran.fails(3, &["dice--", "`thrown` differs"]);
+    assert!(!ran.stderr.contains("stable"), "{}", ran.stderr);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let outcome = |name: &str| {
+        let mut packages = document["packages"].as_array().unwrap().iter();
+        packages.find(|package| package["name"] == name).unwrap()["outcome"].clone()
+    };
+    assert_eq!(
+        (outcome("calm"), outcome("dice")),
+        (json!("reproduced"), json!("failed"))
+    );
+    tree.store(&["verify", "--rebuild", "dice"])
+        .fails(3, &["`thrown` differs"]);
+    // What was registered stays.
+    assert_eq!(fs::read(tree.package("dice").join("thrown")).unwrap(), before);
+    tree.holds_only(&["calm", "dice", "shell"]);
+}
+
+/// The recipes of this repository, copied to a folder of their own, with a store beside them.
+struct Real<'a> {
+    tree: &'a TestTree,
+    folder: &'static str,
+}
+
+impl Real<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        self.tree.path(self.folder).join(name)
+    }
+
+    /// Runs `store ARGS…` with this machine's own configuration of registries; gives its document.
+    fn store(&self, args: &[&str]) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_store"))
+            .arg("--json")
+            .arg("--store")
+            .arg(self.path("store"))
+            .arg("--recipes")
+            .arg(self.path("recipes"))
+            .args(args)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "store {}: {said}", args.join(" "));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    let copied = Command::new("cp").arg("-R").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
+/// A compiler, a shell and GNU make, all of it from nothing but a seed and upstream sources, twice.
+#[test]
+#[ignore = "asks registries, and compiles for some minutes"]
+fn the_toolchain_of_this_repository_is_the_same_twice() {
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
+    let tree = TestTree::new();
+    let [one, two] = ["one", "another/and-deeper"].map(|folder| Real { tree: &tree, folder });
+    copy(&recipes, &one.path("recipes"));
+    copy(&recipes, &two.path("recipes"));
+    one.store(&["build", "make", "-j", "1"]);
+    // Of what was fetched, the second store checks the digests again.
+    copy(&one.path("store/sources"), &two.path("store/sources"));
+    two.store(&["build", "make", "-j", "3", "--offline"]);
+
+    let built = trees(&one.store(&["list"]));
+    assert_eq!(built, trees(&two.store(&["list"])));
+    let names: Vec<&str> = built.keys().map(String::as_str).collect();
+    assert_eq!(names, ["cc", "make", "seed-shell", "zig"]);
+    let artifact = |real: &Real<'_>| {
+        let file = real.path("artifact.tar.zst");
+        real.store(&[
+            "artifact",
+            "create",
+            "make",
+            "seed-shell",
+            "-o",
+            file.to_str().unwrap(),
+        ]);
+        fs::read(file).unwrap()
+    };
+    assert!(
+        artifact(&one) == artifact(&two),
+        "two artifacts of the same packages differ"
+    );
+
+    let again = two.store(&["build", "make", "--rebuild"]);
+    let mut packages = again["packages"].as_array().unwrap().iter();
+    let outcome = packages.find(|package| package["name"] == "make").unwrap()["outcome"].clone();
+    assert_eq!(outcome, "reproduced");
+}
