@@ -133,7 +133,7 @@ impl Bench {
             let mut requires = Vec::new();
             for at in 0..count {
                 let info = format!(
-                    r#"{{"version":"1","toolchain":[],"single_source":{{"kind":"local","path":"p{at}/d"}}}}"#
+                    r#"{{"version":"1","toolchain":[],"single_source":{{"kind":"local","path":"d"}}}}"#
                 );
                 write(&tree.join(format!("p{at}/d/share/p{at}")), "x");
                 write(&tree.join(format!("p{at}/buildinfo.json")), &info);
@@ -156,7 +156,7 @@ impl Bench {
         for package in 0..LARGE.0 {
             lay_files(&tree.join(format!("p{package}/d")), package);
             let info = format!(
-                r#"{{"version":"1","toolchain":[],"single_source":{{"kind":"local","path":"p{package}/d"}}}}"#
+                r#"{{"version":"1","toolchain":[],"single_source":{{"kind":"local","path":"d"}}}}"#
             );
             write(&tree.join(format!("p{package}/buildinfo.json")), &info);
         }
@@ -205,7 +205,7 @@ impl Bench {
         for applet in ["sh", "mkdir"] {
             std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
         }
-        let info = r#"{"version":"1","toolchain":[],"single_source":{"kind":"local","path":"shell/files"}}"#;
+        let info = r#"{"version":"1","toolchain":[],"single_source":{"kind":"local","path":"files"}}"#;
         write(&tree.join("shell/buildinfo.json"), info);
         tree
     }
