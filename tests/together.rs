@@ -126,4 +126,9 @@ fn garbage_is_what_no_root_and_no_running_build_needs() {
     tree.holds_only(&[]);
     tree.store(&["build", "lone"]).ok();
     tree.holds_only(&["lone", "shell"]);
+    // One package built alone does not make garbage of the tree's others.
+    tree.recipe("other", &json!({ "version": "1" }), "mkdir $PKG_PATH/bin");
+    tree.store(&["build", "other"]).ok();
+    tree.store(&["gc"]).ok();
+    tree.holds_only(&["lone", "other", "shell"]);
 }

@@ -129,7 +129,7 @@ impl Farm<'_> {
             registrar.finish().map(|()| built)
         })?;
         if built.failed.is_empty() && built.skipped.is_empty() {
-            keep(plan, self.store, self.workshop, orders.now)?;
+            keep(self.store, self.workshop, orders.now)?;
         }
         Ok(built)
     }
@@ -193,21 +193,12 @@ pub fn fetch_sources<'w>(
         .collect()
 }
 
-/// Sets the root that keeps the last complete build of this tree. What the packages were built with is kept, too:
-/// the next change would need it again.
-fn keep(plan: &Plan, store: &Store, workshop: &Workshop, now: Duration) -> Result<(), RunError> {
+/// Sets the root that keeps all that the tree's recipes of today make, asked for or not: after one package was built
+/// alone, the others must not be garbage, nor what the next change would be built with.
+fn keep(store: &Store, workshop: &Workshop, now: Duration) -> Result<(), RunError> {
     let name = format!("tree {}", workshop.root().display());
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let selected: Vec<_> = plan
-        .selected()
-        .iter()
-        .filter_map(|id| workshop.by_id(id))
-        .collect();
-    let all: Vec<PackageId> = workshop
-        .with_dependencies(&selected)
-        .iter()
-        .map(|package| package.id.clone())
-        .collect();
+    let all: Vec<PackageId> = workshop.packages().iter().map(|it| it.id.clone()).collect();
     let mut there: Vec<PackageId> = store.index().registered(&all)?.into_iter().collect();
     there.sort();
     let known = store.index().roots()?;

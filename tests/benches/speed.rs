@@ -155,9 +155,8 @@ impl Bench {
         let tree = self.tree("large");
         for package in 0..LARGE.0 {
             lay_files(&tree.join(format!("p{package}/d")), package);
-            let info = format!(
-                r#"{{"version":"1","toolchain":[],"single_source":{{"kind":"local","path":"d"}}}}"#
-            );
+            let info =
+                format!(r#"{{"version":"1","toolchain":[],"single_source":{{"kind":"local","path":"d"}}}}"#);
             write(&tree.join(format!("p{package}/buildinfo.json")), &info);
         }
         measure(self.store("large", &["build", "all", "-q"]));
