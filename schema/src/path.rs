@@ -37,6 +37,13 @@ pub(crate) fn below_root(folder: &str, path: &str) -> Result<String, PathEscapes
     Ok(parts.join("/"))
 }
 
+/// `path` without its leading `/`, when it is absolute and spelled in the one shortest way.
+pub(crate) fn normal_absolute(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix('/')?;
+    let is_normal = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\0', '\n', '\\']);
+    rest.split('/').all(is_normal).then_some(rest)
+}
+
 /// What lies below `folder` when `path` does, e.g. `b/c` for `a/b/c` below `a`.
 pub(crate) fn inside<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
     path.strip_prefix(folder)?.strip_prefix('/')

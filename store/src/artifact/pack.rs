@@ -329,6 +329,9 @@ fn draft(selection: &Selection, members: &[&Member]) -> ActiveManifest {
         source_date_epoch: selection.source_date_epoch,
         packages: members.iter().map(package).collect(),
         configuration: selection.configuration,
+        health: None,
+        ip_detect: None,
+        secrets: Vec::new(),
         installer: None,
     }
 }
