@@ -1,4 +1,4 @@
-//! Owns the first form of a new recipe: small, complete, and to be changed.
+//! Owns the first form of a new recipe: small, complete but for its digest, and to be changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,12 +55,10 @@ fn fill(folder: &Path, name: &PackageName) -> Result<(), IoError> {
   "homepage": "https://example.org/{name}",
   "single_source": {{
     "kind": "url_extract",
-    "url": "https://example.org/{name}-1.0.tar.gz",
-    "sha256": "{zeros}"
+    "url": "https://example.org/{name}-1.0.tar.gz"
   }}
 }}
-"#,
-        zeros = "0".repeat(64)
+"#
     );
     for (file, text) in [("buildinfo.json", buildinfo.as_str()), ("build", BUILD)] {
         let path = folder.join(file);
@@ -72,17 +70,24 @@ fn fill(folder: &Path, name: &PackageName) -> Result<(), IoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree_reader::ReadTreeError;
 
     #[test]
-    fn what_is_started_is_a_sound_recipe_and_is_never_started_twice() {
+    fn what_is_started_lacks_a_digest_alone_and_is_never_started_twice() {
         let dir = tempfile::tempdir().unwrap();
         let treeinfo =
             r#"{"name":"t","version":"1","prefix":"/opt/t","platform":"x86_64-linux","toolchain":[]}"#;
         fs::write(dir.path().join("treeinfo.json"), treeinfo).unwrap();
         let name = "hello".parse().unwrap();
         start(dir.path(), &name).unwrap();
-        let tree = crate::tree_reader::read(dir.path()).unwrap();
-        assert!(tree.recipes.contains_key(&name));
+        // What nobody has fetched has no digest yet; nothing else is missing.
+        let Err(ReadTreeError::Findings(findings)) = crate::tree_reader::read(dir.path()) else {
+            panic!("the digest is still to be found out");
+        };
+        let [finding] = findings.as_slice() else {
+            panic!("{findings:?}");
+        };
+        assert!(finding.help.contains("store recipe pin"), "{finding:?}");
         assert!(matches!(start(dir.path(), &name), Err(StartError::Exists(_))));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }

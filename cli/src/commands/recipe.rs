@@ -158,8 +158,8 @@ fn start(context: &Context<'_>, name: &str) -> Result<ExitCode, Failure> {
     };
     context.output.result(&document, || {
         format!(
-            "{}: fill in the source and write `build`, then `store recipe check`",
-            document.folder
+            "{}: fill in the source, let `store recipe pin {}` add its digest, and write `build`",
+            document.folder, document.name
         )
     });
     Ok(ExitCode::from(failure::DONE))
