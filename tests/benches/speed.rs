@@ -18,6 +18,9 @@ const RUNS: usize = 5;
 /// Packages of the large store, and files in each: a thousand million bytes in fifteen thousand files.
 const LARGE: (usize, usize, usize) = (30, 500, 70_000);
 
+/// A package that is a folder beside its recipe.
+const FOLDER: &str = r#"{"version":"1","toolchain":[],"single_source":{"kind":"local","path":"d"}}"#;
+
 /// What one run of a command took.
 #[derive(Clone, Copy)]
 struct Cost {
@@ -132,11 +135,8 @@ impl Bench {
             let tree = self.tree(&name);
             let mut requires = Vec::new();
             for at in 0..count {
-                let info = format!(
-                    r#"{{"version":"1","toolchain":[],"single_source":{{"kind":"local","path":"d"}}}}"#
-                );
                 write(&tree.join(format!("p{at}/d/share/p{at}")), "x");
-                write(&tree.join(format!("p{at}/buildinfo.json")), &info);
+                write(&tree.join(format!("p{at}/buildinfo.json")), FOLDER);
                 requires.push(format!("\"p{at}\""));
             }
             let info = format!(r#"{{"version":"1","requires":[{}]}}"#, requires.join(","));
@@ -155,9 +155,7 @@ impl Bench {
         let tree = self.tree("large");
         for package in 0..LARGE.0 {
             lay_files(&tree.join(format!("p{package}/d")), package);
-            let info =
-                format!(r#"{{"version":"1","toolchain":[],"single_source":{{"kind":"local","path":"d"}}}}"#);
-            write(&tree.join(format!("p{package}/buildinfo.json")), &info);
+            write(&tree.join(format!("p{package}/buildinfo.json")), FOLDER);
         }
         measure(self.store("large", &["build", "all", "-q"]));
         let packages = self.root.join("large/store/packages");
