@@ -8,6 +8,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::finding::Finding;
+use crate::generation::Generation;
 use crate::listing::Listing;
 use crate::manifest::ActiveManifest;
 use crate::resolved::ResolvedRecipe;
@@ -20,7 +21,7 @@ struct Document {
     make: fn() -> Schema,
 }
 
-const DOCUMENTS: [Document; 6] = [
+const DOCUMENTS: [Document; 7] = [
     Document {
         name: "recipe",
         file: "buildinfo.json",
@@ -45,6 +46,11 @@ const DOCUMENTS: [Document; 6] = [
         name: "manifest",
         file: "manifest.json",
         make: of::<ActiveManifest>,
+    },
+    Document {
+        name: "generation",
+        file: "generation.json",
+        make: of::<Generation>,
     },
     Document {
         name: "finding",

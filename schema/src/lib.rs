@@ -6,6 +6,7 @@ pub mod digest;
 mod draft;
 mod fields;
 pub mod finding;
+pub mod generation;
 pub mod graph;
 mod graph_resolve;
 pub mod id;

@@ -8,6 +8,7 @@ pub mod facts;
 #[cfg(test)]
 mod fixture;
 pub mod gc;
+pub mod host;
 pub mod index;
 pub mod io_error;
 pub mod listing;

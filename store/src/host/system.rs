@@ -1,0 +1,145 @@
+//! Owns the boundary between a prefix and the system around it: what is done there when another generation becomes
+//! active, and the implementation for a prefix that has no system.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schema::id::PackageId;
+use schema::manifest::Health;
+use serde::Serialize;
+
+use super::layout::Change;
+use crate::io_error::IoError;
+
+/// The system around a prefix.
+///
+/// An activation calls these in the order they stand here; between [`System::stop`] and [`System::start`] it swaps
+/// `current`. Each must be able to run again after a kill at any point of an earlier run: what is done already counts
+/// as done. A change back is an ordinary change, with the roles of the generations exchanged.
+pub trait System {
+    /// Everything about the system that keeps `change` from being made. Changes nothing.
+    ///
+    /// # Errors
+    /// When the system cannot even be looked at.
+    fn check(&self, change: &Change) -> Result<Vec<Obstacle>, SystemError>;
+
+    /// Adds what the new generation needs and the old one does not mind: users, state folders, links of new units.
+    ///
+    /// # Errors
+    /// When the system refuses something.
+    fn prepare(&self, change: &Change) -> Result<(), SystemError>;
+
+    /// Stops units that go or change.
+    ///
+    /// # Errors
+    /// When one cannot be stopped.
+    fn stop(&self, change: &Change) -> Result<(), SystemError>;
+
+    /// With the new generation current: removes links of units that are gone, reads all units again, sets kernel
+    /// settings, starts units that are new or changed.
+    ///
+    /// # Errors
+    /// When the system refuses something; a unit that does not start is one.
+    fn start(&self, change: &Change) -> Result<(), SystemError>;
+
+    /// Waits until the host is as `health` asks, at most until its deadline.
+    ///
+    /// # Errors
+    /// What was still wrong at the deadline.
+    fn healthy(&self, health: &Health, change: &Change) -> Result<(), Unhealthy>;
+}
+
+/// Something about the system that keeps a generation from becoming active.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(tag = "obstacle", rename_all = "snake_case")]
+pub enum Obstacle {
+    /// systemd does not accept a unit.
+    #[error("systemd rejects the unit `{unit}`: {reason}")]
+    Unit {
+        /// Its name.
+        unit: String,
+        /// The package that brings it.
+        package: Option<PackageId>,
+        /// What it answered.
+        reason: String,
+    },
+    /// A file of the system stands where a link to a unit belongs.
+    #[error("{} is in the way: it is not a link that the store made", .0.display())]
+    InTheWay(PathBuf),
+    /// A user is there already, with another group.
+    #[error("the user `{user}` is in the group `{found}`, but `{expected}` is expected")]
+    UserGroup {
+        /// The user.
+        user: String,
+        /// As the packages ask for it.
+        expected: String,
+        /// As it is.
+        found: String,
+    },
+    /// A file that the configuration refers to is not there.
+    #[error("the secret {} is not there: {reason}", path.display())]
+    SecretAbsent {
+        /// Where it belongs.
+        path: PathBuf,
+        /// What the system answered.
+        reason: String,
+    },
+    /// The host's address cannot be told.
+    #[error("the host's address cannot be told: {reason}")]
+    Address {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A step around the swap that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SystemError {
+    /// A file or folder of the system.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A program of the system.
+    #[error("cannot {action}: {reason}")]
+    Failed {
+        /// What was tried, e.g. `start nginx.service`.
+        action: String,
+        /// What came of it.
+        reason: String,
+    },
+}
+
+/// A host that did not become healthy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not healthy after {} s: {reason}", waited.as_secs())]
+pub struct Unhealthy {
+    /// What was still wrong.
+    pub reason: String,
+    /// How long it was waited for.
+    pub waited: Duration,
+}
+
+/// A prefix that stands nowhere in particular: nothing outside of it is touched.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Detached;
+
+impl System for Detached {
+    fn check(&self, _: &Change) -> Result<Vec<Obstacle>, SystemError> {
+        Ok(Vec::new())
+    }
+
+    fn prepare(&self, _: &Change) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    fn stop(&self, _: &Change) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    fn start(&self, _: &Change) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    fn healthy(&self, _: &Health, _: &Change) -> Result<(), Unhealthy> {
+        Ok(())
+    }
+}
