@@ -135,6 +135,9 @@ fn platform_of(wheel: &str) -> Vec<String> {
     let implementation = &python[..python.len() - digits.len()];
     if !digits.is_empty() {
         arguments.extend(["--implementation".to_owned(), implementation.to_owned()]);
+    }
+    // `3` would be 3.0, which the package itself may say is too old.
+    if digits.len() > 1 {
         arguments.extend(["--python-version".to_owned(), digits.to_owned()]);
     }
     arguments
@@ -164,7 +167,7 @@ mod tests {
         assert_eq!(
             arguments.join(" "),
             "--platform manylinux_2_12_x86_64 --platform manylinux2010_x86_64 --platform musllinux_1_1_x86_64 \
-             --abi none --implementation py --python-version 3"
+             --abi none --implementation py"
         );
         let arguments = platform_of("x-1.0-1-cp311-cp311-linux_x86_64.whl");
         assert_eq!(
