@@ -16,6 +16,7 @@
 //! Between these parts there is nothing. The manifest says where each lies, counted from its own end, and the BLAKE3
 //! of its compressed bytes.
 
+pub mod append;
 pub mod compare;
 pub mod diff;
 pub mod difference;
@@ -26,6 +27,7 @@ pub mod layout;
 pub mod output;
 pub mod pack;
 pub mod package;
+mod packing;
 pub mod reader;
 pub mod verify;
 mod workers;

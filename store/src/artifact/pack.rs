@@ -13,14 +13,14 @@ use schema::manifest::{self, ActiveManifest, FrameRange, Installer, ManifestErro
 use schema::name::RoleName;
 
 use super::output::{Output, OutputError};
+use super::packing::{Packing, next_range};
 use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path};
 use crate::archive::press::Threads;
 use crate::archive::record::{self, Record, Request};
 use crate::archive::{self, Archive, ArchiveError, Origin, tar_format};
 use crate::closure::{self, ClosureError};
 use crate::io_error::{IoContext, IoError};
-use crate::seekable::frames::write_all;
-use crate::seekable::{Frame, SeekTable, SeekTableError};
+use crate::seekable::{SeekTable, SeekTableError};
 use crate::store::Store;
 
 /// Bytes of an archive that are read at a time to check them.
@@ -244,39 +244,6 @@ fn assemble(
         reused,
         made: archives.len() - reused,
     })
-}
-
-/// Compressed parts that are held in memory: all but the archives.
-struct Packing {
-    bytes: Vec<u8>,
-    frames: Vec<Frame>,
-}
-
-impl Packing {
-    fn new(path: &str, executable: bool, content: &[u8], mtime: u64) -> io::Result<Self> {
-        let mut entry = Vec::new();
-        tar_format::write_file(path, executable, content, mtime, &mut entry);
-        Self::of(&entry)
-    }
-
-    fn of(tar: &[u8]) -> io::Result<Self> {
-        let (bytes, frames) = write_all(tar)?;
-        Ok(Self { bytes, frames })
-    }
-
-    fn range(&self, end: &mut u64) -> FrameRange {
-        next_range(end, self.bytes.len() as u64, Digest::of(&self.bytes))
-    }
-}
-
-fn next_range(end: &mut u64, length: u64, blake3: Digest) -> FrameRange {
-    let offset = *end;
-    *end += length;
-    FrameRange {
-        offset,
-        length,
-        blake3,
-    }
 }
 
 fn pack_listings(store: &Store, requests: &[Request]) -> Result<Vec<Packing>, PackError> {

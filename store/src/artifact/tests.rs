@@ -1,5 +1,6 @@
 //! Owns the tests of artifacts: sound ones are what they should be to the byte, and no other kind does harm.
 
+mod appended;
 mod damage;
 mod forgery;
 mod hostile;
@@ -13,7 +14,7 @@ use std::sync::LazyLock;
 use schema::id::PackageId;
 
 use super::pack::{Member, PackOptions, Packed, Selection, members, pack};
-use super::reader::Reader;
+use super::reader::{ReadError, Reader};
 use super::verify::{Report, verify_file};
 use crate::archive;
 use crate::archive::press::Threads;
