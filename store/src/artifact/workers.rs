@@ -29,8 +29,13 @@ pub fn for_each<T: Sync, W, O: Send, E: Send>(
         Ok(done)
     };
     let run = || run().inspect_err(|_| failed.store(true, Ordering::Relaxed));
+    let count = threads.get().min(items.len());
+    if count < 2 {
+        // In this thread, and in order.
+        let done: Vec<(usize, O)> = run()?;
+        return Ok(done.into_iter().map(|(_, output)| output).collect());
+    }
     let mut done = thread::scope(|scope| {
-        let count = threads.get().min(items.len());
         let started: Vec<_> = (0..count).map(|_| scope.spawn(run)).collect();
         let mut all = Vec::with_capacity(items.len());
         let mut result = Ok(());
