@@ -10,6 +10,7 @@
     reason = "tests start programs and look around as users do"
 )]
 
+pub mod artifacts;
 pub mod running;
 
 use std::collections::BTreeMap;
