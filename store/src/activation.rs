@@ -3,7 +3,7 @@
 //! A folder that only one package brings is one link; a folder that several bring is a folder of links, and so on
 //! down. Sandboxes and hosts are laid out from the same [`Activation`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -11,8 +11,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use schema::id::PackageId;
+use schema::name::RoleName;
 
 use crate::io_error::{IoContext, IoError};
+
+pub mod roles;
+
+use roles::Top;
 
 /// The folders of a package that are activated; everything else is reached through `active/<name>`.
 pub const FOLDERS: [&str; 5] = ["bin", "etc", "include", "lib", "share"];
@@ -71,26 +76,59 @@ pub struct Activation {
 }
 
 impl Activation {
-    /// Looks through `packages`, each given with the folder it lies in now.
+    /// Looks through `packages`, each given with the folder it lies in now, as every host has them whatever its roles.
     ///
     /// # Errors
     /// When two of them bring the same path or have the same name, or when one cannot be read.
     pub fn of(packages: &[(PackageId, PathBuf)]) -> Result<Self, ActivationError> {
+        Self::merge(packages, |_| Ok(FOLDERS.map(Top::plain).into()))
+    }
+
+    /// The same for a host of these roles: what stands in `bin_<role>` belongs into `bin`, and so on; what stands in
+    /// `<target>.wants` or `<target>.wants_<role>` is a systemd unit and belongs into `systemd/<target>.wants`.
+    ///
+    /// # Errors
+    /// As [`Activation::of`].
+    pub fn for_host(
+        packages: &[(PackageId, PathBuf)],
+        roles: &BTreeSet<RoleName>,
+    ) -> Result<Self, ActivationError> {
+        let mut activation = Self::merge(packages, |folder| {
+            let tops = roles::tops(folder)?.into_iter();
+            Ok(tops.filter(|top| top.is_for(roles)).collect())
+        })?;
+        // A host's own links lead to each of them, whether a package brings it or not.
+        for name in FOLDERS {
+            activation.items.entry(name.into()).or_insert(Item::Folder);
+        }
+        Ok(activation)
+    }
+
+    fn merge(
+        packages: &[(PackageId, PathBuf)],
+        tops: impl Fn(&Path) -> Result<Vec<Top>, IoError>,
+    ) -> Result<Self, ActivationError> {
         let mut sorted: Vec<&(PackageId, PathBuf)> = packages.iter().collect();
         sorted.sort();
         sorted.dedup();
         let mut merge = Merge::default();
         merge.items.insert(ACTIVE.into(), Item::Folder);
         let mut claims: BTreeMap<OsString, Vec<Claim<'_>>> = BTreeMap::new();
+        let mut units: BTreeMap<PathBuf, Vec<Claim<'_>>> = BTreeMap::new();
         for (id, folder) in &sorted {
             merge.name(id);
-            for name in FOLDERS {
-                if let Some(claim) = Claim::at(id, folder, Path::new(name))? {
-                    claims.entry(name.into()).or_default().push(claim);
+            for top in tops(folder)? {
+                let Some(claim) = Claim::at(id, folder, top.inside)? else {
+                    continue;
+                };
+                match top.units {
+                    true => units.entry(top.place).or_default().push(claim),
+                    false => claims.entry(top.place.into()).or_default().push(claim),
                 }
             }
         }
         merge.level(Path::new(""), claims)?;
+        merge.units(units)?;
         if !merge.conflicts.is_empty() {
             return Err(ActivationError::Conflicts(merge.conflicts));
         }
@@ -110,21 +148,24 @@ impl Activation {
 
     /// Whether there is anything at `path`, given relative to the prefix, e.g. `bin/sh`.
     pub fn provides(&self, path: &Path) -> bool {
-        path.ancestors().any(|above| match self.items.get(above) {
-            None => false,
-            Some(Item::Folder) => above == path,
-            Some(Item::Link { package, inside }) => {
-                let rest = path.strip_prefix(above).unwrap_or(Path::new(""));
-                let folder = self.folders.get(package);
-                // With nothing behind it `join` would add a slash, which follows a link.
-                folder.is_some_and(|folder| {
-                    let there = match rest.as_os_str().is_empty() {
-                        true => folder.join(inside),
-                        false => folder.join(inside).join(rest),
-                    };
-                    fs::symlink_metadata(there).is_ok()
-                })
-            }
+        let is_folder = || self.items.get(path) == Some(&Item::Folder);
+        self.behind(path).is_some() || is_folder()
+    }
+
+    /// Where in a package that lies which is reached at `path`, e.g. `bin/sh`; nothing for folders of several packages.
+    pub fn behind(&self, path: &Path) -> Option<PathBuf> {
+        path.ancestors().find_map(|above| {
+            let Item::Link { package, inside } = self.items.get(above)? else {
+                return None;
+            };
+            let rest = path.strip_prefix(above).unwrap_or(Path::new(""));
+            let folder = self.folders.get(package)?;
+            // With nothing behind it `join` would add a slash, which follows a link.
+            let there = match rest.as_os_str().is_empty() {
+                true => folder.join(inside),
+                false => folder.join(inside).join(rest),
+            };
+            fs::symlink_metadata(&there).ok().map(|_| there)
         })
     }
 
@@ -162,20 +203,23 @@ pub fn link_target(path: &Path, item: &Item, packages: &Path) -> Option<PathBuf>
 }
 
 /// What one package brings at a path.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Claim<'a> {
     id: &'a PackageId,
     folder: &'a Path,
+    /// Where it lies, relative to the package's folder.
+    inside: PathBuf,
     is_dir: bool,
 }
 
 impl<'a> Claim<'a> {
-    fn at(id: &'a PackageId, folder: &'a Path, path: &Path) -> Result<Option<Self>, IoError> {
-        let place = folder.join(path);
+    fn at(id: &'a PackageId, folder: &'a Path, inside: PathBuf) -> Result<Option<Self>, IoError> {
+        let place = folder.join(&inside);
         match fs::symlink_metadata(&place) {
             Ok(found) => Ok(Some(Self {
                 id,
                 folder,
+                inside,
                 is_dir: found.is_dir(),
             })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -209,6 +253,18 @@ impl Merge {
         }
     }
 
+    /// Lays out the folders of units, each a folder of its own, since the store adds units too.
+    fn units(&mut self, folders: BTreeMap<PathBuf, Vec<Claim<'_>>>) -> Result<(), IoError> {
+        for (path, claims) in folders {
+            let claims: Vec<_> = claims.into_iter().filter(|claim| claim.is_dir).collect();
+            for above in path.ancestors().filter(|above| !above.as_os_str().is_empty()) {
+                self.items.insert(above.to_owned(), Item::Folder);
+            }
+            self.level(&path, below(&claims)?)?;
+        }
+        Ok(())
+    }
+
     /// Lays out one folder, given who brings what in it.
     fn level(&mut self, path: &Path, claims: BTreeMap<OsString, Vec<Claim<'_>>>) -> Result<(), IoError> {
         for (name, claims) in claims {
@@ -218,12 +274,12 @@ impl Merge {
                 [only] => {
                     let link = Item::Link {
                         package: only.id.clone(),
-                        inside: path.clone(),
+                        inside: only.inside.clone(),
                     };
                     self.items.insert(path, link);
                 }
                 many if many.iter().all(|claim| claim.is_dir) => {
-                    let below = below(&path, many)?;
+                    let below = below(many)?;
                     self.items.insert(path.clone(), Item::Folder);
                     self.level(&path, below)?;
                 }
@@ -238,15 +294,18 @@ impl Merge {
     }
 }
 
-/// Who brings what in the folder `path`, which all of `claims` bring.
-fn below<'a>(path: &Path, claims: &[Claim<'a>]) -> Result<BTreeMap<OsString, Vec<Claim<'a>>>, IoError> {
+/// Who brings what in the folder that all of `claims` bring.
+fn below<'a>(claims: &[Claim<'a>]) -> Result<BTreeMap<OsString, Vec<Claim<'a>>>, IoError> {
     let mut below: BTreeMap<OsString, Vec<Claim<'a>>> = BTreeMap::new();
     for claim in claims {
-        let folder = claim.folder.join(path);
+        let folder = claim.folder.join(&claim.inside);
         for entry in fs::read_dir(&folder).at("read", &folder)? {
             let entry = entry.at("read", &folder)?;
-            let is_dir = entry.file_type().at("look at", &folder)?.is_dir();
-            let claim = Claim { is_dir, ..*claim };
+            let claim = Claim {
+                inside: claim.inside.join(entry.file_name()),
+                is_dir: entry.file_type().at("look at", &folder)?.is_dir(),
+                ..*claim
+            };
             below.entry(entry.file_name()).or_default().push(claim);
         }
     }
@@ -254,117 +313,4 @@ fn below<'a>(path: &Path, claims: &[Claim<'a>]) -> Result<BTreeMap<OsString, Vec
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use schema::digest::Digest;
-    use std::collections::BTreeSet;
-    use tempfile::TempDir;
-
-    struct World {
-        dir: TempDir,
-        packages: Vec<(PackageId, PathBuf)>,
-    }
-
-    impl World {
-        fn new(packages: &[(&str, &[&str])]) -> Self {
-            let dir = TempDir::new().unwrap();
-            let lay = |(name, files): &(&str, &[&str])| {
-                let id = PackageId::new(name.parse().unwrap(), Digest::of(name.as_bytes()));
-                let folder = dir.path().join("packages").join(id.to_string());
-                fs::create_dir_all(&folder).unwrap();
-                for file in *files {
-                    let file = folder.join(file);
-                    fs::create_dir_all(file.parent().unwrap()).unwrap();
-                    fs::write(file, name).unwrap();
-                }
-                (id, folder)
-            };
-            let packages = packages.iter().map(lay).collect();
-            Self { dir, packages }
-        }
-
-        fn written(&self, dest: &str, packages: &str) -> PathBuf {
-            let dest = self.dir.path().join(dest);
-            fs::create_dir_all(&dest).unwrap();
-            let activation = Activation::of(&self.packages).unwrap();
-            activation.write(&dest, Path::new(packages)).unwrap();
-            dest
-        }
-    }
-
-    #[test]
-    fn every_file_is_reached_through_the_prefix_and_through_a_generation() {
-        let world = World::new(&[
-            ("a", &["bin/a", "share/man/man1/a.1", "lib/x/deep/a", "other/a"]),
-            ("b", &["bin/b", "share/man/man1/b.1", "lib/x/b"]),
-            ("c", &["etc/c"]),
-        ]);
-        for (dest, packages) in [("", "packages"), ("generations/7", "../../packages")] {
-            let dest = world.written(dest, packages);
-            let files = [
-                ("bin/a", "a"),
-                ("bin/b", "b"),
-                ("share/man/man1/a.1", "a"),
-                ("share/man/man1/b.1", "b"),
-                ("lib/x/deep/a", "a"),
-                ("lib/x/b", "b"),
-                ("etc/c", "c"),
-                ("active/a/other/a", "a"),
-            ];
-            for (file, content) in files {
-                assert_eq!(fs::read_to_string(dest.join(file)).unwrap(), content, "{file}");
-            }
-            assert!(!dest.join("other").exists());
-        }
-    }
-
-    #[test]
-    fn what_one_package_brings_alone_is_one_link() {
-        let world = World::new(&[("a", &["bin/a", "lib/x/1", "lib/y"]), ("b", &["lib/x2/1"])]);
-        let activation = Activation::of(&world.packages).unwrap();
-        let paths: BTreeSet<_> = activation
-            .items()
-            .map(|(path, _)| path.to_str().unwrap())
-            .collect();
-        let expected = [
-            "active", "active/a", "active/b", "bin", "lib", "lib/x", "lib/x2", "lib/y",
-        ];
-        assert_eq!(paths, BTreeSet::from(expected));
-    }
-
-    #[test]
-    fn every_path_that_two_bring_is_named_with_both() {
-        let world = World::new(&[("a", &["bin/tool", "lib/z/x"]), ("b", &["bin/tool", "lib/z"])]);
-        let Err(ActivationError::Conflicts(conflicts)) = Activation::of(&world.packages) else {
-            panic!("two packages bring the same path");
-        };
-        let (a, b) = (&world.packages[0].0, &world.packages[1].0);
-        let named: Vec<_> = conflicts.iter().map(|c| c.path.to_str().unwrap()).collect();
-        assert_eq!(named, ["bin/tool", "lib/z"]);
-        assert!(conflicts.iter().all(|c| (&c.first, &c.second) == (a, b)));
-    }
-
-    #[test]
-    fn two_packages_of_one_name_conflict() {
-        let mut world = World::new(&[("a", &["x"])]);
-        let again = PackageId::new("a".parse().unwrap(), Digest::of(b"again"));
-        world.packages.push((again, world.packages[0].1.clone()));
-        assert!(matches!(
-            Activation::of(&world.packages),
-            Err(ActivationError::Conflicts(_))
-        ));
-    }
-
-    #[test]
-    fn what_is_provided_is_known_before_anything_is_written() {
-        let world = World::new(&[("a", &["bin/sh", "lib/x/1"]), ("b", &["lib/x/2"])]);
-        symlink("sh", world.packages[0].1.join("bin/dash")).unwrap();
-        let activation = Activation::of(&world.packages).unwrap();
-        for path in ["bin", "bin/sh", "bin/dash", "lib/x", "lib/x/2", "active/a/bin/sh"] {
-            assert!(activation.provides(Path::new(path)), "{path}");
-        }
-        for path in ["bin/ksh", "lib/x/3", "share", "x", "active/c"] {
-            assert!(!activation.provides(Path::new(path)), "{path}");
-        }
-    }
-}
+mod tests;
