@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{self, CanonicalError};
 use crate::digest::Digest;
 use crate::id::PackageId;
+use crate::manifest::ActiveManifest;
 use crate::name::{PackageName, RoleName};
 
 /// The format version written into every generation.
@@ -91,6 +92,28 @@ pub enum GenerationError {
 }
 
 impl Generation {
+    /// What a host of `roles` has active when it holds exactly what `manifest` says, whose bytes have that digest.
+    pub fn expected(manifest: &ActiveManifest, digest: Digest, roles: &BTreeSet<RoleName>) -> Self {
+        let active = manifest.for_roles(roles).into_iter();
+        Self {
+            format: FORMAT,
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            prefix: manifest.prefix.clone(),
+            platform: manifest.platform.clone(),
+            manifest: digest,
+            roles: roles.iter().cloned().collect(),
+            packages: active
+                .map(|package| ActivePackage {
+                    id: package.id.clone(),
+                    tree: package.tree,
+                })
+                .collect(),
+            overrides: Vec::new(),
+            configuration: manifest.configuration,
+        }
+    }
+
     /// Reads `generation.json`.
     ///
     /// # Errors

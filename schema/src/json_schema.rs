@@ -12,6 +12,7 @@ use crate::generation::Generation;
 use crate::listing::Listing;
 use crate::manifest::ActiveManifest;
 use crate::resolved::ResolvedRecipe;
+use crate::status::StatusReport;
 
 /// A document and how its schema is made.
 struct Document {
@@ -21,7 +22,7 @@ struct Document {
     make: fn() -> Schema,
 }
 
-const DOCUMENTS: [Document; 7] = [
+const DOCUMENTS: [Document; 8] = [
     Document {
         name: "recipe",
         file: "buildinfo.json",
@@ -51,6 +52,11 @@ const DOCUMENTS: [Document; 7] = [
         name: "generation",
         file: "generation.json",
         make: of::<Generation>,
+    },
+    Document {
+        name: "status",
+        file: "status.json",
+        make: of::<StatusReport>,
     },
     Document {
         name: "finding",

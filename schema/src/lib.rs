@@ -28,6 +28,7 @@ mod sorted_json;
 pub mod source;
 mod source_digest;
 mod source_parse;
+pub mod status;
 mod text_schema;
 pub mod tree_assemble;
 pub mod tree_of_recipes;

@@ -23,6 +23,15 @@ impl Platform {
     /// Every platform there is.
     pub const ALL: [Self; 2] = [Self::X86_64Linux, Self::Aarch64Linux];
 
+    /// That of this program, and so of the machine that runs it; nothing on any other.
+    pub const fn here() -> Option<Self> {
+        match () {
+            () if cfg!(all(target_arch = "x86_64", target_os = "linux")) => Some(Self::X86_64Linux),
+            () if cfg!(all(target_arch = "aarch64", target_os = "linux")) => Some(Self::Aarch64Linux),
+            () => None,
+        }
+    }
+
     /// As it is written in `treeinfo.json`.
     pub const fn as_str(self) -> &'static str {
         match self {

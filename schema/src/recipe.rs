@@ -145,6 +145,21 @@ impl FileContent {
     }
 }
 
+/// What keeps the variable `name` with this value from a host's environment, in one clause.
+pub fn wrong_variable(name: &str, value: &str) -> Option<String> {
+    crate::values::environment_variable(name, value).err()
+}
+
+/// What keeps the kernel setting `key` with this value from a host, in one clause.
+pub fn wrong_setting(key: &str, value: &str) -> Option<String> {
+    crate::values::kernel_setting(key, value).err()
+}
+
+/// Whether `name` can be that of a system user or group.
+pub fn is_account(name: &str) -> bool {
+    crate::values::is_account(name)
+}
+
 /// Whether `argument` is a leading `NAME=VALUE` of a step of `bootstrap`.
 pub fn is_assignment(argument: &str) -> bool {
     argument

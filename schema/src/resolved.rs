@@ -65,6 +65,19 @@ pub struct ResolvedRecipe {
     pub roles: Vec<RoleName>,
     /// Whether `check` is run after the build.
     pub check: bool,
+    /// Only in a copy that was made on a host to be changed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Local>,
+}
+
+/// Where a local change comes from; part of what its store ID is the digest of.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Local {
+    /// The package that was copied.
+    pub of: PackageId,
+    /// The host's generation that was active then.
+    pub generation: u64,
 }
 
 /// A source as it is hashed: what a build finds, never where it came from.
@@ -149,6 +162,7 @@ impl ResolvedRecipe {
             sysctl: recipe.sysctl.clone(),
             roles: recipe.roles.clone(),
             check: recipe.check,
+            local: None,
         }
     }
 

@@ -37,7 +37,7 @@ pub enum ActivationError {
 }
 
 /// One path that two packages bring.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize)]
 #[error("`{}` is brought by both {first} and {second}", path.display())]
 pub struct Conflict {
     /// The path, relative to the prefix.

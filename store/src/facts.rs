@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::name::{PackageName, RoleName, SourceName};
+use schema::platform::{Platform, Prefix};
+use schema::resolved::Local;
 use schema::source::SourceDigest;
 use serde::Deserialize;
 
@@ -37,6 +39,31 @@ pub struct Facts {
     pub roles: Vec<RoleName>,
     /// Its sources.
     pub sources: BTreeMap<SourceName, SourceFact>,
+    /// What it asks of a host.
+    #[serde(flatten)]
+    pub host: HostFacts,
+}
+
+/// What a package asks of the hosts it is activated on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct HostFacts {
+    /// What it runs on.
+    pub platform: Option<Platform>,
+    /// Where it stands.
+    pub prefix: Option<Prefix>,
+    /// Exported for services and shells.
+    pub environment: BTreeMap<String, String>,
+    /// The system user of its services.
+    pub username: Option<String>,
+    /// The group of that user.
+    pub group: Option<String>,
+    /// Whether it keeps state.
+    pub state_directory: bool,
+    /// Kernel settings by service.
+    pub sysctl: BTreeMap<String, BTreeMap<String, String>>,
+    /// Where it was copied from, when it is a local change.
+    pub local: Option<Local>,
 }
 
 /// What the store needs to know of a source.

@@ -20,6 +20,8 @@ pub struct Layout {
     pub units: BTreeMap<String, Unit>,
     /// System users with their group; without one, the group is called as the user.
     pub users: BTreeMap<String, Option<String>>,
+    /// System groups, those of users among them where one is named.
+    pub groups: BTreeSet<String>,
     /// Who owns the state folder of which package.
     pub state: BTreeMap<PackageName, Owner>,
     /// Kernel settings with their values.

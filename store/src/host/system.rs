@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use schema::id::PackageId;
 use schema::manifest::Health;
+use schema::platform::Platform;
 use serde::Serialize;
 
 use super::layout::Change;
@@ -17,6 +18,11 @@ use crate::io_error::IoError;
 /// `current`. Each must be able to run again after a kill at any point of an earlier run: what is done already counts
 /// as done. A change back is an ordinary change, with the roles of the generations exchanged.
 pub trait System {
+    /// What the packages that become active must run on; nothing when they will run elsewhere.
+    fn machine(&self) -> Option<Platform> {
+        Platform::here()
+    }
+
     /// Everything about the system that keeps `change` from being made. Changes nothing.
     ///
     /// # Errors

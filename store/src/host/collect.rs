@@ -1,0 +1,174 @@
+//! Owns garbage collection on hosts: old generations, and the packages that no generation needs any more.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use schema::digest::Digest;
+use schema::id::PackageId;
+use serde::Serialize;
+
+use super::existing::Existing;
+use super::{Host, HostError, HostLock, TREES, sweep};
+use crate::io_error::{IoContext, IoError};
+use crate::publish;
+use crate::removal;
+use crate::tree::{self, NodeKind};
+
+/// Whether anything is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collecting {
+    /// It is only said what would be.
+    DryRun,
+    /// It is removed.
+    Remove,
+}
+
+/// What was, or would be, removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    /// Generations, ascending.
+    pub generations: Vec<u64>,
+    /// Packages, sorted.
+    pub packages: Vec<PackageId>,
+    /// Sum of the sizes of their files, in bytes.
+    pub bytes: u64,
+    /// Generations that stay, ascending.
+    pub kept: Vec<u64>,
+}
+
+/// Removes all generations but the newest `keep`, the current one and those of an interrupted activation; then every
+/// package that is neither in one of those nor in the manifest that was last installed.
+///
+/// # Errors
+/// When the host cannot be read: nothing is removed while it is not known what is needed. Or when something cannot be
+/// removed; what stays is removed by the next collection.
+pub fn collect(host: &Host, _lock: &HostLock, keep: usize, mode: Collecting) -> Result<Collected, HostError> {
+    let (kept, doomed) = generations(host, keep)?;
+    let needed = needed(host, &kept)?;
+    let mut collected = Collected {
+        generations: doomed,
+        kept,
+        ..Collected::default()
+    };
+    for (id, folder) in packages(host)? {
+        if !needed.packages.contains(&id) {
+            collected.bytes += size(&folder)?;
+            collected.packages.push(id);
+        }
+    }
+    if mode == Collecting::Remove {
+        remove(host, &collected, &needed)?;
+    }
+    Ok(collected)
+}
+
+fn generations(host: &Host, keep: usize) -> Result<(Vec<u64>, Vec<u64>), HostError> {
+    let all = host.generations()?;
+    if let Some(current) = host.current()?.filter(|current| !all.contains(current)) {
+        // Its packages are in use, but nothing says which they are.
+        return Err(host.absent(current));
+    }
+    let mut kept: BTreeSet<u64> = all.iter().rev().take(keep).copied().collect();
+    kept.extend(host.current()?);
+    if let Some(pending) = host.pending()? {
+        kept.extend(pending.from.into_iter().chain([pending.to]));
+    }
+    Ok(all.into_iter().partition(|number| kept.contains(number)))
+}
+
+#[derive(Default)]
+struct Needed {
+    packages: BTreeSet<PackageId>,
+    trees: BTreeSet<Digest>,
+}
+
+fn needed(host: &Host, kept: &[u64]) -> Result<Needed, HostError> {
+    let mut needed = Needed::default();
+    for number in kept {
+        let generation = Existing::read(host, *number)?.generation;
+        for package in generation.packages {
+            needed.trees.insert(package.tree);
+            needed.packages.insert(package.id);
+        }
+        // What an override was copied from is where a person looks for what was there before.
+        needed
+            .packages
+            .extend(generation.overrides.into_iter().map(|local| local.of));
+    }
+    match host.manifest() {
+        Ok(manifest) => {
+            for package in manifest.document.packages {
+                needed.trees.insert(package.tree);
+                needed.packages.insert(package.id);
+            }
+        }
+        Err(HostError::NoManifest(_)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(needed)
+}
+
+/// Everything in `packages/` whose name is a store ID.
+fn packages(host: &Host) -> Result<Vec<(PackageId, PathBuf)>, IoError> {
+    let folder = host.packages();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&folder).at("read folder", &folder)? {
+        let entry = entry.at("read folder", &folder)?;
+        if let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            found.push((id, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn size(folder: &Path) -> Result<u64, IoError> {
+    let sizes = tree::walk(folder)?.nodes.into_iter().map(|node| match node.kind {
+        NodeKind::File { size } => size,
+        _ => 0,
+    });
+    Ok(sizes.fold(0, u64::saturating_add))
+}
+
+/// Takes each thing out of sight by one rename, so that none is ever seen half removed; generations first, since they
+/// are what needs packages.
+fn remove(host: &Host, collected: &Collected, needed: &Needed) -> Result<(), IoError> {
+    let generations = host.generations_folder();
+    for number in &collected.generations {
+        let aside = generations.join(format!("{}{number}", sweep::PARTIAL));
+        vanish(&host.generation_folder(*number), &aside)?;
+    }
+    publish::sync(&generations)?;
+    for id in &collected.packages {
+        let aside = host.packages().join(format!("{}{id}", sweep::PARTIAL));
+        vanish(&host.package(id), &aside)?;
+    }
+    remove_listings(host, needed)
+}
+
+fn vanish(path: &Path, aside: &Path) -> Result<(), IoError> {
+    removal::remove(aside)?;
+    fs::rename(path, aside).at("move aside", path)?;
+    removal::remove(aside)
+}
+
+fn remove_listings(host: &Host, needed: &Needed) -> Result<(), IoError> {
+    let folder = host.root().join(TREES);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.at("read folder", &folder)?,
+    };
+    for entry in entries {
+        let entry = entry.at("read folder", &folder)?;
+        let name = entry.file_name();
+        let tree = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".json")?.parse().ok());
+        if tree.is_some_and(|tree: Digest| !needed.trees.contains(&tree)) {
+            fs::remove_file(entry.path()).at("remove", entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Owns what can be told of a generation that is there already, even when packages of it are gone.
+
+use super::layout::Layout;
+use super::{Host, HostError, Manifest, members, units};
+use crate::host::blueprint::Blueprint;
+use schema::generation::Generation;
+
+/// A generation that is there.
+#[derive(Debug, Clone)]
+pub(super) struct Existing {
+    pub(super) number: u64,
+    pub(super) generation: Generation,
+}
+
+impl Existing {
+    /// Reads generation `number`.
+    pub(super) fn read(host: &Host, number: u64) -> Result<Self, HostError> {
+        let generation = host.generation(number)?;
+        Ok(Self { number, generation })
+    }
+
+    /// Reads it; nothing when it is gone or damaged, so that a new one can take its place.
+    pub(super) fn if_sound(host: &Host, number: Option<u64>) -> Result<Option<Self>, HostError> {
+        match number.map(|number| Self::read(host, number)) {
+            None | Some(Err(HostError::NoGeneration { .. } | HostError::Damaged { .. })) => Ok(None),
+            Some(read) => read.map(Some),
+        }
+    }
+
+    pub(super) fn manifest(&self, host: &Host) -> Result<Manifest, HostError> {
+        host.generation_manifest(self.number, &self.generation.manifest)
+    }
+
+    /// What it asks of the system, as far as it can be told.
+    pub(super) fn layout(&self, host: &Host) -> Layout {
+        let (members, _) = members::read(host, &self.generation);
+        let (wishes, _) = members::wishes(&members);
+        let folder = host.generation_folder(self.number);
+        Layout {
+            number: self.number,
+            // A folder of units that cannot be listed leaves nothing to stop or to unlink.
+            units: units::of_folder(&folder).unwrap_or_default(),
+            ..super::blueprint::layout(&self.generation, wishes)
+        }
+    }
+
+    /// Works out what its folder should hold and checks that it does.
+    pub(super) fn blueprint(&self, host: &Host) -> Result<Blueprint, HostError> {
+        let manifest = self.manifest(host)?;
+        let mut blueprint = Blueprint::draw(host, self.generation.clone(), &manifest)?;
+        blueprint.layout.number = self.number;
+        Ok(blueprint)
+    }
+}

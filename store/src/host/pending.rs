@@ -1,0 +1,50 @@
+//! Owns the note that an activation is under way, from which it is finished or undone after a power cut.
+
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Host, HostError, durable};
+use crate::io_error::{IoContext, IoError};
+use crate::publish::FILE_MODE;
+
+/// The name of its file in a host's root.
+pub(super) const PENDING: &str = "pending";
+
+/// Between which generations a host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// What was active before; nothing when nothing was.
+    pub from: Option<u64>,
+    /// What is to be active.
+    pub to: u64,
+}
+
+impl Host {
+    /// The activation that is under way, or was when power failed.
+    ///
+    /// # Errors
+    /// When the note cannot be read.
+    pub fn pending(&self) -> Result<Option<Pending>, HostError> {
+        let path = self.root.join(PENDING);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.at("read", &path)?,
+        };
+        // Written aside and renamed, so anything else in it is somebody else's doing.
+        let read: Result<Pending, _> = serde_json::from_slice(&bytes);
+        let read = read.map_err(io::Error::from).at("understand", &path);
+        Ok(Some(read?))
+    }
+
+    pub(super) fn set_pending(&self, pending: Pending) -> Result<(), HostError> {
+        let bytes = schema::canonical::to_bytes(&pending)?;
+        Ok(durable::write(&self.root.join(PENDING), &bytes, FILE_MODE)?)
+    }
+
+    pub(super) fn clear_pending(&self) -> Result<(), IoError> {
+        durable::remove(&self.root.join(PENDING))
+    }
+}

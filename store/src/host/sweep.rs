@@ -1,0 +1,50 @@
+//! Owns what killed processes leave on a host: how it is named, and its removal by whoever changes the host next.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::{GENERATIONS, PACKAGES, TREES};
+use crate::io_error::{IoContext, IoError};
+use crate::lock::FileLock;
+use crate::removal;
+
+/// How the names of unfinished files and packages begin.
+pub(super) const PARTIAL: &str = ".partial-";
+/// How the names of unfinished generations begin.
+pub(super) const NEW: &str = ".new-";
+/// Held by those who unpack an artifact into the root; theirs is not swept.
+pub(super) const EXTRACT_LOCK: &str = ".extract.lock";
+
+/// Removes all of it. The caller has the host's lock.
+pub(super) fn sweep(root: &Path) -> Result<(), IoError> {
+    let mut left = Vec::new();
+    for name in [GENERATIONS, PACKAGES, TREES, ""] {
+        // Joined to nothing, a path would end in a slash.
+        let folder = if name.is_empty() {
+            root.to_owned()
+        } else {
+            root.join(name)
+        };
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.at("read folder", &folder)?,
+        };
+        for entry in entries {
+            let entry = entry.at("read folder", &folder)?;
+            let name = entry.file_name();
+            let begins = |start: &str| name.as_encoded_bytes().starts_with(start.as_bytes());
+            if begins(PARTIAL) || begins(NEW) {
+                left.push(entry.path());
+            }
+        }
+    }
+    if left.is_empty() {
+        return Ok(());
+    }
+    // Someone unpacking here at this moment is still at work on what he has not finished.
+    let Some(_lock) = FileLock::attempt(&root.join(EXTRACT_LOCK))? else {
+        return Ok(());
+    };
+    left.iter().try_for_each(|path| removal::remove(path))
+}

@@ -1,0 +1,161 @@
+//! Owns the switch from one generation to another: the one order of its steps, and the way back from each of them.
+//!
+//! Before the first step both generations are whole and durable. The note `pending` stands from before the first unit
+//! is stopped until the host is healthy; whoever finds it knows that a switch was interrupted, and between what.
+
+use std::fs;
+use std::path::Path;
+
+use schema::manifest::Health;
+
+use super::layout::Change;
+use super::system::{System, SystemError, Unhealthy};
+use super::{CURRENT, GENERATIONS, Host, HostError, Pending, durable, plan, top_links};
+use crate::io_error::IoError;
+use crate::publish::FILE_MODE;
+
+/// A switch that did not end as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    /// The system refused what comes before the first unit is stopped; what was active still is.
+    #[error("nothing was switched: {0}")]
+    Prepare(SystemError),
+    /// What was active before is active again.
+    #[error("{}: {why}", match to {
+        0 => "nothing is active again".to_owned(),
+        to => format!("rolled back to generation {to}"),
+    })]
+    RolledBack {
+        /// What is active: the generation from before, or 0 for none.
+        to: u64,
+        /// Why.
+        why: Failed,
+    },
+    /// Neither forth nor back; `store heal` tries again, and so does the next boot.
+    #[error("generation {to} is not healthy ({why}), and going back failed too ({then}); run `store heal`")]
+    Stuck {
+        /// Where it was to go.
+        to: u64,
+        /// Why it did not get there.
+        why: Failed,
+        /// Why it did not get back.
+        then: Failed,
+    },
+}
+
+/// What failed between the first unit that is stopped and a healthy host.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// A file or link of the prefix.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The system.
+    #[error(transparent)]
+    System(#[from] SystemError),
+    /// The host did not become healthy.
+    #[error(transparent)]
+    Unhealthy(#[from] Unhealthy),
+}
+
+/// Goes from `change.from` to `change.to`, or, where that does not become healthy, back.
+pub(super) fn switch(
+    host: &Host,
+    change: &Change,
+    health: Option<&Health>,
+    system: &dyn System,
+) -> Result<(), HostError> {
+    system
+        .prepare(change)
+        .map_err(|error| Box::new(SwitchError::Prepare(error)))?;
+    lay_top_links(host)?;
+    host.set_pending(Pending {
+        from: change.from.as_ref().map(|from| from.number),
+        to: change.to.number,
+    })?;
+    let done = system.stop(change).map_err(Failed::from).and_then(|()| {
+        point(host, change.to.number)?;
+        arrive(host, change, health, system)
+    });
+    settle(host, change, done, system)
+}
+
+/// With `change.to` current, does what is left to do; where it does not become healthy, goes back.
+pub(super) fn resume(
+    host: &Host,
+    change: &Change,
+    health: Option<&Health>,
+    system: &dyn System,
+) -> Result<(), HostError> {
+    system
+        .prepare(change)
+        .map_err(|error| Box::new(SwitchError::Prepare(error)))?;
+    lay_top_links(host)?;
+    let done = arrive(host, change, health, system);
+    settle(host, change, done, system)
+}
+
+fn arrive(host: &Host, change: &Change, health: Option<&Health>, system: &dyn System) -> Result<(), Failed> {
+    system.start(change)?;
+    if let Some(health) = health {
+        system.healthy(health, change)?;
+    }
+    remember(host, change.to.number)?;
+    Ok(())
+}
+
+fn settle(
+    host: &Host,
+    change: &Change,
+    done: Result<(), Failed>,
+    system: &dyn System,
+) -> Result<(), HostError> {
+    let Err(why) = done else {
+        return Ok(host.clear_pending()?);
+    };
+    let to = change.from.as_ref().map_or(0, |from| from.number);
+    match back(host, &change.reversed(), system) {
+        Ok(()) => Err(Box::new(SwitchError::RolledBack { to, why }))?,
+        Err(then) => {
+            let to = change.to.number;
+            Err(Box::new(SwitchError::Stuck { to, why, then }))?
+        }
+    }
+}
+
+/// Makes the generation that a failed switch came from current again. Its health is not asked for: it is where the
+/// host was before, and there is nothing behind it to go to.
+pub(super) fn back(host: &Host, back: &Change, system: &dyn System) -> Result<(), Failed> {
+    system.stop(back)?;
+    point(host, back.to.number)?;
+    system.start(back)?;
+    Ok(host.clear_pending()?)
+}
+
+/// The swap: one rename.
+fn point(host: &Host, number: u64) -> Result<(), IoError> {
+    let current = host.root().join(CURRENT);
+    match number {
+        0 => durable::remove(&current),
+        number => durable::link(&current, &Path::new(GENERATIONS).join(number.to_string())),
+    }
+}
+
+fn lay_top_links(host: &Host) -> Result<(), IoError> {
+    for name in top_links() {
+        let path = host.root().join(name);
+        let target = Path::new(CURRENT).join(name);
+        if !fs::read_link(&path).is_ok_and(|found| found == target) {
+            durable::link(&path, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Remembers the highest number that was active, so that no other generation ever gets it.
+fn remember(host: &Host, number: u64) -> Result<(), IoError> {
+    if plan::last(host)?.is_some_and(|last| last >= number) {
+        return Ok(());
+    }
+    let path = host.generations_folder().join(plan::LAST);
+    durable::write(&path, format!("{number}\n").as_bytes(), FILE_MODE)
+}
