@@ -1,0 +1,133 @@
+//! A second implementation of the formats, in another language, says the same of every artifact as `store` does.
+#![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the second implementation is a program of its own"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::TestTree;
+
+/// How many damaged artifacts both must agree on.
+const DAMAGED: u64 = 200;
+
+/// Where pip puts the one library that the second implementation needs.
+fn library() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("second");
+    let pip = Command::new("python3")
+        .args(["-m", "pip", "install", "-q", "--upgrade", "--target"])
+        .arg(&folder)
+        .arg("blake3==1.0.5")
+        .output()
+        .unwrap();
+    assert!(pip.status.success(), "{pip:?}");
+    folder
+}
+
+/// What a program says of an artifact: its exit code, and every part that it finds different, with its package.
+type Verdict = (Option<i32>, BTreeSet<(String, String)>);
+
+fn verdict(code: Option<i32>, stdout: &str, package: impl Fn(&Value) -> String) -> Verdict {
+    let report: Value = serde_json::from_str(stdout).unwrap();
+    let differences = report["differences"].as_array().unwrap().iter();
+    let parts = differences.map(|it| (it["part"].as_str().unwrap().to_owned(), package(&it["package"])));
+    (code, parts.collect())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn ours(tree: &TestTree, artifact: &Path) -> Verdict {
+    let ran = tree.store(&["artifact", "verify", artifact.to_str().unwrap(), "--json"]);
+    verdict(ran.code, &ran.stdout, |package| text(&package["id"]))
+}
+
+fn theirs(library: &Path, artifact: &Path) -> Verdict {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/second/verify.py");
+    let ran = Command::new("python3")
+        .arg(program)
+        .arg(artifact)
+        .env("PYTHONPATH", library)
+        .output()
+        .unwrap();
+    assert!(ran.stderr.is_empty(), "{ran:?}");
+    verdict(ran.status.code(), &String::from_utf8(ran.stdout).unwrap(), text)
+}
+
+/// Long names, long targets, an empty file and folder, names that sort around `/`, and enough bytes for two frames.
+fn built() -> TestTree {
+    let tree = TestTree::new();
+    let long = "n".repeat(120);
+    let build = format!(
+        "mkdir -p $PKG_PATH/a/{long} $PKG_PATH/empty; cd $PKG_PATH
+        echo x > a.h; echo y > a-b; echo z > a/b; : > nothing; ln -s a/{long} far; printf '#!/bin/sh\\n' > a/run
+        chmod 755 a/run; yes store | head -c 5000000 > big; echo ä > a/ü"
+    );
+    tree.recipe("odd", &json!({ "version": "1", "roles": ["master"] }), &build);
+    tree.recipe(
+        "top",
+        &json!({ "version": "2", "requires": ["odd"] }),
+        "mkdir $PKG_PATH/bin",
+    );
+    tree.store(&["build", "all"]).ok();
+    tree
+}
+
+/// The `at`-th way to damage an artifact: mostly a byte, sometimes its length or the order of its parts.
+fn damage(sound: &[u8], at: u64) -> Vec<u8> {
+    // Numbers without a pattern, the same in every run.
+    let random = |salt: u64| {
+        let digest = blake3::hash(&[at.to_le_bytes(), salt.to_le_bytes()].concat());
+        usize::try_from(u64::from_le_bytes(digest.as_bytes()[..8].try_into().unwrap()) >> 1).unwrap()
+    };
+    let place = random(0) % sound.len();
+    // The manifest, the seek table and what parts begin with are small beside the content.
+    let near_an_end = match at % 4 {
+        0 => random(1) % sound.len().min(4096),
+        1 => sound.len() - 1 - random(1) % sound.len().min(200),
+        _ => place,
+    };
+    let mut bytes = sound.to_vec();
+    match at % 10 {
+        8 => bytes.truncate(place),
+        9 => {
+            let length = (sound.len() - place) / 2;
+            let (first, second) = bytes[place..].split_at_mut(length);
+            first.swap_with_slice(&mut second[..length]);
+        }
+        _ => bytes[near_an_end] ^= 1 << (random(2) % 8),
+    }
+    bytes
+}
+
+#[test]
+#[ignore = "asks the registry of Python packages"]
+fn a_second_implementation_agrees() {
+    let library = library();
+    let tree = built();
+    let artifact = tree.path("sound.tar.zst");
+    tree.store(&["artifact", "create", "-o", artifact.to_str().unwrap()])
+        .ok();
+    assert_eq!(theirs(&library, &artifact), (Some(0), BTreeSet::new()));
+    assert_eq!(ours(&tree, &artifact), (Some(0), BTreeSet::new()));
+
+    let sound = fs::read(&artifact).unwrap();
+    let damaged = tree.path("damaged.tar.zst");
+    let mut found = 0;
+    for at in 0..DAMAGED {
+        fs::write(&damaged, damage(&sound, at)).unwrap();
+        let ours = ours(&tree, &damaged);
+        assert_eq!(ours, theirs(&library, &damaged), "damage {at}");
+        found += u64::from(ours.0 == Some(3));
+    }
+    // A bit that a decoder need not look at, in the frames of the manifest, changes nothing that is said.
+    assert!(found * 100 >= DAMAGED * 95, "{found} of {DAMAGED} found");
+}
