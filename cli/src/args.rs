@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod hosts;
+
 /// A content-addressed package store with a hermetic build farm.
 #[derive(Debug, Parser)]
 #[command(name = "store", version, propagate_version = true, max_term_width = 100)]
@@ -77,6 +79,18 @@ pub enum Verb {
     /// Look after the store's index
     #[command(subcommand)]
     Index(IndexVerb),
+    /// Make active on a host what a manifest says of its roles
+    Activate(hosts::Activate),
+    /// Make an earlier generation of a host active again
+    Rollback(hosts::Rollback),
+    /// List the generations of a host
+    Generations(hosts::At),
+    /// Say what is active on a host, in one digest and in full
+    Status(hosts::At),
+    /// Make a writable copy of a package active on a host; `store rollback` undoes it
+    Override(hosts::Override),
+    /// Say which of many hosts are not as a manifest says, and how
+    Audit(hosts::Audit),
     /// Print the JSON Schema of a document
     Schema(Schema),
     /// Print the completions for a shell
@@ -278,6 +292,9 @@ pub struct Verify {
     /// Build again from source and compare
     #[arg(long)]
     pub rebuild: bool,
+    /// Verify the host whose prefix stands there [default: the folder this program lies in]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["what", "repair", "rebuild"])]
+    pub root: Option<Option<PathBuf>>,
 }
 
 /// `store gc`.
@@ -286,6 +303,12 @@ pub struct Gc {
     /// Say what would be removed, and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Collect on the host whose prefix stands there [default: the folder this program lies in]
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    pub root: Option<Option<PathBuf>>,
+    /// How many generations of the host stay, beside the current one
+    #[arg(long, value_name = "N", requires = "root", default_value_t = 3)]
+    pub keep: usize,
 }
 
 /// `store roots`.

@@ -23,10 +23,13 @@ pub struct Failure {
     pub message: String,
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
     /// Mistakes in documents, each with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// What keeps a generation from becoming active on a host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub in_the_way: Vec<store::host::Finding>,
     /// The folder that the findings' files are relative to.
     #[serde(skip)]
     pub tree: PathBuf,
@@ -41,6 +44,7 @@ impl Failure {
             message: message.into(),
             help: None,
             findings: Vec::new(),
+            in_the_way: Vec::new(),
             tree: PathBuf::new(),
             exit: FAILED,
         }
@@ -57,7 +61,7 @@ impl Failure {
     /// The same with what to do next.
     pub fn help(self, help: impl Into<String>) -> Self {
         Self {
-            help: Some(help.into()),
+            help: Some(help.into().into_boxed_str()),
             ..self
         }
     }
@@ -65,6 +69,11 @@ impl Failure {
     /// The same with mistakes in documents.
     pub fn findings(self, findings: Vec<Finding>) -> Self {
         Self { findings, ..self }
+    }
+
+    /// The same with what keeps a generation from becoming active.
+    pub fn in_the_way(self, in_the_way: Vec<store::host::Finding>) -> Self {
+        Self { in_the_way, ..self }
     }
 
     /// The same with the folder that the findings' files are relative to.

@@ -106,6 +106,18 @@ impl World {
             .map_err(|error| Failure::new(format!("cannot read the program that runs this: {error}")))
     }
 
+    /// The host that this very program lies in, when it lies in one.
+    pub fn own_host(&self) -> Option<PathBuf> {
+        let folder = std::env::current_exe().ok()?.parent()?.to_owned();
+        folder.join("packages").is_dir().then_some(folder)
+    }
+
+    /// What this machine is called; empty where nothing says so.
+    pub fn host_name(&self) -> String {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+        name.unwrap_or_default().trim().to_owned()
+    }
+
     /// Asks the person at the terminal; without one, the answer is no.
     pub fn agrees(&self, question: &str) -> bool {
         let stdin = std::io::stdin();

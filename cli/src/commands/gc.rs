@@ -1,13 +1,17 @@
 //! `store gc`: removes what no garbage-collection root needs.
 
+use std::path::Path;
 use std::time::Duration;
 
 use ::schema::id::PackageId;
 use serde::Serialize;
 use store::gc::{self, Garbage, GarbageKind, GcMode, GcOptions, GcReport};
+use store::host::Host;
+use store::host::collect::{self, Collected, Collecting};
+use store::verify::PackageRef;
 
 use crate::args::Gc;
-use crate::commands::Context;
+use crate::commands::{Context, host};
 use crate::failure::{Failure, counted};
 use crate::render::text;
 
@@ -53,6 +57,9 @@ impl<'a> From<&'a Garbage> for Item<'a> {
 /// # Errors
 /// When the store cannot be read or something not be removed.
 pub fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
+    if let Some(root) = &args.root {
+        return host(context, root.as_deref(), args);
+    }
     let store = context.store()?;
     let options = GcOptions {
         mode: if args.dry_run {
@@ -74,6 +81,56 @@ pub fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
         .output
         .result(&document, || summary(&report, options.mode));
     Ok(())
+}
+
+#[derive(Serialize)]
+struct HostDocument<'a> {
+    generations: &'a [u64],
+    packages: Vec<PackageRef>,
+    bytes: u64,
+    kept: &'a [u64],
+}
+
+fn host(context: &Context<'_>, root: Option<&Path>, args: &Gc) -> Result<(), Failure> {
+    let root = host::root(context, root)?;
+    let opened = Host::open(&root).map_err(|error| host::failed(error.into()))?;
+    let mode = if args.dry_run {
+        Collecting::DryRun
+    } else {
+        Collecting::Remove
+    };
+    let lock = opened.lock().map_err(host::failed)?;
+    let collected = collect::collect(&opened, &lock, args.keep, mode).map_err(host::failed)?;
+    let document = HostDocument {
+        generations: &collected.generations,
+        packages: collected.packages.iter().map(PackageRef::from).collect(),
+        bytes: collected.bytes,
+        kept: &collected.kept,
+    };
+    context
+        .output
+        .result(&document, || host_summary(&collected, mode));
+    Ok(())
+}
+
+fn host_summary(collected: &Collected, mode: Collecting) -> String {
+    let generations = collected.generations.iter();
+    let mut out: String = generations
+        .map(|number| format!("generation {number}\n"))
+        .collect();
+    out.extend(collected.packages.iter().map(|id| format!("{id}\n")));
+    let verb = match mode {
+        Collecting::DryRun => "would be removed",
+        Collecting::Remove => "removed",
+    };
+    out.push_str(&format!(
+        "{} and {} {verb}, {}; {} kept",
+        counted(collected.generations.len(), "generation"),
+        counted(collected.packages.len(), "package"),
+        text::size(collected.bytes),
+        counted(collected.kept.len(), "generation")
+    ));
+    out
 }
 
 fn summary(report: &GcReport, mode: GcMode) -> String {

@@ -1,20 +1,27 @@
 //! Owns the verbs, one file each, and what all of them work with.
 
+mod activate;
 mod artifact;
+mod audit;
 mod build;
 mod completions;
 mod fetch;
 mod gc;
+mod generations;
 mod graph;
+mod host;
 mod index;
 mod list;
 mod log;
 mod man;
+mod overriding;
 mod recipe;
+mod rollback;
 mod roots;
 mod schema;
 mod shell;
 mod show;
+mod status;
 mod verify;
 mod why;
 mod workshop;
@@ -63,6 +70,12 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Verify(args) => return verify::run(context, &args),
         Verb::Artifact(verb) => return artifact::run(context, &verb),
         Verb::Shell(args) => return shell::run(context, &args),
+        Verb::Status(at) => return status::run(context, &at),
+        Verb::Audit(args) => return audit::run(context, &args),
+        Verb::Activate(args) => activate::run(context, &args)?,
+        Verb::Rollback(args) => rollback::run(context, &args)?,
+        Verb::Generations(at) => generations::run(context, &at)?,
+        Verb::Override(args) => overriding::run(context, &args)?,
         Verb::Recipe(verb) => return recipe::run(context, &verb),
         Verb::Fetch(args) => fetch::run(context, &args)?,
         Verb::List => list::run(context)?,

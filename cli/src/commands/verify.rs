@@ -7,11 +7,13 @@ use std::process::ExitCode;
 use ::schema::id::PackageId;
 use serde::Serialize;
 use store::Store;
+use store::host::Host;
+use store::host::verify::HostReport;
 use store::repair::{self, Repaired};
 use store::verify::{self, Difference, Report, Selection};
 
 use crate::args::Verify;
-use crate::commands::{Context, artifact, build, workshop};
+use crate::commands::{Context, artifact, build, host, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::bytes::Bytes;
 use crate::render::text;
@@ -37,6 +39,9 @@ struct Repair {
 /// # Errors
 /// When something cannot be read; differences are no error but an exit code.
 pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
+    if let Some(root) = &args.root {
+        return host(context, root.as_deref());
+    }
     if let [file] = args.what.as_slice()
         && Path::new(file).is_file()
     {
@@ -76,6 +81,53 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     } else {
         failure::DONE
     }))
+}
+
+fn host(context: &Context<'_>, root: Option<&Path>) -> Result<ExitCode, Failure> {
+    let root = host::root(context, root)?;
+    let opened = Host::open(&root).map_err(|error| host::failed(error.into()))?;
+    let bytes = Bytes::new(context.output, "verifying", None);
+    let report = store::host::verify::host(&opened, &bytes);
+    bytes.finish();
+    let report = report.map_err(host::failed)?;
+    context.output.result(&report, || host_summary(&report));
+    Ok(ExitCode::from(match report.is_sound() {
+        true => failure::DONE,
+        false => failure::DIFFERS,
+    }))
+}
+
+fn host_summary(report: &HostReport) -> String {
+    let mut out: String = report
+        .differences
+        .iter()
+        .map(|difference| format!("{difference}\n"))
+        .collect();
+    for local in &report.overrides {
+        out.push_str(&format!("override {} of {}\n", local.id, local.of));
+        out.extend(local.changed.iter().map(|path| format!("  changed {path}\n")));
+    }
+    if let Some(pending) = &report.pending {
+        out.push_str(&format!(
+            "an activation of generation {} is not finished\n",
+            pending.to
+        ));
+    }
+    let changed: usize = report.overrides.iter().map(|local| local.changed.len()).sum();
+    let found = match report.differences.len() + changed {
+        0 => "all as it should be".to_owned(),
+        count => counted(count, "difference"),
+    };
+    let active = report
+        .generation
+        .map_or_else(|| "nothing is active".to_owned(), |n| format!("generation {n}"));
+    out.push_str(&format!(
+        "{active}, {}, {} files, {}: {found}",
+        counted(report.packages, "package"),
+        report.files,
+        text::size(report.bytes)
+    ));
+    out
 }
 
 fn ids(store: &Store, names: &[String]) -> Result<Vec<PackageId>, Failure> {

@@ -6,6 +6,7 @@
 )]
 
 pub mod bytes;
+pub mod changes;
 pub mod drawing;
 pub mod failure;
 pub mod findings;

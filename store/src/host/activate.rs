@@ -11,7 +11,7 @@ use super::existing::Existing;
 use super::layout::Change;
 use super::plan::Plan;
 use super::system::System;
-use super::{Host, HostError, HostLock, sweep, switch};
+use super::{Host, HostError, HostLock, durable, sweep, switch};
 use crate::io_error::{IoContext, IoError};
 use crate::publish;
 use crate::removal;
@@ -84,6 +84,8 @@ pub fn activate(
 }
 
 fn build(host: &Host, plan: &Plan) -> Result<(), IoError> {
+    // An untarred artifact has no generations yet.
+    durable::create_folders(&host.generations_folder())?;
     let aside = host
         .generations_folder()
         .join(format!("{}{}", sweep::NEW, plan.number));

@@ -73,6 +73,7 @@ impl Host {
     /// # Errors
     /// See [`RootError`].
     pub fn open(root: &Path) -> Result<Self, RootError> {
+        let root = &without_slash(root);
         check(root)?;
         if !root.join(PACKAGES).is_dir() {
             return Err(RootError::NoHost(root.to_owned()));
@@ -87,6 +88,7 @@ impl Host {
     /// # Errors
     /// See [`RootError`].
     pub fn create(root: &Path) -> Result<Self, RootError> {
+        let root = &without_slash(root);
         match check(root) {
             Err(RootError::Absent(_)) => durable::create_folders(root)?,
             checked => checked?,
@@ -106,6 +108,11 @@ impl Host {
             root: root.to_owned(),
         })
     }
+}
+
+/// The same path without a slash at its end, which would follow a link.
+fn without_slash(root: &Path) -> PathBuf {
+    root.components().collect()
 }
 
 /// Checks all that can be seen without changing anything.

@@ -1,0 +1,23 @@
+//! `store rollback`: makes an earlier generation of a host active again.
+
+use store::host::rollback;
+
+use crate::args::hosts::Rollback;
+use crate::commands::{Context, activate, host};
+use crate::failure::Failure;
+
+/// Runs the verb.
+///
+/// # Errors
+/// When there is no such generation, or it cannot be switched to.
+pub fn run(context: &Context<'_>, args: &Rollback) -> Result<(), Failure> {
+    let host = host::open(context, &args.at)?;
+    let system = host::system(context, &host);
+    let plan = || rollback::plan(&host, args.number, system.as_ref()).map_err(host::failed);
+    if args.dry_run {
+        activate::show_plan(context, &plan()?);
+        return Ok(());
+    }
+    let lock = host.lock().map_err(host::failed)?;
+    activate::carry_out(context, &host, &lock, &plan()?, system.as_ref())
+}
