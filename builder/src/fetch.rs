@@ -25,6 +25,7 @@ mod job;
 mod observer;
 mod options;
 mod part;
+pub mod ranges;
 mod registry;
 mod retry;
 #[cfg(test)]

@@ -22,6 +22,9 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// Connections to one server that are kept for the next request; as many as ask at once.
+const IDLE: usize = 8;
+
 /// Why the options do not give an agent.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -98,13 +101,17 @@ impl Http {
         })
     }
 
-    pub(super) fn ask(&self, request: &HttpRequest<'_>) -> Result<Answer, AddressProblem> {
-        let agent = if request.url.starts_with("https:") {
+    /// Who asks for `url`.
+    pub(super) fn agent(&self, url: &str) -> &Agent {
+        if url.starts_with("https:") {
             &self.secure
         } else {
             &self.plain
-        };
-        let mut call = agent.get(request.url);
+        }
+    }
+
+    pub(super) fn ask(&self, request: &HttpRequest<'_>) -> Result<Answer, AddressProblem> {
+        let mut call = self.agent(request.url).get(request.url);
         if request.from > 0 {
             call = call.header(RANGE, format!("bytes={}-", request.from));
             if let Some(tag) = request.if_range {
@@ -127,6 +134,8 @@ fn agent(proxy: Option<Proxy>, roots: RootCerts, connect: Duration, stall: Durat
         .timeout_recv_response(Some(stall))
         .timeout_per_read(Some(stall))
         .timeout_per_write(Some(stall))
+        .accept_encoding("identity")
+        .max_idle_connections_per_host(IDLE)
         .http_status_as_error(false)
         .user_agent(concat!("store/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -175,7 +184,7 @@ fn read_certificates(path: &Path) -> Result<RootCerts, HttpError> {
 
 fn meaning(response: Response<Body>, from: u64) -> Result<Answer, AddressProblem> {
     let status = response.status();
-    let range = header(&response, CONTENT_RANGE).and_then(|text| content_range(&text));
+    let range = header(&response, CONTENT_RANGE).and_then(|text| ContentRange::parse(&text));
     match (status, range) {
         (StatusCode::OK, _) => {
             let total = response.body().content_length();
@@ -186,6 +195,7 @@ fn meaning(response: Response<Body>, from: u64) -> Result<Answer, AddressProblem
             Some(ContentRange {
                 start: Some(start),
                 total,
+                ..
             }),
         ) if start == from => Ok(Answer::Rest(incoming(response, total))),
         (StatusCode::PARTIAL_CONTENT, _) => Ok(Answer::OddRange),
@@ -215,22 +225,25 @@ fn header(response: &Response<Body>, name: HeaderName) -> Option<String> {
     response.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// `bytes START-END/TOTAL`, where either side of the slash may be `*`.
+/// `bytes START-LAST/TOTAL`, where either side of the slash may be `*`.
 #[derive(Debug, PartialEq, Eq)]
-struct ContentRange {
-    start: Option<u64>,
-    total: Option<u64>,
+pub(super) struct ContentRange {
+    pub(super) start: Option<u64>,
+    pub(super) last: Option<u64>,
+    pub(super) total: Option<u64>,
 }
 
-fn content_range(text: &str) -> Option<ContentRange> {
-    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let start = range
-        .split_once('-')
-        .and_then(|(start, _)| start.trim().parse().ok());
-    Some(ContentRange {
-        start,
-        total: total.trim().parse().ok(),
-    })
+impl ContentRange {
+    /// Reads the header of that name.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (start, last) = match range.split_once('-') {
+            Some((start, last)) => (start.trim().parse().ok(), last.trim().parse().ok()),
+            None => (None, None),
+        };
+        let total = total.trim().parse().ok();
+        Some(Self { start, last, total })
+    }
 }
 
 #[cfg(test)]
@@ -239,12 +252,13 @@ mod tests {
 
     #[test]
     fn content_ranges_are_read_in_all_their_forms() {
-        let read = |start, total| Some(ContentRange { start, total });
-        assert_eq!(content_range("bytes 5-9/10"), read(Some(5), Some(10)));
-        assert_eq!(content_range("bytes 5-9/*"), read(Some(5), None));
-        assert_eq!(content_range("bytes */10"), read(None, Some(10)));
-        assert_eq!(content_range("lines 5-9/10"), None);
-        assert_eq!(content_range("bytes 5"), None);
+        let read = |start, last, total| Some(ContentRange { start, last, total });
+        let parse = ContentRange::parse;
+        assert_eq!(parse("bytes 5-9/10"), read(Some(5), Some(9), Some(10)));
+        assert_eq!(parse("bytes 5-9/*"), read(Some(5), Some(9), None));
+        assert_eq!(parse("bytes */10"), read(None, None, Some(10)));
+        assert_eq!(parse("lines 5-9/10"), None);
+        assert_eq!(parse("bytes 5"), None);
     }
 
     #[test]

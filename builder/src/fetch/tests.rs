@@ -14,6 +14,7 @@ use super::*;
 
 mod clients;
 mod downloads;
+mod ranges;
 mod repositories;
 mod server;
 

@@ -12,7 +12,7 @@ use super::difference::{Difference, Part, Problem};
 use super::{MANIFEST_PATH, layout, listing_path};
 use crate::archive::plan::Plan;
 use crate::archive::tar_format::{self, BLOCK};
-use crate::seekable::ranges::ByteRanges;
+use crate::seekable::ranges::{ByteRanges, OneByOne};
 use crate::seekable::stream::{FrameStream, StreamError, Unpacker};
 use crate::seekable::{Frame, SeekTable};
 
@@ -224,7 +224,9 @@ struct ReadManifest {
 
 fn read_manifest<R: ByteRanges>(file: &R, table: &SeekTable) -> Result<ReadManifest, ReadError> {
     let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
-    let stream = FrameStream::new(file, &table.frames, 0, &mut unpacker);
+    // How many frames hold it is only known once the first is read.
+    let file = OneByOne(file);
+    let stream = FrameStream::new(&file, &table.frames, 0, &mut unpacker);
     parse_manifest(stream, table).map_err(|problem| Difference::of(Part::Manifest, problem).into())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,6 +19,51 @@ pub trait ByteRanges: Sync {
     /// # Errors
     /// [`io::ErrorKind::UnexpectedEof`] when there are not that many, or whatever the medium reports.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// The bytes of `range`, one after the other. A medium that is far away asks for all of them at once.
+    fn run(&self, range: Range<u64>) -> Box<dyn Read + '_> {
+        Box::new(Pieces { medium: self, range })
+    }
+
+    /// Says that the bytes of `ranges`, sorted, are read next, so that a medium that is far away can bring those that lie
+    /// beside each other together. What was brought by an earlier call is forgotten.
+    ///
+    /// # Errors
+    /// Whatever the medium reports.
+    fn expect(&self, ranges: &[Range<u64>]) -> io::Result<()> {
+        let _ = ranges;
+        Ok(())
+    }
+}
+
+/// A range, read piece by piece by [`ByteRanges::read_exact_at`].
+struct Pieces<'a, R: ?Sized> {
+    medium: &'a R,
+    range: Range<u64>,
+}
+
+impl<R: ByteRanges + ?Sized> Read for Pieces<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.range.end.saturating_sub(self.range.start);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let piece = buffer.get_mut(..most).unwrap_or_default();
+        self.medium.read_exact_at(self.range.start, piece)?;
+        self.range.start += most as u64;
+        Ok(most)
+    }
+}
+
+/// Lends a medium without its [`ByteRanges::run`]: for reading that may end before the range does.
+pub struct OneByOne<'a, R>(pub &'a R);
+
+impl<R: ByteRanges> ByteRanges for OneByOne<'_, R> {
+    fn length(&self) -> io::Result<u64> {
+        self.0.length()
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(offset, buffer)
+    }
 }
 
 impl ByteRanges for File {
@@ -60,6 +106,14 @@ impl<R: ByteRanges + ?Sized> ByteRanges for &R {
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         (**self).read_exact_at(offset, buffer)
+    }
+
+    fn run(&self, range: Range<u64>) -> Box<dyn Read + '_> {
+        (**self).run(range)
+    }
+
+    fn expect(&self, ranges: &[Range<u64>]) -> io::Result<()> {
+        (**self).expect(ranges)
     }
 }
 

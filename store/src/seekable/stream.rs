@@ -1,6 +1,6 @@
 //! Owns reading a run of frames as one stream of bytes, with the memory of a single frame.
 
-use std::io;
+use std::io::{self, Read};
 
 use schema::digest::Digest;
 
@@ -70,6 +70,8 @@ impl Unpacker {
 /// The content of consecutive frames.
 pub struct FrameStream<'a, R> {
     file: &'a R,
+    /// The compressed bytes that are not read yet; nothing before the first frame is asked for.
+    run: Option<Box<dyn Read + 'a>>,
     frames: std::slice::Iter<'a, Frame>,
     /// Where the next frame begins.
     offset: u64,
@@ -85,6 +87,7 @@ impl<'a, R: ByteRanges> FrameStream<'a, R> {
         unpacker.content.clear();
         Self {
             file,
+            run: None,
             frames: frames.iter(),
             offset,
             unpacker,
@@ -113,7 +116,13 @@ impl<'a, R: ByteRanges> FrameStream<'a, R> {
         FrameReader::admit(frame).map_err(damaged)?;
         let unpacker = &mut *self.unpacker;
         unpacker.frame.resize(frame.compressed as usize, 0);
-        self.file.read_exact_at(offset, &mut unpacker.frame)?;
+        let run = self.run.get_or_insert_with(|| {
+            let rest = self.frames.as_slice();
+            let lengths = rest.iter().map(|frame| u64::from(frame.compressed));
+            self.file
+                .run(offset..offset + u64::from(frame.compressed) + lengths.sum::<u64>())
+        });
+        run.read_exact(&mut unpacker.frame)?;
         self.hasher.update(&unpacker.frame);
         self.taken = 0;
         unpacker.content.clear();

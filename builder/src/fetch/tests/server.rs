@@ -18,6 +18,10 @@ pub(in super::super) enum Reply {
     Stall(Vec<u8>, usize),
     /// With another part of the file than is asked for.
     OddRange(Vec<u8>),
+    /// As `File`, saying that it is another version.
+    Version(Vec<u8>, &'static str),
+    /// With a page for people.
+    Page,
     /// With bytes that never end, of unknown number.
     Endless,
     /// With a status and nothing else.
@@ -78,13 +82,27 @@ fn read_head(stream: &TcpStream) -> String {
     head.to_lowercase()
 }
 
-fn range_of(request: &str) -> Option<usize> {
+/// What stands behind `bytes=`: the first byte and the last one, or only how many at the end.
+type Asked = (Option<usize>, Option<usize>);
+
+fn range_of(request: &str) -> Option<Asked> {
     let (_, range) = request.split_once("range: bytes=")?;
-    range.split('-').next()?.parse().ok()
+    let (from, last) = range.lines().next()?.split_once('-')?;
+    Some((from.parse().ok(), last.parse().ok()))
 }
 
-fn answer(mut stream: TcpStream, reply: &Reply, from: Option<usize>) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, reply: &Reply, from: Option<Asked>) -> std::io::Result<()> {
     match reply {
+        Reply::Version(file, tag) => tagged(&mut stream, file, from, file.len(), tag),
+        Reply::Page => {
+            let page = "<html>Who are you?</html>";
+            let headers = format!(
+                "Content-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n",
+                page.len()
+            );
+            head(&mut stream, "200 OK", &headers)?;
+            stream.write_all(page.as_bytes())
+        }
         Reply::File(file) => part(&mut stream, file, from, file.len()),
         Reply::NoRanges(file) => part(&mut stream, file, None, file.len()),
         Reply::Cut(file, after) => part(&mut stream, file, from, *after),
@@ -96,7 +114,7 @@ fn answer(mut stream: TcpStream, reply: &Reply, from: Option<usize>) -> std::io:
         Reply::OddRange(file) => part(
             &mut stream,
             file,
-            from.map(|from| from.saturating_sub(1)),
+            from.map(|(from, last)| (from.map(|from| from.saturating_sub(1)), last)),
             file.len(),
         ),
         Reply::Endless => {
@@ -114,33 +132,39 @@ fn answer(mut stream: TcpStream, reply: &Reply, from: Option<usize>) -> std::io:
     stream.shutdown(Shutdown::Both)
 }
 
-fn part(stream: &mut TcpStream, file: &[u8], from: Option<usize>, most: usize) -> std::io::Result<()> {
+fn part(stream: &mut TcpStream, file: &[u8], asked: Option<Asked>, most: usize) -> std::io::Result<()> {
+    tagged(stream, file, asked, most, "\"one\"")
+}
+
+fn tagged(
+    stream: &mut TcpStream,
+    file: &[u8],
+    asked: Option<Asked>,
+    most: usize,
+    tag: &str,
+) -> std::io::Result<()> {
     let total = file.len();
-    let rest = match from {
+    let (from, to) = match asked {
         None => {
-            head(
-                stream,
-                "200 OK",
-                &format!("ETag: \"one\"\r\nContent-Length: {total}\r\n"),
-            )?;
-            file
+            let headers = format!("ETag: {tag}\r\nContent-Length: {total}\r\n");
+            head(stream, "200 OK", &headers)?;
+            return stream.write_all(&file[..most.min(total)]);
         }
-        Some(from) if from >= total => {
-            let headers = format!("Content-Range: bytes */{total}\r\nContent-Length: 0\r\n");
-            return head(stream, "416 Range Not Satisfiable", &headers);
-        }
-        Some(from) => {
-            let rest = &file[from..];
-            let headers = format!(
-                "ETag: \"one\"\r\nContent-Range: bytes {from}-{}/{total}\r\nContent-Length: {}\r\n",
-                total - 1,
-                rest.len()
-            );
-            head(stream, "206 Partial Content", &headers)?;
-            rest
-        }
+        Some((Some(from), last)) => (from, last.map_or(total, |last| total.min(last + 1))),
+        Some((None, count)) => (total.saturating_sub(count.unwrap()), total),
     };
-    stream.write_all(&rest[..most.min(rest.len())])
+    if from >= total {
+        let headers = format!("Content-Range: bytes */{total}\r\nContent-Length: 0\r\n");
+        return head(stream, "416 Range Not Satisfiable", &headers);
+    }
+    let part = &file[from..to];
+    let headers = format!(
+        "ETag: {tag}\r\nContent-Range: bytes {from}-{}/{total}\r\nContent-Length: {}\r\n",
+        to - 1,
+        part.len()
+    );
+    head(stream, "206 Partial Content", &headers)?;
+    stream.write_all(&part[..most.min(part.len())])
 }
 
 fn head(stream: &mut TcpStream, status: &str, headers: &str) -> std::io::Result<()> {
