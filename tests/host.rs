@@ -1,6 +1,13 @@
 //! Owns the test of a host's life: activated by role, upgraded, rolled back, overridden, damaged, collected, audited.
+#![allow(
+    clippy::unwrap_used,
+    reason = "what cannot be read fails the test, as it should"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a shell is asked what it understood of the environment"
+)]
 
-#[path = "support/mod.rs"]
 mod support;
 
 use std::fs::{self, Permissions};

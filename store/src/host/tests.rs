@@ -1,1 +1,314 @@
-//! Owns the tests of hosts.
+//! Owns the tests of a host's switch: what is done in which order, what comes of a failure at each step, and findings.
+
+mod world;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use schema::manifest::{Health, SelectedPackage};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::activate::Outcome;
+use super::heal::Healed;
+use super::system::Obstacle;
+use super::*;
+use crate::facts::RESOLVED_RECIPE;
+use world::{Recorder, World, killed_at, package};
+
+fn two_generations() -> World {
+    let mut world = World::new(&[package("a", &[("bin/a", "one")])]);
+    world.activate(&Recorder::default()).unwrap();
+    world.select(&[package("a", &[("bin/a", "two")])]);
+    world.manifest.health = Some(Health {
+        units: Vec::new(),
+        command: None,
+        deadline_seconds: 1,
+    });
+    world
+}
+
+fn read(world: &World, path: &str) -> String {
+    fs::read_to_string(world.host.root().join(path)).unwrap()
+}
+
+#[test]
+fn units_are_stopped_before_the_swap_and_started_after_it() {
+    let world = two_generations();
+    let system = Recorder::default();
+    assert_eq!(world.activate(&system).unwrap().outcome, Outcome::Switched);
+    assert_eq!(
+        system.did(),
+        ["prepare 1>2 at 1", "stop 1>2 at 1", "start 1>2 at 2"]
+    );
+    assert_eq!(world.activate(&system).unwrap().outcome, Outcome::AlreadyActive);
+    assert_eq!(system.did(), [] as [&str; 0]);
+    world.rollback(&system).unwrap();
+    assert_eq!(
+        system.did(),
+        ["prepare 2>1 at 2", "stop 2>1 at 2", "start 2>1 at 1"]
+    );
+}
+
+#[test]
+fn a_failure_at_any_step_leaves_the_old_generation_active() {
+    for (step, did) in [
+        ("prepare", &["prepare 1>2 at 1"][..]),
+        ("stop", &["prepare 1>2 at 1", "stop 1>2 at 1", "stop 2>1 at 1"]),
+    ] {
+        let world = two_generations();
+        let system = Recorder {
+            fails_at: Some(step),
+            ..Recorder::default()
+        };
+        assert!(
+            matches!(world.activate(&system), Err(HostError::Switch(_))),
+            "{step}"
+        );
+        assert_eq!(system.did(), did);
+        assert_eq!(world.host.current().unwrap(), Some(1), "{step}");
+        world.heal(&Recorder::default()).unwrap();
+        assert_eq!(world.host.pending().unwrap(), None);
+        assert_eq!(read(&world, "bin/a"), "one");
+    }
+}
+
+#[test]
+fn a_host_that_does_not_become_healthy_is_where_it_was_and_says_why() {
+    let world = two_generations();
+    let system = Recorder::default();
+    system.sick.set(true);
+    let error = world.activate(&system).unwrap_err().to_string();
+    assert!(
+        error.contains("rolled back to generation 1") && error.contains("a.service"),
+        "{error}"
+    );
+    assert_eq!(system.did()[3..], ["stop 2>1 at 2", "start 2>1 at 1"]);
+    assert_eq!(
+        (world.host.current().unwrap(), world.host.pending().unwrap()),
+        (Some(1), None)
+    );
+    system.sick.set(false);
+    world.activate(&system).unwrap();
+    assert_eq!(world.host.current().unwrap(), Some(2));
+}
+
+#[test]
+fn a_first_activation_that_is_not_healthy_leaves_nothing_active() {
+    let mut world = World::new(&[package("a", &[("bin/a", "one")])]);
+    world.manifest.health = two_generations().manifest.health;
+    let system = Recorder::default();
+    system.sick.set(true);
+    let error = world.activate(&system).unwrap_err().to_string();
+    assert!(error.contains("nothing is active again"), "{error}");
+    assert_eq!(
+        (world.host.current().unwrap(), world.host.pending().unwrap()),
+        (None, None)
+    );
+    assert!(verify::host(&world.host, &()).unwrap().generation.is_none());
+}
+
+#[test]
+fn what_a_kill_interrupts_the_same_command_finishes() {
+    for (step, here) in [("prepare", 1), ("stop", 1), ("start", 2)] {
+        let world = two_generations();
+        killed_at(step, |system| drop(world.activate(system)));
+        assert_eq!(world.host.current().unwrap(), Some(here), "{step}");
+        world.activate(&Recorder::default()).unwrap();
+        assert_eq!(
+            (world.host.current().unwrap(), world.host.pending().unwrap()),
+            (Some(2), None)
+        );
+        assert_eq!(world.host.generations().unwrap(), [1, 2], "{step}");
+        killed_at(step, |system| drop(world.rollback(system)));
+        world.rollback(&Recorder::default()).unwrap();
+        assert_eq!(
+            (world.host.current().unwrap(), world.host.pending().unwrap()),
+            (Some(1), None)
+        );
+    }
+}
+
+#[test]
+fn what_a_power_cut_interrupts_is_finished_or_undone_at_boot() {
+    let world = two_generations();
+    assert_eq!(world.heal(&Recorder::default()).unwrap(), Healed::NothingToDo);
+    killed_at("stop", |system| drop(world.activate(system)));
+    let system = Recorder::default();
+    let undone = Healed::Undone { generation: Some(1) };
+    assert_eq!(world.heal(&system).unwrap(), undone);
+    assert_eq!(system.did(), ["start 2>1 at 1"]);
+    killed_at("start", |system| drop(world.activate(system)));
+    assert_eq!(world.heal(&system).unwrap(), Healed::Finished { generation: 2 });
+    assert_eq!(system.did(), ["prepare 1>2 at 2", "start 1>2 at 2"]);
+    world.rollback(&Recorder::default()).unwrap();
+    killed_at("start", |system| drop(world.activate(system)));
+    system.sick.set(true);
+    assert!(
+        world
+            .heal(&system)
+            .unwrap_err()
+            .to_string()
+            .contains("rolled back to generation 1")
+    );
+    assert_eq!(
+        (world.host.current().unwrap(), world.host.pending().unwrap()),
+        (Some(1), None)
+    );
+}
+
+#[test]
+fn another_set_leaves_an_interrupted_one_behind() {
+    let mut world = two_generations();
+    killed_at("start", |system| drop(world.activate(system)));
+    world.select(&[package("b", &[("bin/b", "three")])]);
+    let system = Recorder::default();
+    world.activate(&system).unwrap();
+    assert_eq!(
+        system.did(),
+        [
+            "start 1>2 at 2",
+            "prepare 2>3 at 2",
+            "stop 2>3 at 2",
+            "start 2>3 at 3"
+        ]
+    );
+    assert_eq!(
+        (world.host.current().unwrap(), world.host.pending().unwrap()),
+        (Some(3), None)
+    );
+}
+
+#[test]
+fn a_number_that_was_active_is_never_used_again() {
+    let mut world = two_generations();
+    world.activate(&Recorder::default()).unwrap();
+    world.rollback(&Recorder::default()).unwrap();
+    fs::remove_dir_all(world.host.generation_folder(2)).unwrap();
+    world.select(&[package("c", &[])]);
+    assert_eq!(world.activate(&Recorder::default()).unwrap().generation, 3);
+}
+
+#[test]
+fn what_killed_commands_left_is_swept_and_never_a_difference() {
+    let world = two_generations();
+    let left = [
+        "generations/.new-9",
+        "generations/.partial-1",
+        "packages/.partial-x",
+    ];
+    for path in left {
+        fs::create_dir_all(world.host.root().join(path).join("deep")).unwrap();
+    }
+    fs::write(world.host.root().join(".partial-current"), "").unwrap();
+    let differences = verify::host(&world.host, &()).unwrap().differences;
+    assert!(
+        !differences
+            .iter()
+            .any(|difference| difference.path.contains("/.")),
+        "{differences:?}"
+    );
+    drop(world.host.lock().unwrap());
+    for path in left.iter().copied().chain([".partial-current"]) {
+        assert!(
+            fs::symlink_metadata(world.host.root().join(path)).is_err(),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn every_finding_is_told_at_once() {
+    let mut one = package(
+        "one",
+        &[
+            ("bin/x", ""),
+            ("a.target.wants/x.service", ""),
+            ("a.target.wants/y", ""),
+        ],
+    );
+    one.fields = json!({
+        "platform": "aarch64-linux", "prefix": "/opt/other", "username": "web", "group": "web",
+        "environment": {"PATH": "/bin", "LD_LIBRARY_PATH": "/lib", "SAME": "1"},
+        "sysctl": {"s": {"k": "1"}}, "requires": [PackageId::new("gone".parse().unwrap(), Digest::of(b""))],
+    });
+    let mut two = package(
+        "two",
+        &[
+            ("a.target.wants/store-heal.service", ""),
+            ("b.target.wants/x.service", "other"),
+        ],
+    );
+    two.fields = json!({
+        "username": "web", "group": "www", "environment": {"SAME": "1"}, "sysctl": {"s": {"k": "2"}},
+    });
+    let mut world = World::new(&[one, two, package("three", &[]), package("four", &[])]);
+    let folder = |name: &str| {
+        let named = |package: &&SelectedPackage| package.id.name().as_str() == name;
+        world
+            .host
+            .package(&world.manifest.packages.iter().find(named).unwrap().id)
+    };
+    fs::remove_dir_all(folder("three")).unwrap();
+    fs::write(folder("four").join(RESOLVED_RECIPE), "{}").unwrap();
+    fs::create_dir(world.host.root().join("bin")).unwrap();
+    world.manifest.configuration = Some(*world.manifest.packages[0].id.digest());
+    let found = world.findings();
+    let has = |is: fn(&Finding) -> bool| {
+        assert_eq!(
+            found.iter().filter(|finding| is(finding)).count(),
+            1,
+            "{found:#?}"
+        )
+    };
+    has(|finding| matches!(finding, Finding::PackageAbsent { .. }));
+    has(|finding| matches!(finding, Finding::PackageUnusable { .. }));
+    has(|finding| matches!(finding, Finding::RequiredAbsent { .. }));
+    has(|finding| matches!(finding, Finding::OtherPlatform { .. }));
+    has(|finding| matches!(finding, Finding::OtherPrefix { .. }));
+    has(|finding| matches!(finding, Finding::Variable { variable, .. } if variable == "PATH"));
+    has(|finding| matches!(finding, Finding::Variable { variable, .. } if variable == "LD_LIBRARY_PATH"));
+    has(|finding| matches!(finding, Finding::VariableTwice { .. }));
+    has(|finding| matches!(finding, Finding::Disagreement { text, .. } if text == "k"));
+    has(|finding| matches!(finding, Finding::Disagreement { text, .. } if text == "web"));
+    has(|finding| matches!(finding, Finding::UnitTwice { .. }));
+    has(|finding| matches!(finding, Finding::Unit { unit, .. } if unit == "y"));
+    has(|finding| matches!(finding, Finding::Unit { unit, .. } if unit == "store-heal.service"));
+    has(|finding| matches!(finding, Finding::InTheWay { path, .. } if path.ends_with("bin")));
+    assert!(world.host.generations().unwrap().is_empty() && world.host.current().unwrap().is_none());
+}
+
+#[test]
+fn what_the_system_finds_is_told_before_anything_changes() {
+    let world = two_generations();
+    let system = Recorder {
+        obstacles: vec![Obstacle::InTheWay(PathBuf::from("/etc/systemd/system/a.service"))],
+        ..Recorder::default()
+    };
+    assert!(matches!(world.activate(&system), Err(HostError::Findings(_))));
+    assert_eq!(system.did(), [] as [&str; 0]);
+    assert_eq!(world.host.generations().unwrap(), [1]);
+}
+
+#[test]
+fn folders_that_are_something_else_are_refused() {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("photo.jpg"), "").unwrap();
+    assert!(matches!(Host::create(&root), Err(RootError::Foreign { .. })));
+    assert!(matches!(Host::open(&root), Err(RootError::NoHost(_))));
+    assert!(matches!(Host::create(Path::new("/")), Err(RootError::Slash)));
+    std::os::unix::fs::symlink(&root, dir.path().join("link")).unwrap();
+    assert!(matches!(
+        Host::create(&dir.path().join("link/")),
+        Err(RootError::Symlink { .. })
+    ));
+    fs::remove_file(root.join("photo.jpg")).unwrap();
+    fs::write(root.join(".partial-manifest.json"), "").unwrap();
+    let host = Host::create(&root).unwrap();
+    let lock = host.lock().unwrap();
+    assert!(matches!(host.lock(), Err(HostError::Busy(_))));
+    drop(lock);
+    assert!(host.lock().is_ok());
+}
