@@ -1,6 +1,7 @@
 //! Makes content: turns recipes into a plan, fetches sources, runs each step in a sandbox, and registers what comes out.
 
 pub mod cancel;
+pub mod configure;
 mod estimate;
 pub mod executor;
 pub mod farm;

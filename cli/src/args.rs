@@ -1,5 +1,7 @@
 //! Owns the command line: every verb, its arguments and their help texts.
 
+pub mod deliver;
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -70,6 +72,8 @@ pub enum Verb {
     /// Create, inspect, verify, extract or compare master artifacts
     #[command(subcommand)]
     Artifact(ArtifactVerb),
+    /// Render a configuration into an artifact, and lay out the folder that hosts install from
+    Configure(deliver::Configure),
     /// Compare what stands in the store, or in an artifact, with what the recipes say, bit for bit
     Verify(Verify),
     /// Remove what no garbage-collection root needs

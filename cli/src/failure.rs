@@ -1,5 +1,6 @@
 //! Owns how a failure reaches people and machines: one sentence, what to do next, and the place in a document.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +16,10 @@ pub const FAILED: u8 = 1;
 pub const MISUSED: u8 = 2;
 /// A verification found a difference.
 pub const DIFFERS: u8 = 3;
+
+/// Texts by the names that findings call them by.
+#[derive(Debug, Default)]
+pub struct Texts(pub BTreeMap<String, String>);
 
 /// Why a verb did not do what it was asked.
 #[derive(Debug, Serialize)]
@@ -33,6 +38,9 @@ pub struct Failure {
     /// The folder that the findings' files are relative to.
     #[serde(skip)]
     pub tree: PathBuf,
+    /// Texts to show findings in that are not those of the files in `tree`.
+    #[serde(skip)]
+    pub texts: Box<Texts>,
     #[serde(skip)]
     exit: u8,
 }
@@ -46,6 +54,7 @@ impl Failure {
             findings: Vec::new(),
             in_the_way: Vec::new(),
             tree: PathBuf::new(),
+            texts: Box::default(),
             exit: FAILED,
         }
     }
@@ -80,6 +89,14 @@ impl Failure {
     pub fn in_tree(self, tree: &Path) -> Self {
         Self {
             tree: tree.to_owned(),
+            ..self
+        }
+    }
+
+    /// The same with texts to show findings in, instead of those of files.
+    pub fn with_texts(self, texts: BTreeMap<String, String>) -> Self {
+        Self {
+            texts: Box::new(Texts(texts)),
             ..self
         }
     }

@@ -7,6 +7,7 @@ mod treeinfo;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
+use crate::delivery::DeliveryIndex;
 use crate::finding::Finding;
 use crate::generation::Generation;
 use crate::listing::Listing;
@@ -22,7 +23,7 @@ struct Document {
     make: fn() -> Schema,
 }
 
-const DOCUMENTS: [Document; 8] = [
+const DOCUMENTS: [Document; 9] = [
     Document {
         name: "recipe",
         file: "buildinfo.json",
@@ -57,6 +58,11 @@ const DOCUMENTS: [Document; 8] = [
         name: "status",
         file: "status.json",
         make: of::<StatusReport>,
+    },
+    Document {
+        name: "delivery",
+        file: "index.json",
+        make: of::<DeliveryIndex>,
     },
     Document {
         name: "finding",

@@ -2,6 +2,7 @@
 
 pub mod canonical;
 mod dcos;
+pub mod delivery;
 pub mod digest;
 mod draft;
 mod fields;
@@ -15,7 +16,7 @@ pub mod listing;
 pub mod manifest;
 mod method_parse;
 pub mod name;
-mod nearest;
+pub mod nearest;
 mod order;
 mod path;
 pub mod platform;
@@ -34,4 +35,4 @@ pub mod tree_assemble;
 pub mod tree_of_recipes;
 mod treeinfo_parse;
 mod url;
-mod values;
+pub mod values;

@@ -9,6 +9,7 @@ use crate::canonical::{self, CanonicalError};
 use crate::digest::Digest;
 use crate::id::PackageId;
 use crate::name::{PackageName, RoleName};
+use crate::path;
 use crate::platform::{Platform, Prefix};
 
 /// The format version written into every manifest.
@@ -244,10 +245,17 @@ impl ActiveManifest {
     }
 }
 
+/// Whether `path` can be that of a file of secrets: absolute, spelled in the one shortest way, outside the prefix.
+pub fn is_secret_path(path: &str, prefix: &str) -> bool {
+    let in_prefix = path == prefix || path::inside(prefix, path).is_some();
+    path::normal_absolute(path).is_some() && !in_prefix
+}
+
 /// The fields that are paths or names on a host.
 mod fields {
-    use super::{ActiveManifest, Health, ManifestError, PackageName, Platform, Prefix};
+    use super::{ActiveManifest, Health, ManifestError, PackageName, Platform, Prefix, is_secret_path};
     use crate::path::{self, PathEscapes};
+    use crate::values::is_version;
 
     fn wrong(field: &'static str, text: &str, why: impl ToString) -> ManifestError {
         let (text, why) = (text.to_owned(), why.to_string());
@@ -258,6 +266,14 @@ mod fields {
         let name = &manifest.name;
         name.parse::<PackageName>()
             .map_err(|error| wrong("name", name, error.why))?;
+        let version = &manifest.version;
+        if !is_version(version) {
+            return Err(wrong(
+                "version",
+                version,
+                "letters, digits and `. _ + ~ : -` are expected",
+            ));
+        }
         let prefix = &manifest.prefix;
         prefix
             .parse::<Prefix>()
@@ -302,12 +318,11 @@ mod fields {
     fn check_secrets(manifest: &ActiveManifest) -> Result<(), ManifestError> {
         let refused = |text: &str, why: &str| Err(wrong("secrets", text, why));
         for secret in &manifest.secrets {
-            if path::normal_absolute(secret).is_none() {
-                return refused(secret, "an absolute path without `.`, `..` and `//` is expected");
-            }
-            let in_prefix = path::inside(&manifest.prefix, secret).is_some();
-            if in_prefix || *secret == manifest.prefix {
-                return refused(secret, "a secret must not lie inside the prefix");
+            if !is_secret_path(secret, &manifest.prefix) {
+                return refused(
+                    secret,
+                    "an absolute path outside the prefix, without `.`, `..` and `//`, is expected",
+                );
             }
         }
         let unsorted = manifest.secrets.windows(2).find(|pair| pair[0] >= pair[1]);
@@ -392,8 +407,9 @@ mod tests {
 
     #[test]
     fn no_field_leads_out_of_where_it_belongs() {
-        let changes: [fn(&mut ActiveManifest); 11] = [
+        let changes: [fn(&mut ActiveManifest); 12] = [
             |m| m.name = "../demo".to_owned(),
+            |m| m.version = "1/../../2".to_owned(),
             |m| m.prefix = "/opt/../etc".to_owned(),
             |m| m.platform = "windows".to_owned(),
             |m| m.configuration = Some(Digest::of(b"none of them")),

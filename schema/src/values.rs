@@ -8,7 +8,11 @@ pub(crate) fn is_variable(name: &str) -> bool {
     name.bytes().next().is_some_and(starts) && name.bytes().all(|byte| starts(byte) || byte.is_ascii_digit())
 }
 
-pub(crate) fn environment_variable(name: &str, value: &str) -> Result<(), String> {
+/// Whether a package may bring this variable to hosts.
+///
+/// # Errors
+/// Why not, as the end of a sentence.
+pub fn environment_variable(name: &str, value: &str) -> Result<(), String> {
     if !is_variable(name) {
         return Err("a variable's name is made of letters, digits and `_`".to_owned());
     }

@@ -5,6 +5,7 @@ mod artifact;
 mod audit;
 mod build;
 mod completions;
+mod configure;
 mod fetch;
 mod gc;
 mod generations;
@@ -77,6 +78,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Generations(at) => generations::run(context, &at)?,
         Verb::Override(args) => overriding::run(context, &args)?,
         Verb::Recipe(verb) => return recipe::run(context, &verb),
+        Verb::Configure(args) => configure::run(context, &args)?,
         Verb::Fetch(args) => fetch::run(context, &args)?,
         Verb::List => list::run(context)?,
         Verb::Show(args) => show::run(context, &args)?,
