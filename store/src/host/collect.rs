@@ -132,26 +132,32 @@ fn size(folder: &Path) -> Result<u64, IoError> {
     Ok(sizes.fold(0, u64::saturating_add))
 }
 
-/// Takes each thing out of sight by one rename, so that none is ever seen half removed; generations first, since they
-/// are what needs packages.
+/// Takes everything out of sight by one rename each, generations first, since they are what needs packages; and empties
+/// nothing before that is on the disk, lest a loss of power brings a name back for a folder that is half empty.
 fn remove(host: &Host, collected: &Collected, needed: &Needed) -> Result<(), IoError> {
     let generations = host.generations_folder();
-    for number in &collected.generations {
-        let aside = generations.join(format!("{}{number}", sweep::PARTIAL));
-        vanish(&host.generation_folder(*number), &aside)?;
-    }
-    publish::sync(&generations)?;
-    for id in &collected.packages {
-        let aside = host.packages().join(format!("{}{id}", sweep::PARTIAL));
-        vanish(&host.package(id), &aside)?;
-    }
+    let numbers = collected.generations.iter().map(u64::to_string);
+    let mut vanished = put_aside(&generations, numbers)?;
+    let ids = collected.packages.iter().map(PackageId::to_string);
+    vanished.extend(put_aside(&host.packages(), ids)?);
+    vanished.iter().try_for_each(|aside| removal::remove(aside))?;
     remove_listings(host, needed)
 }
 
-fn vanish(path: &Path, aside: &Path) -> Result<(), IoError> {
-    removal::remove(aside)?;
-    fs::rename(path, aside).at("move aside", path)?;
-    removal::remove(aside)
+/// Renames each of `names` in `folder` to what a sweep clears away; gives the new paths, which are durable.
+fn put_aside(folder: &Path, names: impl Iterator<Item = String>) -> Result<Vec<PathBuf>, IoError> {
+    let mut moved = Vec::new();
+    for name in names {
+        let (path, aside) = (
+            folder.join(&name),
+            folder.join(format!("{}{name}", sweep::PARTIAL)),
+        );
+        removal::remove(&aside)?;
+        fs::rename(&path, &aside).at("move aside", &path)?;
+        moved.push(aside);
+    }
+    publish::sync(folder)?;
+    Ok(moved)
 }
 
 fn remove_listings(host: &Host, needed: &Needed) -> Result<(), IoError> {
