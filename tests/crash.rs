@@ -10,6 +10,10 @@
     reason = "tests start programs as users do, and say how much they tried"
 )]
 
+#[path = "crash/durable.rs"]
+mod durable;
+#[path = "crash/on_host.rs"]
+mod on_host;
 #[path = "crash/subject.rs"]
 mod subject;
 mod support;
@@ -20,6 +24,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use on_host::OnHost;
 use subject::{State, Subject, every_syscall, nothing, text};
 use support::TestTree;
 
@@ -55,6 +60,11 @@ impl Subject for Extract {
             State::Old
         })
     }
+
+    /// Whatever it leaves half-written is written again by the next.
+    fn is_durable(&self) -> bool {
+        false
+    }
 }
 
 #[test]
@@ -66,4 +76,38 @@ fn extraction() {
         artifact,
         host: nothing(),
     });
+}
+
+/// A host with a generation of the first version, and the packages of the second.
+const TWO_VERSIONS: [&[&str]; 3] = [
+    &["artifact", "extract", "FIRST"],
+    &["activate"],
+    &["artifact", "extract", "SECOND"],
+];
+
+#[test]
+fn the_first_activation() {
+    every_syscall(&OnHost::new(&[&["artifact", "extract", "FIRST"]], &["activate"]));
+}
+
+#[test]
+fn activation() {
+    every_syscall(&OnHost::new(&TWO_VERSIONS, &["activate"]));
+}
+
+#[test]
+fn rollback() {
+    let prepare = [&TWO_VERSIONS[..], &[&["activate"]]].concat();
+    every_syscall(&OnHost::new(&prepare, &["rollback", "1"]));
+}
+
+#[test]
+fn a_local_change() {
+    every_syscall(&OnHost::new(&TWO_VERSIONS, &["override", "app"]));
+}
+
+#[test]
+fn garbage_collection() {
+    let prepare = [&TWO_VERSIONS[..], &[&["activate"]]].concat();
+    every_syscall(&OnHost::new(&prepare, &["gc", "--keep", "1"]));
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::TestTree;
+use support::dice::Dice;
 
 /// How many runs are killed.
 const KILLS: u32 = 100;
@@ -50,21 +51,6 @@ fn tree() -> TestTree {
         tree.recipe(name, &recipe, script);
     }
     tree
-}
-
-/// A generator of numbers that look random and are the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `end`.
-    fn below(&mut self, end: u64) -> u64 {
-        // Knuth's MMIX generator; its upper bits are the good ones.
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end.max(1)
-    }
 }
 
 /// Starts `store ARGS…` and kills it after `delay`; whether it was still at work then.

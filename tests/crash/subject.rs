@@ -11,6 +11,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::durable;
 use crate::trace::{self, Ended, Fault, Point};
 
 /// What happens at each point, one after the other.
@@ -33,6 +34,8 @@ pub trait Subject: Sync {
     fn command(&self, root: &Path) -> Command;
     /// Checks the host with its own verbs. Fails unless it is sound, and wholly the old one or the new one.
     fn state(&self, root: &Path) -> Result<State, String>;
+    /// Whether what it did must outlast a loss of power from the moment it is done.
+    fn is_durable(&self) -> bool;
 }
 
 /// Runs the command of `subject` once for each fault at each of its calls that change the file system.
@@ -47,6 +50,10 @@ pub fn every_syscall(subject: &impl Subject) {
     let (ended, points) = first;
     assert_eq!(ended.code, Some(0), "undisturbed: {ended:?}");
     assert_eq!(subject.state(&root), Ok(State::New), "undisturbed");
+    if subject.is_durable() {
+        let volatile = durable::volatile(&points);
+        assert!(volatile.is_empty(), "{}", volatile.join("\n"));
+    }
     let cases: Vec<(&Point, Fault)> = FAULTS
         .iter()
         .flat_map(|fault| points.iter().map(move |point| (point, *fault)))
@@ -77,10 +84,10 @@ pub fn every_syscall(subject: &impl Subject) {
     let failures = failures.into_inner().unwrap();
     assert!(
         failures.is_empty(),
-        "{} of {} runs went wrong:\n{}",
+        "{} of {} runs went wrong, the first:\n{}",
         failures.len(),
         cases.len(),
-        failures.join("\n")
+        failures[..failures.len().min(12)].join("\n")
     );
 }
 
@@ -100,10 +107,23 @@ fn one(subject: &impl Subject, place: &Path, point: &Point, fault: Fault) -> Res
     if !again.status.success() {
         return Err(format!("then the same command fails: {again:?}"));
     }
-    match subject.state(&root) {
-        Ok(State::New) => Ok(()),
+    match (subject.state(&root), left_over(&root).as_slice()) {
+        (Ok(State::New), []) => Ok(()),
         other => Err(format!("then the same command comes to {other:?}")),
     }
+}
+
+/// What nobody needs any more once a command has completed.
+fn left_over(root: &Path) -> Vec<PathBuf> {
+    let folders = ["", "packages", "trees", "generations"].map(|name| root.join(name));
+    let entries = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+    let is_odd = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name == "pending" || name.starts_with(".partial") || name.starts_with(".new")
+    };
+    entries.map(|entry| entry.path()).filter(is_odd).collect()
 }
 
 fn judge(ended: &Ended, fault: Fault) -> Result<(), String> {

@@ -11,6 +11,9 @@
 )]
 
 pub mod artifacts;
+pub mod dice;
+pub mod forgery;
+pub mod hosts;
 pub mod running;
 
 use std::collections::BTreeMap;
@@ -68,7 +71,8 @@ impl TestTree {
         tree
     }
 
-    fn lay_shell(&self, bin: &Path) {
+    /// Lays out a static shell with its applets in the folder `bin`.
+    pub fn lay_shell(&self, bin: &Path) {
         let (busybox, applets) = &*BUSYBOX;
         fs::create_dir_all(bin).unwrap();
         fs::copy(busybox, bin.join("busybox")).unwrap();

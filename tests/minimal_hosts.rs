@@ -1,0 +1,125 @@
+//! Hosts with almost nothing on them: a busybox and no more, and a Debian without zstd, curl and Python.
+#![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a host is made by programs of the machine"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use support::TestTree;
+
+/// What a host of ours may lack, and these do.
+const HIDDEN: [&str; 7] = ["zstd", "unzstd", "zstdcat", "curl", "python3", "xz", "perl"];
+
+/// A folder that a host gets to see at `/media`, with an artifact that carries the real binary, and unpacked by nobody.
+fn media(tree: &TestTree) -> PathBuf {
+    let media = tree.path("media");
+    fs::create_dir(&media).unwrap();
+    tree.seed(
+        "app",
+        json!({ "version": "1" }),
+        &[("bin/app", "app"), ("etc/app.conf", "a = 1\n")],
+    );
+    tree.store(&["build", "-q", "app"]).ok();
+    let packed = media.join("test.tar.zst");
+    tree.store(&["artifact", "create", "-q", "app", "-o", packed.to_str().unwrap()])
+        .ok();
+    let plain = zstd::decode_all(fs::File::open(&packed).unwrap()).unwrap();
+    fs::write(media.join("test.tar"), plain).unwrap();
+    media
+}
+
+/// Runs `script` as root of a machine that has only a busybox.
+fn on_busybox(tree: &TestTree, media: &Path, script: &str) -> Output {
+    let root = tree.path("busybox-root");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    tree.lay_shell(&root.join("bin"));
+    let mut host = machine();
+    host.arg("--bind").args([&root, Path::new("/")]);
+    run(host, media, script)
+}
+
+/// Runs `script` as root of a Debian without what is hidden.
+fn on_debian(_tree: &TestTree, media: &Path, script: &str) -> Output {
+    let mut host = machine();
+    host.args(["--ro-bind", "/usr", "/usr"]);
+    for folder in ["bin", "sbin", "lib", "lib64"] {
+        host.args(["--symlink", &format!("usr/{folder}"), &format!("/{folder}")]);
+    }
+    for name in HIDDEN {
+        let path = format!("/usr/bin/{name}");
+        if let Ok(path) = fs::canonicalize(path) {
+            host.args(["--ro-bind", "/dev/null"]).arg(path);
+        }
+    }
+    run(host, media, script)
+}
+
+fn machine() -> Command {
+    let mut host = Command::new("bwrap");
+    host.args([
+        "--unshare-all",
+        "--die-with-parent",
+        "--uid",
+        "0",
+        "--gid",
+        "0",
+        "--clearenv",
+    ]);
+    host.args(["--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin"]);
+    host
+}
+
+fn run(mut host: Command, media: &Path, script: &str) -> Output {
+    host.args([
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--tmpfs",
+        "/tmp",
+        "--tmpfs",
+        "/opt",
+        "--ro-bind",
+    ]);
+    host.arg(media).arg("/media");
+    host.args(["/bin/sh", "-euc", script]).output().unwrap()
+}
+
+/// Fails the test unless the host says that its one package is active, and verified.
+#[track_caller]
+fn is_active(output: &Output) {
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    let status: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let package = &status["active"]["packages"][0]["name"];
+    assert_eq!(package, "app", "{status}");
+}
+
+/// What is looked at when all is done.
+const LOOK: &str = "test \"$(cat /opt/store/etc/app.conf)\" = 'a = 1'
+    /opt/store/store verify --root >&2
+    /opt/store/store status --json | tr -d '\\n'";
+
+#[test]
+fn a_plain_tar_and_the_binary_in_it_are_all_that_a_host_needs() {
+    let tree = TestTree::new();
+    let media = media(&tree);
+    let script = format!(
+        "! command -v zstd && ! command -v curl && ! command -v python3
+        mkdir /opt/store
+        tar -xf /media/test.tar -C /opt/store
+        cd /opt/store
+        ./store activate >&2
+        ./store activate >&2
+        {LOOK}"
+    );
+    is_active(&on_busybox(&tree, &media, &script));
+    is_active(&on_debian(&tree, &media, &script));
+}
