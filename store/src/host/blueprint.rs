@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use schema::digest::Digest;
 use schema::generation::Generation;
+use schema::id::PackageId;
 
 use super::layout::Layout;
 use super::members::{self, Wishes};
-use super::{Finding, Host, HostError, Manifest, durable, files, units};
-use crate::activation::{self, Activation, ActivationError, Item};
+use super::{ACTIVE, Finding, Host, HostError, Manifest, durable, files, units};
+use crate::activation::{Activation, ActivationError, Item};
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
 use crate::publish::FILE_MODE;
@@ -27,8 +28,8 @@ const TO_PACKAGES: &str = "../../packages";
 pub struct Blueprint {
     /// What is active in it.
     pub generation: Generation,
-    /// What it asks of the system; its number is not known here, and 0.
-    pub layout: Layout,
+    /// What it asks of the system, as far as that does not depend on its number.
+    layout: Layout,
     /// By path relative to the generation's folder, so that a folder comes before what is in it.
     parts: BTreeMap<PathBuf, Part>,
 }
@@ -85,6 +86,16 @@ impl Blueprint {
             generation,
             layout,
         })
+    }
+
+    /// What it asks of the system as generation `number`.
+    pub fn layout(&self, host: &Host, number: u64) -> Layout {
+        let folder = host.generation_folder(number);
+        let heal = files::heal_unit(&self.generation.prefix);
+        let mut layout = self.layout.clone();
+        layout.number = number;
+        layout.units.extend([units::of_store(&folder, heal.as_bytes())]);
+        layout
     }
 
     /// Lays it out in `folder`, which is not there yet. Not durable.
@@ -177,24 +188,30 @@ fn parts(activation: &Activation, files: BTreeMap<PathBuf, Vec<u8>>) -> BTreeMap
     for (path, item) in activation.items() {
         let part = match item {
             Item::Folder => Part::Folder,
-            Item::Link { .. } => match activation::link_target(path, item, Path::new(TO_PACKAGES)) {
-                Some(target) => Part::Link(target),
-                None => Part::Folder,
-            },
+            Item::Link { package, inside } => Part::Link(target(path, package, inside)),
         };
         parts.insert(path.to_owned(), part);
     }
     for (path, bytes) in files {
-        for above in path
-            .ancestors()
-            .skip(1)
-            .filter(|above| !above.as_os_str().is_empty())
-        {
-            parts.entry(above.to_owned()).or_insert(Part::Folder);
+        for above in path.ancestors().skip(1) {
+            if !above.as_os_str().is_empty() {
+                parts.entry(above.to_owned()).or_insert(Part::Folder);
+            }
         }
         parts.insert(path, Part::File(bytes));
     }
     parts
+}
+
+/// Where the link at `path` leads: for `active/<name>` to the package, for all others through that. Their targets are
+/// then short enough for file systems to keep them in the inode, and there may be ten thousands of them.
+fn target(path: &Path, package: &PackageId, inside: &Path) -> PathBuf {
+    let depth = path.components().count().saturating_sub(1);
+    let up: PathBuf = std::iter::repeat_n("..", depth).collect();
+    match inside.as_os_str().is_empty() {
+        true => up.join(TO_PACKAGES).join(package.to_string()),
+        false => up.join(ACTIVE).join(package.name().as_str()).join(inside),
+    }
 }
 
 fn unlike(part: &Part, found: &NodeKind, place: &Path) -> Result<Option<DifferenceKind>, IoError> {

@@ -47,8 +47,6 @@ impl Existing {
     /// Works out what its folder should hold and checks that it does.
     pub(super) fn blueprint(&self, host: &Host) -> Result<Blueprint, HostError> {
         let manifest = self.manifest(host)?;
-        let mut blueprint = Blueprint::draw(host, self.generation.clone(), &manifest)?;
-        blueprint.layout.number = self.number;
-        Ok(blueprint)
+        Blueprint::draw(host, self.generation.clone(), &manifest)
     }
 }

@@ -17,7 +17,7 @@ const SYSCTL: &str = "sysctl.conf";
 const SYSUSERS: &str = "sysusers.conf";
 /// The unit that finishes at boot what a power cut interrupted.
 pub(super) const HEAL_UNIT: &str = "store-heal.service";
-const HEAL_TARGET: &str = "multi-user.target";
+pub(super) const HEAL_TARGET: &str = "multi-user.target";
 
 /// Every file of a generation with its bytes, by path relative to the generation's folder.
 pub(super) fn files(
@@ -26,7 +26,6 @@ pub(super) fn files(
     manifest: &[u8],
     generation: Vec<u8>,
 ) -> BTreeMap<PathBuf, Vec<u8>> {
-    let heal = Path::new(UNITS).join(format!("{HEAL_TARGET}.wants/{HEAL_UNIT}"));
     BTreeMap::from([
         (MANIFEST.into(), manifest.to_vec()),
         (GENERATION.into(), generation),
@@ -34,7 +33,7 @@ pub(super) fn files(
         (EXPORT.into(), export(wishes, prefix).into_bytes()),
         (SYSCTL.into(), sysctl(wishes).into_bytes()),
         (SYSUSERS.into(), sysusers(wishes).into_bytes()),
-        (heal, heal_unit(prefix).into_bytes()),
+        (heal_path(), heal_unit(prefix).into_bytes()),
     ])
 }
 
@@ -91,7 +90,12 @@ fn sysusers(wishes: &Wishes) -> String {
     out
 }
 
-fn heal_unit(prefix: &str) -> String {
+/// Where the unit that heals lies, relative to the generation's folder.
+pub(super) fn heal_path() -> PathBuf {
+    Path::new(UNITS).join(format!("{HEAL_TARGET}.wants/{HEAL_UNIT}"))
+}
+
+pub(super) fn heal_unit(prefix: &str) -> String {
     format!(
         "[Unit]\n\
          Description=Finish or undo the activation during which this host stopped\n\

@@ -45,7 +45,7 @@ pub fn heal(host: &Host, _lock: &HostLock, system: &dyn System) -> Result<Healed
             root: host.root().to_owned(),
             prefix: existing.generation.prefix.clone().into(),
             from: layout(pending.from)?,
-            to: existing.blueprint(host)?.layout,
+            to: existing.blueprint(host)?.layout(host, pending.to),
         };
         let manifest = existing.manifest(host)?;
         switch::resume(host, &change, manifest.document.health.as_ref(), system)?;

@@ -37,11 +37,13 @@ pub struct Layout {
 pub struct Unit {
     /// The targets that want it, e.g. `multi-user.target`; never empty.
     pub targets: BTreeSet<String>,
-    /// Where it can be read now, whichever generation is current: in its package, or in the generation's folder.
+    /// Where it can be read whichever generation is current: in its package, or in the generation's folder, which is
+    /// not there yet while a new generation is checked.
     pub file: PathBuf,
     /// BLAKE3 of the file; nothing when it cannot be read any more.
     pub blake3: Option<Digest>,
-    /// The package that brings it; nothing for what the store itself brings.
+    /// The package that brings it; nothing for what the store itself brings, which is linked, but neither started nor
+    /// stopped: it is for the next boot, and would find the store at work.
     pub package: Option<PackageId>,
 }
 
@@ -120,7 +122,7 @@ impl Change {
             && old.blake3 == new.blake3
             && old.package == new.package
             && old.targets == new.targets
-            && configuration == self.to.configuration
+            && (new.package.is_none() || configuration == self.to.configuration)
     }
 
     /// The way back.

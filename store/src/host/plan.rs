@@ -11,7 +11,7 @@ use schema::name::RoleName;
 use super::blueprint::Blueprint;
 use super::changes::Changes;
 use super::existing::Existing;
-use super::layout::{Change, Layout};
+use super::layout::Change;
 use super::system::System;
 use super::{CURRENT, Finding, Host, HostError, Manifest, Pending, top_links};
 use crate::activation::roles;
@@ -148,10 +148,7 @@ fn finish(
         _ => current,
     };
     let from = Existing::if_sound(host, from)?;
-    let to = Layout {
-        number,
-        ..target.blueprint.layout.clone()
-    };
+    let to = target.blueprint.layout(host, number);
     let change = Change {
         root: host.root().to_owned(),
         prefix: PathBuf::from(&target.blueprint.generation.prefix),

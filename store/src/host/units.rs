@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use schema::digest::Digest;
 use schema::id::PackageId;
 
-use super::files::HEAL_UNIT;
+use super::files::{self, HEAL_TARGET, HEAL_UNIT};
 use super::layout::Unit;
-use super::{Finding, Host, PACKAGES};
+use super::{ACTIVE, Finding, Host};
 use crate::activation::roles::UNITS;
 use crate::activation::{Activation, Item};
 use crate::io_error::{IoContext, IoError};
@@ -71,7 +71,9 @@ pub(super) fn of_folder(folder: &Path) -> Result<BTreeMap<String, Unit>, IoError
             let file = entry.at("read folder", &wants)?.path();
             let inside = file.strip_prefix(folder).unwrap_or(&file);
             if let Some((target, name)) = place(inside) {
-                let package = fs::read_link(&file).ok().and_then(|link| package_in(&link));
+                let package = fs::read_link(&file)
+                    .ok()
+                    .and_then(|link| package_in(folder, &link));
                 add(&mut units, name, unit(target, file.clone(), package));
             }
         }
@@ -85,10 +87,22 @@ fn place(path: &Path) -> Option<(&str, &str)> {
     Some((folder.strip_suffix(WANTS)?, name)).filter(|(_, name)| !name.contains('/'))
 }
 
-/// The package that a link out of a generation leads into.
-fn package_in(link: &Path) -> Option<PackageId> {
-    let mut parts = link.iter().skip_while(|part| *part != PACKAGES);
-    parts.nth(1)?.to_str()?.parse().ok()
+/// The package that the link of a unit leads into, by way of `active/<name>`.
+fn package_in(folder: &Path, link: &Path) -> Option<PackageId> {
+    let mut parts = link.iter().skip_while(|part| *part != ACTIVE);
+    let active = fs::read_link(folder.join(ACTIVE).join(parts.nth(1)?)).ok()?;
+    active.file_name()?.to_str()?.parse().ok()
+}
+
+/// The unit that the store itself brings, with these bytes, to the generation in `folder`.
+pub(super) fn of_store(folder: &Path, bytes: &[u8]) -> (String, Unit) {
+    let unit = Unit {
+        targets: BTreeSet::from([HEAL_TARGET.to_owned()]),
+        file: folder.join(files::heal_path()),
+        blake3: Some(Digest::of(bytes)),
+        package: None,
+    };
+    (HEAL_UNIT.to_owned(), unit)
 }
 
 fn wrong(name: &str) -> Option<&'static str> {
