@@ -98,6 +98,7 @@ fn is_descriptor(text: &str) -> bool {
 fn what_is_not_synced_is_found() {
     let point = |name: &str, text: &str| Point {
         name: name.to_owned(),
+        path: String::new(),
         nth: 1,
         text: format!("{name}({text}) = 0"),
     };

@@ -26,8 +26,10 @@ pub struct OnHost {
 pub struct End {
     /// The root digest of what is active.
     pub digest: Option<String>,
-    /// The packages and generations whose folders must not be there, and those that must.
+    /// The packages and generations that are there.
     pub folders: Option<BTreeSet<String>>,
+    /// What was last installed.
+    pub manifest: Option<Vec<u8>>,
 }
 
 impl OnHost {
@@ -86,8 +88,13 @@ fn end(tree: &TestTree, root: &Path, args: &[String]) -> End {
     let digest = there.then(|| status()["active"]["root_digest"].as_str().map(str::to_owned));
     End {
         digest: digest.flatten(),
-        // Only a collection is told by what it removes: the others may add folders before they swap.
-        folders: (args[0] == "gc").then(|| folders(root)),
+        // Only these verbs are told by what they leave: the others may add folders before they swap.
+        folders: ["gc", "install"]
+            .contains(&args[0].as_str())
+            .then(|| folders(root)),
+        manifest: fs::read(root.join("manifest.json"))
+            .ok()
+            .filter(|_| args[0] == "install"),
     }
 }
 

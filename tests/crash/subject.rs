@@ -64,13 +64,13 @@ pub fn every_syscall(subject: &impl Subject) {
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for worker in 0..cpus().len() {
-            let (next, failures, cases, folder) = (&next, &failures, &cases, folder.path());
+            let (next, failures, cases, folder, first) = (&next, &failures, &cases, folder.path(), &root);
             scope.spawn(move || {
                 let place = folder.join(format!("worker-{worker}"));
                 fs::create_dir(&place).unwrap();
                 on_one_cpu(worker, || {
                     while let Some((point, fault)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if let Err(why) = one(subject, &place, point, *fault) {
+                        if let Err(why) = one(subject, [first, &place], point, *fault) {
                             failures
                                 .lock()
                                 .unwrap()
@@ -92,10 +92,21 @@ pub fn every_syscall(subject: &impl Subject) {
 }
 
 /// One run with a fault, and one without that must complete.
-fn one(subject: &impl Subject, place: &Path, point: &Point, fault: Fault) -> Result<(), String> {
+fn one(
+    subject: &impl Subject,
+    [first, place]: [&Path; 2],
+    point: &Point,
+    fault: Fault,
+) -> Result<(), String> {
     let root = place.join("host");
     lay(subject.host(), &root);
-    let ended = trace::run_to(&subject.command(&root), point, fault, &place.join("log"));
+    let ended = trace::run_to(
+        &subject.command(&root),
+        point,
+        [first, &root],
+        fault,
+        &place.join("log"),
+    );
     judge(&ended, fault)?;
     let state = subject
         .state(&root)

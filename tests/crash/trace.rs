@@ -66,10 +66,11 @@ pub enum Fault {
     Error(&'static str),
 }
 
-/// The `nth` call named `name` of a run, counted from one.
+/// The `nth` call named `name` that has to do with `path`, counted from one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
     pub name: String,
+    pub path: String,
     pub nth: usize,
     /// The whole call as `strace` writes it, for people.
     pub text: String,
@@ -88,45 +89,53 @@ pub struct Ended {
 
 /// Runs `command` and lists its calls that change something below `root`, in their order.
 ///
-/// The command must keep to one thread, because `strace` counts calls for each thread apart; processes that see one
-/// CPU only do.
+/// `strace` counts calls for each thread apart, so what is counted are the calls of one name for one path, which are
+/// those of one thread.
 pub fn points(command: &Command, root: &Path, log: &Path) -> (Ended, Vec<Point>) {
-    let ended = run(
-        command,
-        &["-y".into(), format!("--trace=?{}", CHANGING.join(",?"))],
-        log,
-    );
+    let all = format!("--trace=?{}", CHANGING.join(",?"));
+    let ended = run(command, &["-y".into(), all], log);
     let root = root.to_str().unwrap();
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    let mut points = Vec::new();
-    let mut threads = Vec::new();
     let text = fs::read_to_string(log).unwrap();
-    for (thread, call) in calls(&text) {
-        let name = call.split('(').next().unwrap();
-        let nth = seen.entry(format!("{thread} {name}")).or_default();
-        *nth += 1;
-        if call.contains(root) && changes(name, call) {
-            if !threads.contains(&thread) {
-                threads.push(thread);
-            }
-            points.push(Point {
-                name: name.to_owned(),
-                nth: *nth,
-                text: call.to_owned(),
-            });
+    let all: Vec<(&str, &str)> = calls(&text).collect();
+    // For each name and path, which calls of which threads.
+    let mut matching: BTreeMap<(&str, &str), Vec<(&str, usize)>> = BTreeMap::new();
+    for (at, (thread, call)) in all.iter().enumerate() {
+        for path in paths(call) {
+            matching.entry((name(call), path)).or_default().push((thread, at));
         }
     }
-    assert!(
-        threads.len() < 2,
-        "more than one thread changes files: {threads:?}\n{text}"
-    );
+    let point = |(at, (thread, call)): (usize, &(&str, &str))| {
+        let candidates = paths(call).map(|path| (path, &matching[&(name(call), path)]));
+        let of_one_thread = |calls: &Vec<(&str, usize)>| calls.iter().all(|(other, _)| other == thread);
+        let mut found = candidates.filter(|(_, calls)| of_one_thread(calls));
+        let (path, calls) = found
+            .next()
+            .unwrap_or_else(|| panic!("two threads do the same: {call}"));
+        Point {
+            name: name(call).to_owned(),
+            path: path.to_owned(),
+            nth: calls.iter().position(|(_, other)| *other == at).unwrap() + 1,
+            text: (*call).to_owned(),
+        }
+    };
+    let changing = |(_, (_, call)): &(usize, &(&str, &str))| call.contains(root) && changes(name(call), call);
+    let points = all.iter().enumerate().filter(changing).map(point).collect();
     (ended, points)
 }
 
-/// Runs `command`, to which `fault` happens at `point`.
-pub fn run_to(command: &Command, point: &Point, fault: Fault, log: &Path) -> Ended {
+/// Runs `command`, to which `fault` happens at `point` of a run on the host at `first`, while its own is at `root`.
+pub fn run_to(
+    command: &Command,
+    point: &Point,
+    [first, root]: [&Path; 2],
+    fault: Fault,
+    log: &Path,
+) -> Ended {
     let Point { name, nth, .. } = point;
-    let mut options = vec![format!("--trace={name}")];
+    let path = point
+        .path
+        .replace(first.to_str().unwrap(), root.to_str().unwrap());
+    let mut options = vec![format!("--trace={name}"), format!("--trace-path={path}")];
     match fault {
         Fault::Kill => options.push(format!("--inject={name}:signal=KILL:when={nth}")),
         Fault::Error(error) => {
@@ -174,6 +183,27 @@ fn calls(log: &str) -> impl Iterator<Item = (&str, &str)> {
         let (thread, call) = line.split_once(char::is_whitespace)?;
         let call = call.trim_start();
         call.starts_with(char::is_alphabetic).then_some((thread, call))
+    })
+}
+
+fn name(call: &str) -> &str {
+    call.split('(').next().unwrap_or_default()
+}
+
+/// The names and the paths of descriptors among the arguments of a call, as `strace --trace-path` compares them.
+fn paths(call: &str) -> impl Iterator<Item = &str> {
+    let arguments = call.split_once('(').map_or("", |(_, rest)| rest);
+    let arguments = arguments
+        .rsplit_once(") = ")
+        .map_or(arguments, |(before, _)| before);
+    // Where a link leads is no path to it.
+    let skipped = usize::from(name(call).starts_with("symlink"));
+    arguments.split(", ").skip(skipped).filter_map(|argument| {
+        let name = argument.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+        let descriptor = argument
+            .split_once('<')
+            .filter(|(number, _)| number.parse::<u32>().is_ok());
+        name.or_else(|| descriptor.map(|(_, path)| path.trim_end_matches('>')))
     })
 }
 
