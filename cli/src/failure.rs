@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use schema::finding::Finding;
@@ -37,7 +37,7 @@ pub struct Failure {
     pub in_the_way: Vec<store::host::Finding>,
     /// The folder that the findings' files are relative to.
     #[serde(skip)]
-    pub tree: PathBuf,
+    pub tree: Box<Path>,
     /// Texts to show findings in that are not those of the files in `tree`.
     #[serde(skip)]
     pub texts: Box<Texts>,
@@ -53,7 +53,7 @@ impl Failure {
             help: None,
             findings: Vec::new(),
             in_the_way: Vec::new(),
-            tree: PathBuf::new(),
+            tree: Path::new("").into(),
             texts: Box::default(),
             exit: FAILED,
         }
@@ -88,7 +88,7 @@ impl Failure {
     /// The same with the folder that the findings' files are relative to.
     pub fn in_tree(self, tree: &Path) -> Self {
         Self {
-            tree: tree.to_owned(),
+            tree: tree.into(),
             ..self
         }
     }
