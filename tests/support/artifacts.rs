@@ -31,13 +31,24 @@ impl TestTree {
 
     /// Builds `names` and packs them, and what they require, as `version` with a tiny installer.
     pub fn small_artifact(&self, version: &str, names: &[&str]) -> PathBuf {
+        self.artifact_of("test", version, names, INSTALLER)
+    }
+
+    /// Builds `names` and packs them, and what they require, as a distribution of that name.
+    pub fn artifact_of(
+        &self,
+        distribution: &str,
+        version: &str,
+        names: &[&str],
+        installer: &[u8],
+    ) -> PathBuf {
         let mut args = vec!["build", "-q"];
         args.extend(names);
         self.store(&args).ok();
         let ids: Vec<PackageId> = names.iter().map(|name| self.id(name).parse().unwrap()).collect();
         let store = Store::open(&self.store_dir()).unwrap();
         let selection = Selection {
-            name: "test".to_owned(),
+            name: distribution.to_owned(),
             version: version.to_owned(),
             prefix: "/opt/store".to_owned(),
             platform: "x86_64-linux".to_owned(),
@@ -45,9 +56,9 @@ impl TestTree {
             packages: pack::members(&store, &ids).unwrap(),
             configuration: None,
         };
-        let file = self.path(&format!("test-{version}.tar.zst"));
+        let file = self.path(&format!("{distribution}-{version}.tar.zst"));
         let options = PackOptions {
-            installer: Some(INSTALLER),
+            installer: Some(installer),
             threads: Threads::available(),
         };
         pack::pack(&store, &selection, options, Path::new(&file), &()).unwrap();

@@ -131,6 +131,13 @@ impl Explainer<'_> {
                 None => text.to_owned(),
             })
         };
+        if let ValidationErrorKind::Enum { options } = error.kind()
+            && let Some(wrong) = error.instance().as_str()
+            && let options = options.as_array().into_iter().flatten().filter_map(Value::as_str)
+            && let Some(near) = nearest(wrong, options)
+        {
+            return format!("did you mean `{near}`?");
+        }
         let path = error.schema_path().to_string();
         let Some((mut path, _)) = path.rsplit_once('/') else {
             return String::new();
@@ -175,14 +182,7 @@ impl Explainer<'_> {
             }
             Broken::Enum { options } => {
                 let options: Vec<String> = options.as_array().into_iter().flatten().map(written).collect();
-                let near = error.instance().as_str();
-                let near = near.and_then(|text| nearest(text, options.iter().map(String::as_str)));
-                let near = near.map(|near| format!("; did you mean `{near}`?"));
-                format!(
-                    "one of `{}` is expected{}",
-                    options.join("`, `"),
-                    near.unwrap_or_default()
-                )
+                format!("one of `{}` is expected", options.join("`, `"))
             }
             Broken::Constant { expected_value } => format!("`{}` is expected", written(expected_value)),
             Broken::Minimum { limit } => format!("at least {limit} is expected"),

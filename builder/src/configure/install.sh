@@ -44,7 +44,10 @@ get() {
     if has curl; then
         curl -fsSL -C - --connect-timeout 30 --speed-limit 1 --speed-time 60 -o "$2" "$1"
     elif has wget; then
-        wget -q -c -T 60 -O "$2" "$1"
+        # One that stalls ends in time, and the next goes on from there. (busybox's own -T does not work everywhere.)
+        limit=
+        if timeout 300 true 2>/dev/null; then limit='timeout 300'; fi
+        $limit wget -q -c -t 1 -O "$2" "$1"
     else
         die "neither curl nor wget is here; download the files by other means, and name their folder with --from"
     fi
@@ -76,8 +79,10 @@ download() {
             say "fetched $1 from $from"
             return
         fi
-        # What is whole and wrong, or does not grow, is of no use to the next attempt.
-        if [ "$why" != "the download broke off" ] || [ "$(size "$file.part")" -le "$before" ]; then
+        if [ "$why" = "the download broke off" ] && [ "$(size "$file.part")" -gt "$before" ]; then
+            attempt=1
+        else
+            # What is whole and wrong, or does not grow, is of no use to the next attempt.
             rm -f "$file.part"
         fi
         [ "$attempt" -lt "$attempts" ] || die "no $1 from $from: $why; nothing is changed, run this again"
