@@ -93,7 +93,9 @@ fn a_bit_flipped_in_any_region_is_noticed_wherever_it_is_needed() {
             let mut damaged = trial.sound.clone();
             damaged[at] ^= 0x10;
             let what = format!("{name}, byte {at}");
-            match NOT_NEEDED.contains(&name.as_str()) {
+            // In the middle of the seek table are the lengths of a frame that may not be needed either.
+            let may_pass = name == "the seek table" && at != region.start && at != region.end - 1;
+            match NOT_NEEDED.contains(&name.as_str()) || may_pass {
                 true => drop(trial.outcome(&what, &damaged)),
                 false => trial.refuses(&what, &damaged, &[names(&name).as_str()]),
             }

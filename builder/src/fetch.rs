@@ -22,6 +22,7 @@ mod folder;
 mod git;
 mod http;
 mod job;
+pub mod medium;
 mod observer;
 mod options;
 mod part;

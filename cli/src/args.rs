@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod delivery;
 pub mod hosts;
 
 /// A content-addressed package store with a hermetic build farm.
@@ -83,6 +84,8 @@ pub enum Verb {
     /// Look after the store's index
     #[command(subcommand)]
     Index(IndexVerb),
+    /// Put onto a host what its roles need of an artifact, and make it active
+    Install(delivery::Install),
     /// Make active on a host what a manifest says of its roles
     Activate(hosts::Activate),
     /// Make an earlier generation of a host active again

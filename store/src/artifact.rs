@@ -29,8 +29,9 @@ pub mod pack;
 pub mod package;
 mod packing;
 pub mod reader;
+pub(crate) mod unpacking;
 pub mod verify;
-mod workers;
+pub(crate) mod workers;
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ mod members;
 pub mod overriding;
 mod pending;
 pub mod plan;
+pub mod receive;
 pub mod rollback;
 pub mod root;
 pub mod status;

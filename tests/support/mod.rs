@@ -15,6 +15,7 @@ pub mod dice;
 pub mod forgery;
 pub mod hosts;
 pub mod running;
+pub mod web;
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};

@@ -97,7 +97,7 @@ pub fn summary(activated: &Activated) -> String {
 }
 
 /// The roles of what is active. The first activation has to name them, if there are to be any.
-fn roles_of(host: &Host) -> Result<BTreeSet<RoleName>, Failure> {
+pub fn roles_of(host: &Host) -> Result<BTreeSet<RoleName>, Failure> {
     let Some(current) = host.current().map_err(host::failed)? else {
         return Ok(BTreeSet::new());
     };

@@ -87,11 +87,16 @@ pub fn network(offline: bool) -> Network {
 /// # Errors
 /// When a proxy or the certificates cannot be used.
 pub fn fetcher(context: &Context<'_>, network: Network) -> Result<Fetcher, Failure> {
-    Ok(Fetcher::new(FetchOptions {
+    Ok(Fetcher::new(options(context, network))?)
+}
+
+/// How anything is fetched in the world around.
+pub fn options(context: &Context<'_>, network: Network) -> FetchOptions {
+    FetchOptions {
         network,
         proxies: context.world.proxies.clone(),
         certificates: context.world.certificates.clone(),
         cargo_home: context.world.cargo_home.clone(),
         ..FetchOptions::default()
-    })?)
+    }
 }

@@ -12,6 +12,7 @@ mod generations;
 mod graph;
 mod host;
 mod index;
+mod install;
 mod list;
 mod log;
 mod man;
@@ -73,6 +74,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Shell(args) => return shell::run(context, &args),
         Verb::Status(at) => return status::run(context, &at),
         Verb::Audit(args) => return audit::run(context, &args),
+        Verb::Install(args) => install::run(context, &args)?,
         Verb::Activate(args) => activate::run(context, &args)?,
         Verb::Rollback(args) => rollback::run(context, &args)?,
         Verb::Generations(at) => generations::run(context, &at)?,

@@ -1,33 +1,28 @@
 //! Owns unpacking an artifact, or the closure of some of its packages, into a folder laid out like a store.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use filetime::FileTime;
 use schema::canonical::CanonicalError;
 use schema::id::PackageId;
-use schema::manifest::{Installer, SelectedPackage};
+use schema::manifest::SelectedPackage;
 
-use super::difference::{Difference, Part, Problem};
-use super::folder_writer::{FolderWriter, WriteError};
-use super::package::{self, Stopped};
 use super::reader::{ReadError, Reader};
-use super::verify::{Observer, announce, read_installer};
+use super::unpacking::{self, PARTIAL, Staged, UnpackError};
+use super::verify::{Observer, announce};
 use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path, workers};
 use crate::archive::press::Threads;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
-use crate::publish::{self, EXECUTABLE_MODE, FILE_MODE};
+use crate::publish::{self, FILE_MODE};
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
 use crate::verify;
 
 const LOCK: &str = ".extract.lock";
-const PARTIAL: &str = ".partial-";
 
 /// What is unpacked.
 #[derive(Debug, Clone)]
@@ -76,6 +71,15 @@ pub enum ExtractError {
     /// The manifest has no canonical form.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
+}
+
+impl From<UnpackError> for ExtractError {
+    fn from(error: UnpackError) -> Self {
+        match error {
+            UnpackError::Read(error) => Self::Read(error),
+            UnpackError::Io(error) => Self::Io(error),
+        }
+    }
 }
 
 /// Unpacks `wanted` to `to`: packages to `packages/<id>`, their listings to `trees/`, and when everything is wanted
@@ -156,19 +160,6 @@ struct Target<'a> {
     mtime: u64,
 }
 
-/// A package that is unpacked, but not yet under its name. Removed when dropped before that.
-struct Staged {
-    id: PackageId,
-    partial: PathBuf,
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        // Whatever stays is swept by the next who unpacks here.
-        let _ = removal::remove(&self.partial);
-    }
-}
-
 impl Target<'_> {
     /// Removes what a killed process left.
     fn sweep(&self) -> Result<(), IoError> {
@@ -195,9 +186,7 @@ impl Target<'_> {
     ) -> Result<Option<Staged>, ExtractError> {
         let (listing, plan) = reader.plan(package, unpacker)?;
         let listing_path = self.root.join(listing_path(&package.tree));
-        self.write(&listing_path, FILE_MODE, |file| {
-            Ok(file.write_all(&listing).at("write", &listing_path)?)
-        })?;
+        unpacking::document(&listing_path, &listing, FILE_MODE, self.mtime)?.publish()?;
         let path = self.packages.join(package.id.to_string());
         if fs::symlink_metadata(&path).is_ok() {
             let found = verify::package(&path, &package.id, &package.tree, &listing_path, &());
@@ -209,28 +198,7 @@ impl Target<'_> {
                 }),
             };
         }
-        let staged = Staged {
-            id: package.id.clone(),
-            partial: self.packages.join(format!("{PARTIAL}{}", package.id)),
-        };
-        let part = Part::Package(package.id.clone());
-        let stopped = |stopped: Stopped| {
-            ReadError::from(Difference {
-                part: part.clone(),
-                path: stopped.path,
-                problem: *stopped.problem,
-            })
-        };
-        let mut writer = FolderWriter::create(&staged.partial, self.mtime, observer)?;
-        let mut stream = reader.stream(part.clone(), package.archive, unpacker)?;
-        match package::read(&mut stream, &plan, &mut writer) {
-            Ok(()) => {}
-            Err(WriteError::Io(error)) => return Err(error.into()),
-            Err(WriteError::Stopped(error)) => return Err(stopped(error).into()),
-        }
-        let finished = stream.finish(package.archive.blake3);
-        finished.map_err(|error| stopped(Stopped::of(None, error)))?;
-        writer.finish()?;
+        let staged = unpacking::package(reader, package, &plan, &self.packages, unpacker, observer)?;
         Ok(Some(staged))
     }
 
@@ -238,85 +206,19 @@ impl Target<'_> {
     fn write_rest<R: ByteRanges>(&self, reader: &Reader<R>) -> Result<(), ExtractError> {
         let manifest = reader.manifest().to_bytes()?;
         let path = self.root.join(MANIFEST_PATH);
-        self.write(&path, FILE_MODE, |file| {
-            Ok(file.write_all(&manifest).at("write", &path)?)
-        })?;
-        let Some(installer) = &reader.manifest().installer else {
-            return Ok(());
-        };
-        let path = self.root.join(INSTALLER_PATH);
-        self.write(&path, EXECUTABLE_MODE, |file| {
-            self.write_installer(reader, installer, file, &path)
-        })
-    }
-
-    fn write_installer<R: ByteRanges>(
-        &self,
-        reader: &Reader<R>,
-        installer: &Installer,
-        file: &mut File,
-        path: &Path,
-    ) -> Result<(), ExtractError> {
-        /// Either side's failure, so that one `?` serves both.
-        enum Failed {
-            Problem(Problem),
-            Io(IoError),
+        unpacking::document(&path, &manifest, FILE_MODE, self.mtime)?.publish()?;
+        if let Some(installer) = &reader.manifest().installer {
+            let path = self.root.join(INSTALLER_PATH);
+            unpacking::installer(reader, installer, &path)?.publish()?;
         }
-        impl From<Problem> for Failed {
-            fn from(problem: Problem) -> Self {
-                Self::Problem(problem)
-            }
-        }
-        let damaged = |problem: Problem| ReadError::from(Difference::of(Part::Installer, problem));
-        let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
-        let mut stream = reader.stream(Part::Installer, installer.archive, &mut unpacker)?;
-        let read = read_installer(&mut stream, installer, self.mtime, |bytes| {
-            file.write_all(bytes).at("write", path).map_err(Failed::Io)
-        });
-        match read {
-            Ok(()) => {}
-            Err(Failed::Io(error)) => return Err(error.into()),
-            Err(Failed::Problem(problem)) => return Err(damaged(problem).into()),
-        }
-        let finished = stream.finish(installer.archive.blake3);
-        Ok(finished.map_err(|error| damaged(error.into()))?)
-    }
-
-    /// Puts a file in place of what may be there; durable together with the packages.
-    fn write(
-        &self,
-        path: &Path,
-        mode: u32,
-        content: impl FnOnce(&mut File) -> Result<(), ExtractError>,
-    ) -> Result<(), ExtractError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let partial = path.with_file_name(format!("{PARTIAL}{name}"));
-        removal::remove(&partial)?;
-        let mut file = File::create_new(&partial).at("create", &partial)?;
-        let time = FileTime::from_unix_time(i64::try_from(self.mtime).unwrap_or(i64::MAX), 0);
-        content(&mut file)
-            .and_then(|()| {
-                let sealed = filetime::set_file_handle_times(&file, None, Some(time))
-                    .and_then(|()| file.set_permissions(Permissions::from_mode(mode)));
-                Ok(sealed.at("set time and mode of", &partial)?)
-            })
-            .and_then(|()| Ok(fs::rename(&partial, path).at("publish", path)?))
-            .inspect_err(|_| {
-                // Whatever stays is replaced by the next who unpacks here.
-                let _ = fs::remove_file(&partial);
-            })
+        Ok(())
     }
 
     /// Gives the unpacked packages their names, once everything is on the disk.
     fn publish(&self, staged: Vec<Option<Staged>>) -> Result<BTreeSet<PackageId>, ExtractError> {
         publish::sync_file_system(&self.packages)?;
-        let mut written = BTreeSet::new();
-        for staged in staged.into_iter().flatten() {
-            let target = self.packages.join(staged.id.to_string());
-            // In the same folder, so it need not be writable: its mode is final, and stays.
-            fs::rename(&staged.partial, &target).at("publish", &target)?;
-            written.insert(staged.id.clone());
-        }
+        let named = staged.into_iter().flatten().map(Staged::publish);
+        let written = named.collect::<Result<_, _>>()?;
         publish::sync_file_system(&self.packages)?;
         Ok(written)
     }

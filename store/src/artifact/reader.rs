@@ -126,6 +126,25 @@ impl<R: ByteRanges> Reader<R> {
         self.body
     }
 
+    /// Says that the listings of `packages` are read next, so that a medium that is far away can bring them together.
+    ///
+    /// # Errors
+    /// When the medium fails.
+    pub fn expect_listings(&self, packages: &[&SelectedPackage]) -> Result<(), ReadError> {
+        let Some(first) = packages.first() else {
+            return Ok(());
+        };
+        let mut ranges: Vec<_> = packages
+            .iter()
+            .map(|package| self.body.saturating_add(package.listing.offset))
+            .zip(packages.iter().map(|package| package.listing.length))
+            .map(|(start, length)| start..start.saturating_add(length))
+            .collect();
+        ranges.sort_by_key(|range| range.start);
+        let expected = self.file.expect(&ranges).map_err(StreamError::Read);
+        Ok(expected.map_err(|error| Difference::of(Part::Listing(first.id.clone()), error))?)
+    }
+
     /// The lengths of the frames that `range` covers, and where the first of them begins in the file.
     ///
     /// # Errors

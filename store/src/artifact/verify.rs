@@ -36,7 +36,7 @@ impl Observer for () {
 }
 
 /// Tells how much there is to do.
-pub(super) fn announce(packages: &[&SelectedPackage], observer: &dyn Observer) {
+pub(crate) fn announce(packages: &[&SelectedPackage], observer: &dyn Observer) {
     let sizes = packages.iter().map(|package| package.size);
     observer.begin(packages.len(), sizes.fold(0, u64::saturating_add));
 }

@@ -9,8 +9,8 @@ use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
 use crate::removal;
 
-/// How the names of unfinished files and packages begin.
-pub(super) const PARTIAL: &str = ".partial-";
+pub(super) use crate::artifact::unpacking::PARTIAL;
+
 /// How the names of unfinished generations begin.
 pub(super) const NEW: &str = ".new-";
 /// Held by those who unpack an artifact into the root; theirs is not swept.

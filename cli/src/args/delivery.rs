@@ -1,0 +1,39 @@
+//! Owns the arguments of the verbs by which packages reach hosts and other stores.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::hosts::Roles;
+
+/// `store install`.
+#[derive(Debug, Args)]
+pub struct Install {
+    /// The artifact: a file, or its address on a web server
+    #[arg(value_name = "FILE|URL")]
+    pub artifact: String,
+    /// Where the prefix stands, or is to stand [default: the folder this program lies in]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// The host's roles.
+    #[command(flatten)]
+    pub roles: Roles,
+    /// Only put the packages there; `store activate` makes them active later
+    #[arg(long)]
+    pub no_activate: bool,
+    /// How patient to be.
+    #[command(flatten)]
+    pub patience: Patience,
+}
+
+/// How patient to be with a server.
+#[derive(Debug, Args)]
+pub struct Patience {
+    /// Give up after so many tries in a row that brought nothing
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub tries: NonZeroU32,
+    /// Take a connection for dead on which nothing came for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    pub stall: NonZeroU64,
+}

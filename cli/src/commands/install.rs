@@ -1,0 +1,125 @@
+//! `store install`: puts onto a host what its roles need of an artifact, and makes it active.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use ::schema::id::PackageId;
+use builder::fetch::medium::Medium;
+use builder::fetch::{FetchOptions, Network, RetryPolicy, Timeouts};
+use serde::Serialize;
+use store::archive::press::Threads;
+use store::host::activate::{self as activation, Activated};
+use store::host::receive::{self, Received};
+use store::host::{Host, plan};
+use store::verify::PackageRef;
+
+use crate::args::delivery::{Install, Patience};
+use crate::commands::{Context, activate, fetch, host};
+use crate::failure::{Failure, counted};
+use crate::render::bytes::Bytes;
+use crate::render::text;
+
+/// Packages that are brought at once, even where there are fewer CPUs: most of the time they wait for the server.
+const LEAST_AT_ONCE: usize = 3;
+/// Packages that are brought at once at most: each is a connection, and there are other hosts.
+const MOST_AT_ONCE: usize = 8;
+
+#[derive(Serialize)]
+struct Installed {
+    artifact: String,
+    root: String,
+    /// Bytes of the artifact that were read.
+    fetched_bytes: u64,
+    /// The length of the artifact.
+    total_bytes: u64,
+    /// Packages that were brought.
+    fetched: Vec<PackageRef>,
+    /// Packages that were there.
+    present: Vec<PackageRef>,
+    /// Nothing when it was not asked for.
+    activated: Option<Activated>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// What kept the packages from coming, or the generation from becoming active.
+pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
+    let root = host::root(context, args.root.as_deref())?;
+    let asked_roles = match args.roles.roles.as_slice() {
+        [] => None,
+        texts => Some(host::roles(texts)?),
+    };
+    let options = patient(fetch::options(context, Network::Allowed), &args.patience);
+    let reader = Medium::artifact(&args.artifact, context.world.cwd(), &options)?;
+    let host = Host::create(&root).map_err(|error| host::failed(error.into()))?;
+    let lock = host.lock().map_err(host::failed)?;
+    let roles = match asked_roles {
+        Some(roles) => roles,
+        None => activate::roles_of(&host)?,
+    };
+    let system = host::system(context, &host);
+    let bar = Bytes::new(context.output, "installing", None);
+    let machine = system.machine();
+    let received = receive::receive(&reader, &host, &lock, &roles, machine, at_once(context), &bar);
+    bar.finish();
+    let received = received?;
+    let activated = match args.no_activate {
+        true => None,
+        false => {
+            let manifest = host.manifest().map_err(host::failed)?;
+            let plan = plan::of_manifest(&host, manifest, &roles, system.as_ref());
+            let plan = plan.map_err(host::failed)?;
+            Some(activation::activate(&host, &lock, &plan, system.as_ref()).map_err(host::failed)?)
+        }
+    };
+    let document = Installed {
+        artifact: args.artifact.clone(),
+        root: root.display().to_string(),
+        fetched_bytes: reader.file().fetched(),
+        total_bytes: reader.length(),
+        fetched: references(&received.fetched),
+        present: references(&received.present),
+        activated,
+    };
+    context.output.result(&document, || summary(&document, &received));
+    Ok(())
+}
+
+fn references(ids: &[PackageId]) -> Vec<PackageRef> {
+    ids.iter().map(PackageRef::from).collect()
+}
+
+fn summary(document: &Installed, received: &Received) -> String {
+    let mut summary = format!(
+        "{} fetched, {} present: {} of {}\n",
+        counted(received.fetched.len(), "package"),
+        received.present.len(),
+        text::size(document.fetched_bytes),
+        text::size(document.total_bytes),
+    );
+    match &document.activated {
+        Some(activated) => summary.push_str(&activate::summary(activated)),
+        None => summary.push_str("nothing was activated; `store activate` does that"),
+    }
+    summary
+}
+
+fn patient(options: FetchOptions, patience: &Patience) -> FetchOptions {
+    FetchOptions {
+        retry: RetryPolicy {
+            tries: patience.tries.get(),
+            ..options.retry
+        },
+        timeouts: Timeouts {
+            stall: Duration::from_secs(patience.stall.get()),
+            ..options.timeouts
+        },
+        ..options
+    }
+}
+
+fn at_once(context: &Context<'_>) -> Threads {
+    let threads = context.world.cpus.get().clamp(LEAST_AT_ONCE, MOST_AT_ONCE);
+    Threads::new(NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN))
+}

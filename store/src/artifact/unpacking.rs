@@ -1,0 +1,194 @@
+//! Owns the one way in which parts of an artifact come onto a disk: checked while they are written, beside their place.
+
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use filetime::FileTime;
+use schema::id::PackageId;
+use schema::manifest::{Installer, SelectedPackage};
+
+use super::difference::{Difference, Part, Problem};
+use super::folder_writer::{FolderWriter, WriteError};
+use super::package::{self, Stopped};
+use super::reader::{ReadError, Reader};
+use super::verify::{Observer, read_installer};
+use crate::archive::plan::Plan;
+use crate::io_error::{IoContext, IoError};
+use crate::publish::EXECUTABLE_MODE;
+use crate::removal;
+use crate::seekable::ranges::ByteRanges;
+use crate::seekable::stream::Unpacker;
+
+/// How the names of unfinished files and packages begin.
+pub(crate) const PARTIAL: &str = ".partial-";
+
+/// Why a part was not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// The artifact is damaged or cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The disk refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// A package that is unpacked, but not yet under its name. Removed when dropped before that.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    /// Its store ID.
+    pub(crate) id: PackageId,
+    partial: PathBuf,
+}
+
+impl Staged {
+    /// Gives the package its name in the folder it lies in, once everything is on the disk.
+    pub(crate) fn publish(self) -> Result<PackageId, IoError> {
+        let target = self.partial.with_file_name(self.id.to_string());
+        // In the same folder, so it need not be writable: its mode is final, and stays.
+        fs::rename(&self.partial, &target).at("publish", &target)?;
+        Ok(self.id.clone())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Whatever stays is swept by the next who unpacks here.
+        let _ = removal::remove(&self.partial);
+    }
+}
+
+/// A file that is written, but not yet under its name. Removed when dropped before that.
+#[derive(Debug)]
+pub(crate) struct StagedFile {
+    path: PathBuf,
+    partial: PathBuf,
+}
+
+impl StagedFile {
+    /// Where it lies until then.
+    pub(crate) fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Gives the file its name, in place of what may be there.
+    pub(crate) fn publish(self) -> Result<(), IoError> {
+        fs::rename(&self.partial, &self.path).at("publish", &self.path)
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        // Whatever stays is replaced by the next who unpacks here.
+        let _ = fs::remove_file(&self.partial);
+    }
+}
+
+/// Unpacks `package`, whose entries are `plan`, beside its place in the folder `packages`.
+pub(crate) fn package<R: ByteRanges>(
+    reader: &Reader<R>,
+    package: &SelectedPackage,
+    plan: &Plan,
+    packages: &Path,
+    unpacker: &mut Unpacker,
+    observer: &dyn Observer,
+) -> Result<Staged, UnpackError> {
+    let staged = Staged {
+        id: package.id.clone(),
+        partial: packages.join(format!("{PARTIAL}{}", package.id)),
+    };
+    let part = Part::Package(package.id.clone());
+    let stopped = |stopped: Stopped| {
+        ReadError::from(Difference {
+            part: part.clone(),
+            path: stopped.path,
+            problem: *stopped.problem,
+        })
+    };
+    let mtime = reader.manifest().source_date_epoch;
+    let mut writer = FolderWriter::create(&staged.partial, mtime, observer)?;
+    let mut stream = reader.stream(part.clone(), package.archive, unpacker)?;
+    match package::read(&mut stream, plan, &mut writer) {
+        Ok(()) => {}
+        Err(WriteError::Io(error)) => return Err(error.into()),
+        Err(WriteError::Stopped(error)) => return Err(stopped(error).into()),
+    }
+    let finished = stream.finish(package.archive.blake3);
+    finished.map_err(|error| stopped(Stopped::of(None, error)))?;
+    writer.finish()?;
+    Ok(staged)
+}
+
+/// Writes a document beside its place `path`.
+pub(crate) fn document(path: &Path, bytes: &[u8], mode: u32, mtime: u64) -> Result<StagedFile, IoError> {
+    file(path, mode, mtime, |file| file.write_all(bytes).at("write", path))
+}
+
+/// Unpacks the installer beside its place `path`.
+pub(crate) fn installer<R: ByteRanges>(
+    reader: &Reader<R>,
+    installer: &Installer,
+    path: &Path,
+) -> Result<StagedFile, UnpackError> {
+    let mtime = reader.manifest().source_date_epoch;
+    file(path, EXECUTABLE_MODE, mtime, |file| {
+        write_installer(reader, installer, file, path)
+    })
+}
+
+fn write_installer<R: ByteRanges>(
+    reader: &Reader<R>,
+    installer: &Installer,
+    file: &mut File,
+    path: &Path,
+) -> Result<(), UnpackError> {
+    /// Either side's failure, so that one `?` serves both.
+    enum Failed {
+        Problem(Problem),
+        Io(IoError),
+    }
+    impl From<Problem> for Failed {
+        fn from(problem: Problem) -> Self {
+            Self::Problem(problem)
+        }
+    }
+    let damaged = |problem: Problem| ReadError::from(Difference::of(Part::Installer, problem));
+    let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+    let mut stream = reader.stream(Part::Installer, installer.archive, &mut unpacker)?;
+    let mtime = reader.manifest().source_date_epoch;
+    let read = read_installer(&mut stream, installer, mtime, |bytes| {
+        file.write_all(bytes).at("write", path).map_err(Failed::Io)
+    });
+    match read {
+        Ok(()) => {}
+        Err(Failed::Io(error)) => return Err(error.into()),
+        Err(Failed::Problem(problem)) => return Err(damaged(problem).into()),
+    }
+    let finished = stream.finish(installer.archive.blake3);
+    Ok(finished.map_err(|error| damaged(error.into()))?)
+}
+
+/// Writes a file beside its place `path`; durable together with the packages.
+fn file<E: From<IoError>>(
+    path: &Path,
+    mode: u32,
+    mtime: u64,
+    content: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<StagedFile, E> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let partial = path.with_file_name(format!("{PARTIAL}{name}"));
+    removal::remove(&partial)?;
+    let mut file = File::create_new(&partial).at("create", &partial)?;
+    let staged = StagedFile {
+        path: path.to_owned(),
+        partial,
+    };
+    content(&mut file)?;
+    let time = FileTime::from_unix_time(i64::try_from(mtime).unwrap_or(i64::MAX), 0);
+    filetime::set_file_handle_times(&file, None, Some(time))
+        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+        .at("set time and mode of", &staged.partial)?;
+    Ok(staged)
+}
