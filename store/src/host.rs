@@ -26,6 +26,7 @@ pub mod status;
 mod sweep;
 pub mod switch;
 pub mod system;
+mod trail;
 mod units;
 pub mod verify;
 

@@ -43,7 +43,7 @@ pub struct Rollback {
     /// Which host.
     #[command(flatten)]
     pub at: At,
-    /// The generation to go to [default: the one before the current]
+    /// The generation to go to [default: the one that the last activation came from]
     #[arg(value_name = "N")]
     pub number: Option<u64>,
     /// Check everything, print what would change, and stop

@@ -19,5 +19,11 @@ pub fn run(context: &Context<'_>, args: &Rollback) -> Result<(), Failure> {
         return Ok(());
     }
     let lock = host.lock().map_err(host::failed)?;
-    activate::carry_out(context, &host, &lock, &plan()?, system.as_ref())
+    let plan = plan()?;
+    if plan.is_done() && args.number.is_none() {
+        context
+            .output
+            .note("the last activation is undone already; to go further back, name a generation");
+    }
+    activate::carry_out(context, &host, &lock, &plan, system.as_ref())
 }

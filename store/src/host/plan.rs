@@ -15,10 +15,7 @@ use super::layout::Change;
 use super::system::System;
 use super::{CURRENT, Finding, Host, HostError, Manifest, Pending, top_links};
 use crate::activation::roles;
-use crate::io_error::{IoContext, IoError};
-
-/// Holds the highest number of a generation that was ever active.
-pub(super) const LAST: &str = ".last";
+use crate::io_error::IoContext;
 
 /// What is to become active and how it differs from what is. Nothing was changed for it.
 #[derive(Debug)]
@@ -199,19 +196,10 @@ fn next_number(host: &Host) -> Result<u64, HostError> {
     let pending = pending
         .into_iter()
         .flat_map(|pending| [pending.from, Some(pending.to)]);
-    let used = [host.current()?, last(host)?, host.generations()?.last().copied()];
+    let highest = host.trail()?.map(|trail| trail.highest);
+    let used = [host.current()?, highest, host.generations()?.last().copied()];
     let highest = used.into_iter().chain(pending).flatten().max();
     Ok(highest.unwrap_or(0).saturating_add(1))
-}
-
-/// The highest number of a generation that was ever active.
-pub(super) fn last(host: &Host) -> Result<Option<u64>, IoError> {
-    let path = host.generations_folder().join(LAST);
-    match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        // Written whole or not at all; what anybody else wrote is no number to go by.
-        text => Ok(text.at("read", &path)?.trim().parse().ok()),
-    }
 }
 
 fn other_machine(generation: &Generation, system: &dyn System) -> Option<Finding> {

@@ -4,10 +4,10 @@ use super::plan::{self, Plan};
 use super::system::System;
 use super::{Host, HostError};
 
-/// Plans to make generation `number` active or, when none is named, the one before the current.
+/// Plans to make generation `number` active or, when none is named, to undo the last activation.
 ///
-/// After an interrupted activation, going back means where that came from; after an interrupted rollback it means
-/// where that was going, so that the same command run again ends where the first would have.
+/// Undoing twice is undoing once: a script that lost its connection may run the same command again, and whoever wants
+/// to go further back names the generation.
 ///
 /// # Errors
 /// When there is no such generation, or it is not whole.
@@ -22,12 +22,18 @@ pub fn plan(host: &Host, number: Option<u64>, system: &dyn System) -> Result<Pla
 fn before(host: &Host) -> Result<u64, HostError> {
     let current = host.current()?;
     let current = current.ok_or_else(|| HostError::NothingActive(host.root().to_owned()))?;
-    if let Some(pending) = host.pending()?
-        && let Some(earlier) = pending.from.map(|from| from.min(pending.to))
-    {
-        return Ok(earlier);
+    // An interrupted activation is undone, an interrupted rollback goes on.
+    if let Some(pending) = host.pending()? {
+        let from = pending.from.ok_or(HostError::NoneBefore(pending.to))?;
+        return Ok(from.min(pending.to));
     }
-    let generations = host.generations()?;
-    let earlier = generations.into_iter().rfind(|number| *number < current);
-    earlier.ok_or(HostError::NoneBefore(current))
+    let trail = host.trail()?;
+    let newest = trail.map_or(current, |trail| trail.highest);
+    // Where that is not known, e.g. since its folder was gone, the one below the newest takes its place.
+    let from = match trail.and_then(|trail| trail.from) {
+        Some(from) => Some(from),
+        None => host.generations()?.into_iter().rfind(|number| *number < newest),
+    };
+    let from = from.ok_or(HostError::NoneBefore(current))?;
+    Ok(from.min(current))
 }

@@ -10,9 +10,8 @@ use schema::manifest::Health;
 
 use super::layout::Change;
 use super::system::{System, SystemError, Unhealthy};
-use super::{CURRENT, GENERATIONS, Host, HostError, Pending, durable, plan, top_links};
+use super::{CURRENT, GENERATIONS, Host, HostError, Pending, durable, top_links};
 use crate::io_error::IoError;
-use crate::publish::FILE_MODE;
 
 /// A switch that did not end as it should.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +73,7 @@ pub(super) fn switch(
     })?;
     let done = system.stop(change).map_err(Failed::from).and_then(|()| {
         point(host, change.to.number)?;
-        arrive(host, change, health, system)
+        arrive(change, health, system)
     });
     settle(host, change, done, system)
 }
@@ -90,16 +89,15 @@ pub(super) fn resume(
         .prepare(change)
         .map_err(|error| Box::new(SwitchError::Prepare(error)))?;
     lay_top_links(host)?;
-    let done = arrive(host, change, health, system);
+    let done = arrive(change, health, system);
     settle(host, change, done, system)
 }
 
-fn arrive(host: &Host, change: &Change, health: Option<&Health>, system: &dyn System) -> Result<(), Failed> {
+fn arrive(change: &Change, health: Option<&Health>, system: &dyn System) -> Result<(), Failed> {
     system.start(change)?;
     if let Some(health) = health {
         system.healthy(health, change)?;
     }
-    remember(host, change.to.number)?;
     Ok(())
 }
 
@@ -110,6 +108,8 @@ fn settle(
     system: &dyn System,
 ) -> Result<(), HostError> {
     let Err(why) = done else {
+        // Healthy as it is, the host stays where it is even if these fail; the same command run again ends it.
+        host.remember(change.from.as_ref().map(|from| from.number), change.to.number)?;
         return Ok(host.clear_pending()?);
     };
     let to = change.from.as_ref().map_or(0, |from| from.number);
@@ -149,13 +149,4 @@ fn lay_top_links(host: &Host) -> Result<(), IoError> {
         }
     }
     Ok(())
-}
-
-/// Remembers the highest number that was active, so that no other generation ever gets it.
-fn remember(host: &Host, number: u64) -> Result<(), IoError> {
-    if plan::last(host)?.is_some_and(|last| last >= number) {
-        return Ok(());
-    }
-    let path = host.generations_folder().join(plan::LAST);
-    durable::write(&path, format!("{number}\n").as_bytes(), FILE_MODE)
 }

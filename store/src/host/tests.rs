@@ -180,6 +180,25 @@ fn another_set_leaves_an_interrupted_one_behind() {
 }
 
 #[test]
+fn going_back_undoes_the_last_activation_however_often_it_is_run() {
+    let mut world = two_generations();
+    let quiet = Recorder::default();
+    world.activate(&quiet).unwrap();
+    world.select(&[package("c", &[])]);
+    world.activate(&quiet).unwrap();
+    for _ in 0..2 {
+        world.rollback(&quiet).unwrap();
+        assert_eq!(world.host.current().unwrap(), Some(2));
+    }
+    let lock = world.host.lock().unwrap();
+    let first = rollback::plan(&world.host, Some(1), &quiet).unwrap();
+    super::activate::activate(&world.host, &lock, &first, &quiet).unwrap();
+    drop(lock);
+    world.rollback(&quiet).unwrap();
+    assert_eq!(world.host.current().unwrap(), Some(1), "never forward");
+}
+
+#[test]
 fn a_number_that_was_active_is_never_used_again() {
     let mut world = two_generations();
     world.activate(&Recorder::default()).unwrap();

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::blueprint::{self, difference};
 use super::existing::Existing;
 use super::{
-    CURRENT, GENERATION, GENERATIONS, Host, HostError, MANIFEST, PACKAGES, Pending, plan, status, top_links,
+    CURRENT, GENERATION, GENERATIONS, Host, HostError, MANIFEST, PACKAGES, Pending, status, top_links,
 };
 use crate::facts;
 use crate::io_error::IoContext;
@@ -69,7 +69,7 @@ pub fn host(host: &Host, observer: &dyn VerifyObserver) -> Result<HostReport, Ho
         }
         Err(error) => return Err(error),
     };
-    if current.is_none() && differences.is_empty() && plan::last(host)?.is_some() {
+    if current.is_none() && differences.is_empty() && host.trail()?.is_some() {
         differences.push(difference(Path::new(CURRENT), DifferenceKind::Missing));
     }
     let mut active = None;

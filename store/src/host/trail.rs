@@ -1,0 +1,55 @@
+//! Owns the memory of switches: which number was the highest, and what the last activation came from.
+
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Host, HostError, durable};
+use crate::io_error::IoContext;
+use crate::publish::FILE_MODE;
+
+/// The name of its file among the generations.
+const LAST: &str = ".last";
+
+/// What is remembered of the switches of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Trail {
+    /// The highest number that was ever active; no other generation ever gets it.
+    pub(super) highest: u64,
+    /// What the last activation came from; nothing when nothing was active. Going back does not change it, so that
+    /// going back twice is going back once.
+    pub(super) from: Option<u64>,
+}
+
+impl Host {
+    /// What is remembered; nothing before the first activation.
+    pub(super) fn trail(&self) -> Result<Option<Trail>, HostError> {
+        let path = self.generations_folder().join(LAST);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.at("read", &path)?,
+        };
+        // Written whole or not at all; what anybody else wrote is nothing to go by, and is written anew.
+        Ok(serde_json::from_slice(&bytes).ok())
+    }
+
+    /// Remembers a switch that has ended well.
+    pub(super) fn remember(&self, from: Option<u64>, to: u64) -> Result<(), HostError> {
+        let before = self.trail()?;
+        let is_forward = from.is_none_or(|from| from < to);
+        let trail = Trail {
+            highest: before.map_or(to, |trail| trail.highest.max(to)),
+            from: match before {
+                Some(trail) if !is_forward => trail.from,
+                _ => from.filter(|_| is_forward),
+            },
+        };
+        if before == Some(trail) {
+            return Ok(());
+        }
+        let path = self.generations_folder().join(LAST);
+        let bytes = schema::canonical::to_bytes(&trail)?;
+        Ok(durable::write(&path, &bytes, FILE_MODE)?)
+    }
+}
