@@ -90,6 +90,8 @@ pub enum Verb {
     Activate(hosts::Activate),
     /// Make an earlier generation of a host active again
     Rollback(hosts::Rollback),
+    /// Finish or undo an activation that a loss of power interrupted, as the next boot does
+    Heal(hosts::At),
     /// List the generations of a host
     Generations(hosts::At),
     /// Say what is active on a host, in one digest and in full

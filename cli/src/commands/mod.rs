@@ -10,6 +10,7 @@ mod fetch;
 mod gc;
 mod generations;
 mod graph;
+mod heal;
 mod host;
 mod index;
 mod install;
@@ -76,6 +77,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Audit(args) => return audit::run(context, &args),
         Verb::Install(args) => install::run(context, &args)?,
         Verb::Activate(args) => activate::run(context, &args)?,
+        Verb::Heal(at) => heal::run(context, &at)?,
         Verb::Rollback(args) => rollback::run(context, &args)?,
         Verb::Generations(at) => generations::run(context, &at)?,
         Verb::Override(args) => overriding::run(context, &args)?,
