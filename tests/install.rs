@@ -336,3 +336,25 @@ fn what_is_in_the_way_is_named_before_anything_changes() {
     }
     assert_eq!(files(&odd), ["mine"]);
 }
+
+#[test]
+fn an_artifact_is_taken_only_with_the_manifest_that_is_expected() {
+    let site = Site::new();
+    let expected = site.tree.path("expected.json");
+    let artifact = |which: usize| fs::File::open(site.tree.path(&site.files[which])).unwrap();
+    let manifest = |which: usize| {
+        store::artifact::reader::Reader::open(artifact(which))
+            .unwrap()
+            .manifest()
+            .clone()
+    };
+    fs::write(&expected, manifest(1).to_bytes().unwrap()).unwrap();
+    let expected = ["--manifest", expected.to_str().unwrap()];
+    site.install(0, &expected)
+        .fails(1, &["as expected", "nothing was changed"]);
+    assert!(!site.root().exists());
+    site.install(1, &expected).ok();
+    // What is installed can be so again, from the host's own manifest.
+    let own = site.root().join("manifest.json");
+    site.install(1, &["--manifest", own.to_str().unwrap()]).ok();
+}

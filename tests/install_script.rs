@@ -8,8 +8,6 @@
     reason = "the script is run by programs that hosts have"
 )]
 
-#[path = "install_script/server.rs"]
-mod server;
 mod support;
 
 use std::fs;
@@ -18,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::json;
-use server::{Fault, Server};
 use support::TestTree;
+use support::web::{Fault, Web};
 
 /// Stands in for `store`: writes down how it is called, and fails when it is asked to.
 const STORE: &str = r#"#!/bin/sh
@@ -96,7 +94,9 @@ impl Site {
         let manifest = format!("--manifest {root}.download/manifest.json");
         let call = |verb: &&str| match *verb {
             "install" => {
-                format!("install {from}/test-1-x86_64-linux.tar.zst --root {root} {manifest}{roles}")
+                format!(
+                    "install {from}/test-1-x86_64-linux.tar.zst --no-activate --root {root} {manifest}{roles}"
+                )
             }
             "preflight" => format!("preflight --root {root} {manifest}{roles}"),
             verb => format!("{verb} --root {root}{roles}"),
@@ -281,18 +281,19 @@ fn path_with(site: &Site, downloader: &str) -> PathBuf {
 #[test]
 fn from_a_server_that_fails_in_every_way_it_gets_what_it_needs() {
     let site = Site::new(None);
-    let server = Server::start(&site.path("out"));
+    let server = Web::new(&site.path("out"));
+    let url = server.url("").trim_end_matches('/').to_owned();
     for downloader in ["curl", "wget", "busybox"] {
         let path = path_with(&site, downloader);
-        server.fail(vec![
+        server.errs_at_first(&[
             Fault::Cut(40_000),
-            Fault::Unavailable,
+            Fault::Status(503),
             Fault::Cut(80_000),
-            Fault::LoginPage,
-            Fault::Flipped,
+            Fault::Page,
+            Fault::Flip(0),
         ]);
         let run = site
-            .command(&["dash"], &site.script(), &["--from", &server.url(), "r"])
+            .command(&["dash"], &site.script(), &["--from", &url, "r"])
             .env("PATH", &path)
             .output()
             .unwrap();
@@ -300,13 +301,15 @@ fn from_a_server_that_fails_in_every_way_it_gets_what_it_needs() {
         assert!(said.contains("done:"), "{downloader}: {said}");
         assert_eq!(
             site.calls(),
-            site.expected(&ALL, &server.url(), " --role r"),
+            site.expected(&ALL, &url, " --role r"),
             "{downloader}"
         );
         // After the first cut it went on where that was, instead of beginning again.
-        let asked = server.asked();
+        let (asked, _) = server.asked();
         assert!(
-            asked.iter().any(|range| *range >= 40_000),
+            asked
+                .iter()
+                .any(|asked| asked.range.as_ref().is_some_and(|range| range.start >= 40_000)),
             "{downloader}: {asked:?}"
         );
     }
@@ -315,7 +318,7 @@ fn from_a_server_that_fails_in_every_way_it_gets_what_it_needs() {
 #[test]
 fn when_the_server_has_something_else_it_says_so_and_nothing_is_run() {
     let site = Site::new(Some("http://127.0.0.1:9/unreachable/"));
-    let server = Server::start(&site.path("out"));
+    let server = Web::new(&site.path("out"));
     fs::copy(site.script(), site.path("alone.sh")).unwrap();
     fs::write(site.path("out/store"), "#!/bin/sh\ntouch owned\n").unwrap();
     for downloader in ["curl", "wget", "busybox"] {
@@ -328,7 +331,10 @@ fn when_the_server_has_something_else_it_says_so_and_nothing_is_run() {
             said.contains("http://127.0.0.1:9/unreachable: the download broke off"),
             "{downloader}: {said}"
         );
-        let other = command.env("STORE_FROM", server.url()).output().unwrap();
+        let other = command
+            .env("STORE_FROM", server.url("").trim_end_matches('/'))
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&other.stderr).into_owned();
         assert!(
             said.contains("it is another file than expected; nothing is changed"),

@@ -139,7 +139,7 @@ chmod 755 "$work/store"
 "$work/store" preflight --root "$root" --manifest "$work/manifest.json" $roles
 if [ -z "$check" ]; then
     # shellcheck disable=SC2086
-    "$work/store" install "$from/$artifact" --root "$root" --manifest "$work/manifest.json" $roles
+    "$work/store" install "$from/$artifact" --no-activate --root "$root" --manifest "$work/manifest.json" $roles
     # shellcheck disable=SC2086
     "$work/store" activate --root "$root" $roles
     rm -rf "$work"

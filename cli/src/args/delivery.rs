@@ -19,6 +19,9 @@ pub struct Install {
     /// The host's roles.
     #[command(flatten)]
     pub roles: Roles,
+    /// Take nothing from an artifact unless its manifest is this file, byte for byte
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
     /// Only put the packages there; `store activate` makes them active later
     #[arg(long)]
     pub no_activate: bool,

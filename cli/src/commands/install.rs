@@ -1,16 +1,22 @@
 //! `store install`: puts onto a host what its roles need of an artifact, and makes it active.
 
+use std::fs;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
+use ::schema::digest::Digest;
 use ::schema::id::PackageId;
 use builder::fetch::medium::Medium;
 use builder::fetch::{FetchOptions, Network, RetryPolicy, Timeouts};
 use serde::Serialize;
 use store::archive::press::Threads;
+use store::artifact::reader::Reader;
 use store::host::activate::{self as activation, Activated};
 use store::host::receive::{self, Received};
 use store::host::{Host, plan};
+use store::io_error::IoContext;
+use store::seekable::ranges::ByteRanges;
 use store::verify::PackageRef;
 
 use crate::args::delivery::{Install, Patience};
@@ -52,6 +58,9 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     };
     let options = patient(fetch::options(context, Network::Allowed), &args.patience);
     let reader = Medium::artifact(&args.artifact, context.world.cwd(), &options)?;
+    if let Some(manifest) = &args.manifest {
+        expect(&reader, &context.world.cwd().join(manifest))?;
+    }
     let host = Host::create(&root).map_err(|error| host::failed(error.into()))?;
     let lock = host.lock().map_err(host::failed)?;
     let roles = match asked_roles {
@@ -84,6 +93,20 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     };
     context.output.result(&document, || summary(&document, &received));
     Ok(())
+}
+
+/// Fails unless the artifact's manifest, on which everything else in it hangs, is the one in `file`.
+fn expect<R: ByteRanges>(reader: &Reader<R>, file: &Path) -> Result<(), Failure> {
+    let (expected, found) = (
+        Digest::of(&fs::read(file).at("read", file)?),
+        reader.manifest_digest(),
+    );
+    if found == expected {
+        return Ok(());
+    }
+    let message = format!("the artifact's manifest has the digest {found}, and not {expected} as expected");
+    Err(Failure::new(message)
+        .help("fetch the manifest and the artifact from the same delivery; nothing was changed"))
 }
 
 fn references(ids: &[PackageId]) -> Vec<PackageRef> {
