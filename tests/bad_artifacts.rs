@@ -89,7 +89,12 @@ const NOT_NEEDED: [&str; 4] = [
 fn a_bit_flipped_in_any_region_is_noticed_wherever_it_is_needed() {
     let trial = Trial::new();
     for (name, region) in regions(&trial.sound) {
-        for at in [region.start, region.start + region.len() / 2, region.end - 1] {
+        // In the middle of the seek table there is the length of a frame, which need not be one that is needed.
+        let middle = match name.as_str() {
+            "the seek table" => region.start + 8,
+            _ => region.start + region.len() / 2,
+        };
+        for at in [region.start, middle, region.end - 1] {
             let mut damaged = trial.sound.clone();
             damaged[at] ^= 0x10;
             let what = format!("{name}, byte {at}");
@@ -208,7 +213,7 @@ fn a_manifest_that_lies_is_refused() {
         (
             "another platform",
             set("/platform".to_owned(), json!("aarch64-linux")),
-            &["for aarch64-linux, but this machine is x86_64-linux"],
+            &["is for aarch64-linux, but this machine is x86_64-linux"],
         ),
     ];
     for (what, change, words) in cases {

@@ -111,3 +111,13 @@ fn garbage_collection() {
     let prepare = [&TWO_VERSIONS[..], &[&["activate"]]].concat();
     every_syscall(&OnHost::new(&prepare, &["gc", "--keep", "1"]));
 }
+
+#[test]
+fn the_first_installation() {
+    every_syscall(&OnHost::new(&[], &["install", "FIRST"]));
+}
+
+#[test]
+fn installation() {
+    every_syscall(&OnHost::new(&TWO_VERSIONS[..2], &["install", "SECOND"]));
+}

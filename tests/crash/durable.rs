@@ -100,6 +100,7 @@ fn what_is_not_synced_is_found() {
         name: name.to_owned(),
         path: String::new(),
         nth: 1,
+        certain: true,
         text: format!("{name}({text}) = 0"),
     };
     let made = [

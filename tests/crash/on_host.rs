@@ -28,8 +28,6 @@ pub struct End {
     pub digest: Option<String>,
     /// The packages and generations that are there.
     pub folders: Option<BTreeSet<String>>,
-    /// What was last installed.
-    pub manifest: Option<Vec<u8>>,
 }
 
 impl OnHost {
@@ -88,13 +86,8 @@ fn end(tree: &TestTree, root: &Path, args: &[String]) -> End {
     let digest = there.then(|| status()["active"]["root_digest"].as_str().map(str::to_owned));
     End {
         digest: digest.flatten(),
-        // Only these verbs are told by what they leave: the others may add folders before they swap.
-        folders: ["gc", "install"]
-            .contains(&args[0].as_str())
-            .then(|| folders(root)),
-        manifest: fs::read(root.join("manifest.json"))
-            .ok()
-            .filter(|_| args[0] == "install"),
+        // Only a collection is told by what it removes: the others may add folders before they swap.
+        folders: (args[0] == "gc").then(|| folders(root)),
     }
 }
 
@@ -115,7 +108,8 @@ impl Subject for OnHost {
     }
 
     fn state(&self, root: &Path) -> Result<State, String> {
-        if !root.exists() {
+        // Nothing was there before, and nothing to speak of is now.
+        if !root.join("packages").exists() && !self.host.exists() {
             return Ok(State::Old);
         }
         let verified = self.tree.store(&["verify", "--root", text(root)]);

@@ -72,6 +72,8 @@ pub struct Point {
     pub name: String,
     pub path: String,
     pub nth: usize,
+    /// Whether no other thread makes such calls, so that every run has this one.
+    pub certain: bool,
     /// The whole call as `strace` writes it, for people.
     pub text: String,
 }
@@ -89,8 +91,8 @@ pub struct Ended {
 
 /// Runs `command` and lists its calls that change something below `root`, in their order.
 ///
-/// `strace` counts calls for each thread apart, so what is counted are the calls of one name for one path, which are
-/// those of one thread.
+/// `strace` counts calls for each thread apart, so what is counted are the calls of one name for one path, which mostly
+/// are those of one thread.
 pub fn points(command: &Command, root: &Path, log: &Path) -> (Ended, Vec<Point>) {
     let all = format!("--trace=?{}", CHANGING.join(",?"));
     let ended = run(command, &["-y".into(), all], log);
@@ -105,16 +107,22 @@ pub fn points(command: &Command, root: &Path, log: &Path) -> (Ended, Vec<Point>)
         }
     }
     let point = |(at, (thread, call)): (usize, &(&str, &str))| {
-        let candidates = paths(call).map(|path| (path, &matching[&(name(call), path)]));
-        let of_one_thread = |calls: &Vec<(&str, usize)>| calls.iter().all(|(other, _)| other == thread);
-        let mut found = candidates.filter(|(_, calls)| of_one_thread(calls));
-        let (path, calls) = found
-            .next()
-            .unwrap_or_else(|| panic!("two threads do the same: {call}"));
+        let is_alone = |path: &&str| {
+            matching[&(name(call), *path)]
+                .iter()
+                .all(|(other, _)| other == thread)
+        };
+        let alone = paths(call).find(is_alone);
+        let path = alone.or_else(|| paths(call).next());
+        let path = path.unwrap_or_else(|| panic!("no path in {call}"));
+        let mut same = matching[&(name(call), path)]
+            .iter()
+            .filter(|(other, _)| other == thread);
         Point {
             name: name(call).to_owned(),
             path: path.to_owned(),
-            nth: calls.iter().position(|(_, other)| *other == at).unwrap() + 1,
+            nth: same.position(|(_, other)| *other == at).unwrap() + 1,
+            certain: alone.is_some(),
             text: (*call).to_owned(),
         }
     };
