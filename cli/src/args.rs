@@ -84,6 +84,8 @@ pub enum Verb {
     /// Look after the store's index
     #[command(subcommand)]
     Index(IndexVerb),
+    /// Serve a folder to hosts over HTTP
+    Serve(delivery::Serve),
     /// Put onto a host what its roles need of an artifact, and make it active
     Install(delivery::Install),
     /// Make active on a host what a manifest says of its roles

@@ -89,7 +89,12 @@ impl World {
 
     /// Time since 1970.
     pub fn now(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+        self.clock()()
+    }
+
+    /// What tells the time since 1970, for those who need it again and again.
+    pub fn clock(&self) -> fn() -> Duration {
+        || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
     /// Seconds since 1970.

@@ -1,5 +1,6 @@
 //! Owns the arguments of the verbs by which packages reach hosts and other stores.
 
+use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
@@ -28,6 +29,17 @@ pub struct Install {
     /// How patient to be.
     #[command(flatten)]
     pub patience: Patience,
+}
+
+/// `store serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Where to listen; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
 }
 
 /// How patient to be with a server.

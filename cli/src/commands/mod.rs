@@ -22,6 +22,7 @@ mod recipe;
 mod rollback;
 mod roots;
 mod schema;
+mod serve;
 mod shell;
 mod show;
 mod status;
@@ -75,6 +76,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Shell(args) => return shell::run(context, &args),
         Verb::Status(at) => return status::run(context, &at),
         Verb::Audit(args) => return audit::run(context, &args),
+        Verb::Serve(args) => serve::run(context, &args)?,
         Verb::Install(args) => install::run(context, &args)?,
         Verb::Activate(args) => activate::run(context, &args)?,
         Verb::Heal(at) => heal::run(context, &at)?,

@@ -99,13 +99,14 @@ impl Output {
     /// Says something beside the result, on standard error.
     pub fn note(&self, text: &str) {
         if self.loudness >= Loudness::Normal {
-            eprintln!("{text}");
+            self.complain(text);
         }
     }
 
     /// Says what went wrong.
     pub fn complain(&self, text: &str) {
-        eprintln!("{text}");
+        // Whoever does not listen any more is no reason to end.
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 
     fn line(&self, text: &str) {
