@@ -135,10 +135,13 @@ pub struct Unhealthy {
     pub waited: Duration,
 }
 
+/// What every system has, relative to its top.
+const USERS: &str = "etc/passwd";
+
 /// The system around the prefix `prefix` that stands at `root` now.
 ///
-/// A prefix in its own place belongs to this machine. One that stands deeper, e.g. at `/mnt/opt/store` for `/opt/store`,
-/// is in an image, whose other files lie beside it. Anything else has no system.
+/// A prefix in its own place belongs to this machine, where systemd runs it. One that stands deeper, e.g. at
+/// `/mnt/opt/store` for `/opt/store`, is in an image when the files of a system lie beside it. Anything else has none.
 pub fn around(root: &Path, prefix: &Path) -> Box<dyn System> {
     let inside: PathBuf = prefix.components().skip(1).collect();
     if !prefix.is_absolute() || inside.as_os_str().is_empty() || !root.ends_with(&inside) {
@@ -147,8 +150,8 @@ pub fn around(root: &Path, prefix: &Path) -> Box<dyn System> {
     let top = root.ancestors().nth(inside.components().count());
     match (top, Live::here()) {
         (Some(top), Some(live)) if top == Path::new("/") => Box::new(live),
-        (Some(top), _) => Box::new(Image::new(top)),
-        (None, _) => Box::new(Detached),
+        (Some(top), _) if top.join(USERS).exists() => Box::new(Image::new(top)),
+        _ => Box::new(Detached),
     }
 }
 

@@ -26,7 +26,7 @@ impl Accounts {
     /// Reads those of the system at `top`. Without its files there are none.
     pub(super) fn read(top: &Path) -> Result<Self, IoError> {
         let mut accounts = Self::default();
-        for fields in lines(&top.join("etc/passwd"))? {
+        for fields in lines(&top.join(super::USERS))? {
             if let [name, _, user, group, ..] = fields.as_slice()
                 && let (Ok(user), Ok(group)) = (user.parse(), group.parse())
             {
