@@ -10,16 +10,13 @@ mod fetch;
 mod gc;
 mod generations;
 mod graph;
-mod heal;
 mod host;
 mod index;
 mod install;
-mod ip_detect;
 mod list;
 mod log;
 mod man;
 mod overriding;
-mod preflight;
 mod recipe;
 mod rollback;
 mod roots;
@@ -79,11 +76,8 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Status(at) => return status::run(context, &at),
         Verb::Audit(args) => return audit::run(context, &args),
         Verb::Serve(args) => serve::run(context, &args)?,
-        Verb::Preflight(args) => return preflight::run(context, &args),
         Verb::Install(args) => install::run(context, &args)?,
-        Verb::IpDetect(args) => ip_detect::run(context, &args)?,
         Verb::Activate(args) => activate::run(context, &args)?,
-        Verb::Heal(at) => heal::run(context, &at)?,
         Verb::Rollback(args) => rollback::run(context, &args)?,
         Verb::Generations(at) => generations::run(context, &at)?,
         Verb::Override(args) => overriding::run(context, &args)?,

@@ -54,9 +54,6 @@ pub enum Failed {
     /// The host did not become healthy.
     #[error(transparent)]
     Unhealthy(#[from] Unhealthy),
-    /// What was switched to is damaged.
-    #[error(transparent)]
-    Damaged(Box<HostError>),
 }
 
 /// Goes from `change.from` to `change.to`, or, where that does not become healthy, back.
@@ -94,16 +91,6 @@ pub(super) fn resume(
     lay_top_links(host)?;
     let done = arrive(change, health, system);
     settle(host, change, done, system)
-}
-
-/// With `change.to` current and beyond use, goes back.
-pub(super) fn give_up(
-    host: &Host,
-    change: &Change,
-    why: HostError,
-    system: &dyn System,
-) -> Result<(), HostError> {
-    settle(host, change, Err(Failed::Damaged(Box::new(why))), system)
 }
 
 fn arrive(change: &Change, health: Option<&Health>, system: &dyn System) -> Result<(), Failed> {
@@ -153,8 +140,7 @@ fn point(host: &Host, number: u64) -> Result<(), IoError> {
     }
 }
 
-/// Lays the links beside `current` that are not there.
-pub(super) fn lay_top_links(host: &Host) -> Result<(), IoError> {
+fn lay_top_links(host: &Host) -> Result<(), IoError> {
     for name in top_links() {
         let path = host.root().join(name);
         let target = Path::new(CURRENT).join(name);
