@@ -17,7 +17,7 @@ use crate::unpack::{self, Limits, Rules, TopFolder, UnpackError};
 mod digesting;
 mod download;
 mod error;
-mod file_url;
+pub(crate) mod file_url;
 mod folder;
 mod git;
 mod http;

@@ -1,5 +1,6 @@
 //! Makes content: turns recipes into a plan, fetches sources, runs each step in a sandbox, and registers what comes out.
 
+pub mod cache;
 pub mod cancel;
 pub mod configure;
 mod estimate;

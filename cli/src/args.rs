@@ -84,6 +84,10 @@ pub enum Verb {
     /// Look after the store's index
     #[command(subcommand)]
     Index(IndexVerb),
+    /// Fill a folder with signed packages, to be taken instead of being built
+    Push(delivery::Push),
+    /// Make a pair of keys to sign with
+    Keygen(delivery::Keygen),
     /// Serve a folder to hosts over HTTP
     Serve(delivery::Serve),
     /// Put onto a host what its roles need of an artifact, and make it active
@@ -92,6 +96,8 @@ pub enum Verb {
     Activate(hosts::Activate),
     /// Make an earlier generation of a host active again
     Rollback(hosts::Rollback),
+    /// Finish or undo an activation that a loss of power interrupted, as the next boot does
+    Heal(hosts::At),
     /// List the generations of a host
     Generations(hosts::At),
     /// Say what is active on a host, in one digest and in full
@@ -146,6 +152,9 @@ pub struct Build {
     /// Say what would be built, and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Where packages are taken from instead of being built.
+    #[command(flatten)]
+    pub caches: delivery::Caches,
 }
 
 /// One package of the tree or of the store.

@@ -7,6 +7,7 @@ mod treeinfo;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
+use crate::cache::CacheEntry;
 use crate::delivery::DeliveryIndex;
 use crate::finding::Finding;
 use crate::generation::Generation;
@@ -23,7 +24,7 @@ struct Document {
     make: fn() -> Schema,
 }
 
-const DOCUMENTS: [Document; 9] = [
+const DOCUMENTS: [Document; 10] = [
     Document {
         name: "recipe",
         file: "buildinfo.json",
@@ -68,6 +69,11 @@ const DOCUMENTS: [Document; 9] = [
         name: "finding",
         file: "finding.json",
         make: of::<Finding>,
+    },
+    Document {
+        name: "cache-entry",
+        file: "cache-entry.json",
+        make: of::<CacheEntry>,
     },
 ];
 

@@ -21,6 +21,7 @@ pub mod repair;
 pub mod roots;
 pub mod seekable;
 pub mod store;
+pub mod substitute;
 pub mod tree;
 pub mod verify;
 pub mod work;

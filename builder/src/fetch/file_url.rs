@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 /// The path that `url` names; nothing when it names another machine or makes no sense.
-pub(super) fn path_of(url: &str) -> Option<PathBuf> {
+pub(crate) fn path_of(url: &str) -> Option<PathBuf> {
     let rest = url.strip_prefix("file://")?;
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     // What a browser would not send to a server is no part of a file's name either.

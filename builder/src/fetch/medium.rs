@@ -108,7 +108,8 @@ impl Medium {
         }
     }
 
-    fn local(path: &Path) -> Result<Self, MediumError> {
+    /// Opens a file of this machine.
+    pub(crate) fn local(path: &Path) -> Result<Self, MediumError> {
         let file = File::open(path).at("open", path)?;
         // A folder can be opened, too, and a pipe has no ranges.
         if !file.metadata().at("look at", path)?.is_file() {

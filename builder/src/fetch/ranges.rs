@@ -36,11 +36,50 @@ const MOST_KEPT: u64 = 64 << 20;
 /// The longest that a server may ask to be left alone, in seconds.
 const LONGEST_AFTER: u64 = 120;
 
+/// Opens files on web servers, whose connections they share.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    http: Arc<Http>,
+    options: FetchOptions,
+}
+
+impl Servers {
+    /// As `options` say.
+    ///
+    /// # Errors
+    /// When a proxy or the file of certificates makes no sense.
+    pub fn new(options: &FetchOptions) -> Result<Self, HttpError> {
+        Ok(Self {
+            http: Arc::new(Http::new(options)?),
+            options: options.clone(),
+        })
+    }
+
+    /// Asks for the end of the file at `url`, which is an `http:` or `https:` address.
+    ///
+    /// # Errors
+    /// When the server does not give it.
+    pub fn open(&self, url: &str) -> Result<RemoteFile, RangeError> {
+        let remote = RemoteFile {
+            url: url.to_owned(),
+            http: Arc::clone(&self.http),
+            options: self.options.clone(),
+            version: OnceLock::new(),
+            kept: Mutex::default(),
+            fetched: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+        };
+        let tail = remote.tail()?;
+        remote.keep(vec![tail]);
+        Ok(remote)
+    }
+}
+
 /// A file on a web server.
 #[derive(Debug)]
 pub struct RemoteFile {
     url: String,
-    http: Http,
+    http: Arc<Http>,
     options: FetchOptions,
     version: OnceLock<Version>,
     kept: Mutex<Vec<Kept>>,
@@ -69,18 +108,7 @@ impl RemoteFile {
     /// # Errors
     /// When the options make no sense, or the server does not give it.
     pub fn open(url: &str, options: &FetchOptions) -> Result<Self, OpenError> {
-        let remote = Self {
-            url: url.to_owned(),
-            http: Http::new(options)?,
-            options: options.clone(),
-            version: OnceLock::new(),
-            kept: Mutex::default(),
-            fetched: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
-        };
-        let tail = remote.tail()?;
-        remote.keep(vec![tail]);
-        Ok(remote)
+        Ok(Servers::new(options)?.open(url)?)
     }
 
     /// The address.
@@ -132,7 +160,8 @@ impl RemoteFile {
         let part = self.ask(asked)?;
         let (start, end) = (part.range.start, part.range.end);
         let mut bytes = Vec::new();
-        let read = part.body.into_reader().take(end - start).read_to_end(&mut bytes);
+        let mut body = part.body.into_reader();
+        let read = body.by_ref().take(end - start).read_to_end(&mut bytes);
         self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let length = part.version.length;
         let cut = |why| RangeProblem::Cut {
@@ -144,6 +173,7 @@ impl RemoteFile {
         if bytes.len() as u64 != end - start {
             return Err(cut("it ended early".to_owned()).into());
         }
+        see_end(&mut body);
         let _ = self.version.set(part.version);
         Ok(Kept {
             start,
@@ -346,19 +376,19 @@ impl RangeReader<'_> {
         if count == 0 {
             return Err(remote.cut(at, "it ended early".to_owned()).into());
         }
-        if count == left {
-            self.finish();
+        if count == left
+            && let Some(mut incoming) = self.incoming.take()
+        {
+            see_end(&mut incoming.body);
         }
         Ok(count)
     }
+}
 
-    /// Sees the end of what the server sends, so that the connection can be used again.
-    fn finish(&mut self) {
-        if let Some(mut incoming) = self.incoming.take() {
-            // All that was asked for is here, so neither a failure nor a surplus matters any more.
-            let _ = incoming.body.read(&mut [0]);
-        }
-    }
+/// Sees the end of what the server sends, so that the connection can be used again.
+fn see_end(body: &mut ureq::BodyReader<'static>) {
+    // All that was asked for is here, so neither a failure nor a surplus matters any more.
+    let _ = body.read(&mut [0]);
 }
 
 impl Read for RangeReader<'_> {

@@ -52,3 +52,39 @@ pub struct Patience {
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     pub stall: NonZeroU64,
 }
+
+/// Where packages are taken from instead of being built.
+#[derive(Debug, Args)]
+pub struct Caches {
+    /// Take from this binary cache what it has; may be repeated, the first that has a package gives it
+    #[arg(long = "cache", value_name = "URL|DIR", requires = "keys")]
+    pub caches: Vec<String>,
+    /// Believe what this public key signed: the key itself or a file with it; may be repeated
+    #[arg(long = "cache-key", id = "keys", value_name = "KEY|FILE")]
+    pub keys: Vec<String>,
+}
+
+/// `store push`.
+#[derive(Debug, Args)]
+pub struct Push {
+    /// The folder, to be served as it is
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Package names; what they require goes with them [default: everything in the store]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// The secret key to sign with
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Lay this variant of the tree over the base
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+}
+
+/// `store keygen`.
+#[derive(Debug, Args)]
+pub struct Keygen {
+    /// The new file for the secret key; the public key goes beside it, with `.pub` at its end
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}

@@ -104,9 +104,12 @@ fn summary(audit: &audit::Audit) -> String {
         host.differences.iter().enumerate().map(row).collect()
     };
     let rows: Vec<_> = audit.differing.iter().flat_map(rows).collect();
+    let common = |common: &audit::Common| [counted(common.hosts, "host"), common.difference.to_string()];
+    let common: Vec<_> = audit.common.iter().map(common).collect();
     format!(
-        "{}{}: {} as expected, {} not",
+        "{}\n{}{}: {} as expected, {} not",
         text::table(&rows),
+        text::table(&common),
         counted(audit.hosts, "host"),
         audit.matching,
         audit.differing.len()

@@ -20,6 +20,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use store::Store;
 
 use crate::args::Build;
+use crate::commands::substitute::{self, Taken, Wanted};
 use crate::commands::{Context, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::progress::Progress;
@@ -28,6 +29,9 @@ use crate::render::progress::Progress;
 struct Document {
     /// What was asked for.
     packages: Vec<Package>,
+    /// What was taken from caches.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    substituted: Vec<Taken>,
     /// How many steps were needed.
     planned: usize,
     interrupted: bool,
@@ -59,14 +63,22 @@ pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
     let selected = ids(workshop::select(&workshop, &args.selection.names)?);
     let store = context.store()?;
     let orders = orders(context, args);
+    let network = super::fetch::network(args.selection.offline);
+    let mut taken = Vec::new();
+    if !args.dry_run {
+        let wanted = Wanted {
+            selected: &selected,
+            purpose: orders.purpose,
+        };
+        taken = substitute::substitute(context, &store, &workshop, &args.caches, &wanted, network)?;
+    }
     let plan = farm::plan(&store, &workshop, &selected, orders.purpose)?;
     if args.dry_run {
         show_plan(context, &plan);
         return Ok(ExitCode::from(failure::DONE));
     }
-    let network = super::fetch::network(args.selection.offline);
     let built = carry_out(context, &store, &workshop, &plan, &orders, network)?;
-    report(context, &plan, &built)
+    report(context, &plan, &built, &taken)
 }
 
 /// Builds packages again and compares them with what the store holds; names mean the tree's.
@@ -84,7 +96,7 @@ pub fn reproduce(context: &Context<'_>, names: &[String]) -> Result<ExitCode, Fa
     };
     let plan = farm::plan(&store, &workshop, &selected, orders.purpose)?;
     let built = carry_out(context, &store, &workshop, &plan, &orders, Network::Allowed)?;
-    report(context, &plan, &built)
+    report(context, &plan, &built, &[])
 }
 
 /// Builds packages that the store gave up.
@@ -190,6 +202,7 @@ fn show_plan(context: &Context<'_>, plan: &Plan) {
     let ids: Vec<&PackageId> = plan.steps().iter().map(|step| &step.package.id).collect();
     let document = Document {
         packages: ids.iter().map(|id| step(id)).collect(),
+        substituted: Vec::new(),
         planned: ids.len(),
         interrupted: false,
     };
@@ -239,19 +252,24 @@ impl Package {
     }
 }
 
-fn report(context: &Context<'_>, plan: &Plan, built: &Built) -> Result<ExitCode, Failure> {
+fn report(context: &Context<'_>, plan: &Plan, built: &Built, taken: &[Taken]) -> Result<ExitCode, Failure> {
     let in_plan = |id: &PackageId| plan.steps().iter().any(|step| step.package.id == *id);
     let present = plan.selected().iter().filter(|id| !in_plan(id));
-    let packages = (present.map(|id| Package::new(id, "present")))
+    let outcome = |id: &PackageId| match taken.iter().any(|taken| taken.is(id)) {
+        true => "substituted",
+        false => "present",
+    };
+    let packages = (present.map(|id| Package::new(id, outcome(id))))
         .chain(built.done.iter().map(|(id, done)| Package::done(id, done)))
         .chain(built.failed.iter().map(|(id, error)| Package::failed(id, error)))
         .chain(built.skipped.iter().map(|id| Package::new(id, "skipped")));
     let document = Document {
         packages: packages.collect(),
+        substituted: taken.to_vec(),
         planned: plan.steps().len(),
         interrupted: built.interrupted,
     };
-    context.output.result(&document, || summary(plan, built));
+    context.output.result(&document, || summary(plan, built, taken));
     for (id, error) in &built.failed {
         context.output.complain(&explain(id, error));
     }
@@ -267,9 +285,16 @@ fn report(context: &Context<'_>, plan: &Plan, built: &Built) -> Result<ExitCode,
     Ok(ExitCode::from(exit))
 }
 
-fn summary(plan: &Plan, built: &Built) -> String {
+fn summary(plan: &Plan, built: &Built, taken: &[Taken]) -> String {
     let mut parts = vec![format!("{} built", counted(built.done.len(), "package"))];
-    let present = plan.present();
+    if !taken.is_empty() {
+        parts.push(format!("{} taken from caches", taken.len()));
+    }
+    let asked_for = plan.selected().iter();
+    let present = plan.present()
+        - asked_for
+            .filter(|id| taken.iter().any(|taken| taken.is(id)))
+            .count();
     if present > 0 {
         parts.push(format!("{present} already there"));
     }

@@ -10,13 +10,16 @@ mod fetch;
 mod gc;
 mod generations;
 mod graph;
+mod heal;
 mod host;
 mod index;
 mod install;
+mod keygen;
 mod list;
 mod log;
 mod man;
 mod overriding;
+mod push;
 mod recipe;
 mod rollback;
 mod roots;
@@ -25,6 +28,7 @@ mod serve;
 mod shell;
 mod show;
 mod status;
+mod substitute;
 mod verify;
 mod why;
 mod workshop;
@@ -75,9 +79,12 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Shell(args) => return shell::run(context, &args),
         Verb::Status(at) => return status::run(context, &at),
         Verb::Audit(args) => return audit::run(context, &args),
+        Verb::Push(args) => push::run(context, &args)?,
+        Verb::Keygen(args) => keygen::run(context, &args)?,
         Verb::Serve(args) => serve::run(context, &args)?,
         Verb::Install(args) => install::run(context, &args)?,
         Verb::Activate(args) => activate::run(context, &args)?,
+        Verb::Heal(at) => heal::run(context, &at)?,
         Verb::Rollback(args) => rollback::run(context, &args)?,
         Verb::Generations(at) => generations::run(context, &at)?,
         Verb::Override(args) => overriding::run(context, &args)?,

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use filetime::FileTime;
+use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::manifest::{Installer, SelectedPackage};
 
@@ -19,7 +20,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::publish::EXECUTABLE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
-use crate::seekable::stream::Unpacker;
+use crate::seekable::stream::{FrameStream, Unpacker};
 
 /// How the names of unfinished files and packages begin.
 pub(crate) const PARTIAL: &str = ".partial-";
@@ -100,25 +101,53 @@ pub(crate) fn package<R: ByteRanges>(
         partial: packages.join(format!("{PARTIAL}{}", package.id)),
     };
     let part = Part::Package(package.id.clone());
+    let stream = reader.stream(part, package.archive, unpacker)?;
+    let mtime = reader.manifest().source_date_epoch;
+    let archive = Announced {
+        id: &package.id,
+        plan,
+        mtime,
+        blake3: package.archive.blake3,
+    };
+    folder(&archive, stream, &staged.partial, observer)?;
+    Ok(staged)
+}
+
+/// What is announced of an archive.
+pub(crate) struct Announced<'a> {
+    /// Whose it is.
+    pub(crate) id: &'a PackageId,
+    /// Its entries.
+    pub(crate) plan: &'a Plan,
+    /// The modification time of everything in it, in seconds since 1970.
+    pub(crate) mtime: u64,
+    /// Of its compressed bytes.
+    pub(crate) blake3: Digest,
+}
+
+/// Unpacks an archive to the new folder `path`, which is to be removed when this fails.
+pub(crate) fn folder<R: ByteRanges>(
+    announced: &Announced<'_>,
+    mut stream: FrameStream<'_, R>,
+    path: &Path,
+    observer: &dyn Observer,
+) -> Result<(), UnpackError> {
     let stopped = |stopped: Stopped| {
         ReadError::from(Difference {
-            part: part.clone(),
+            part: Part::Package(announced.id.clone()),
             path: stopped.path,
             problem: *stopped.problem,
         })
     };
-    let mtime = reader.manifest().source_date_epoch;
-    let mut writer = FolderWriter::create(&staged.partial, mtime, observer)?;
-    let mut stream = reader.stream(part.clone(), package.archive, unpacker)?;
-    match package::read(&mut stream, plan, &mut writer) {
+    let mut writer = FolderWriter::create(path, announced.mtime, observer)?;
+    match package::read(&mut stream, announced.plan, &mut writer) {
         Ok(()) => {}
         Err(WriteError::Io(error)) => return Err(error.into()),
         Err(WriteError::Stopped(error)) => return Err(stopped(error).into()),
     }
-    let finished = stream.finish(package.archive.blake3);
+    let finished = stream.finish(announced.blake3);
     finished.map_err(|error| stopped(Stopped::of(None, error)))?;
-    writer.finish()?;
-    Ok(staged)
+    Ok(writer.finish()?)
 }
 
 /// Writes a document beside its place `path`.

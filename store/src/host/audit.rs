@@ -30,8 +30,20 @@ pub struct Audit {
     pub hosts: usize,
     /// How many of them are as they should be.
     pub matching: usize,
+    /// Differences that several hosts share, the most common first.
+    pub common: Vec<Common>,
     /// The others, sorted by host.
     pub differing: Vec<DifferingHost>,
+}
+
+/// A difference that several hosts share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Common {
+    /// How many.
+    pub hosts: usize,
+    /// The difference.
+    #[serde(flatten)]
+    pub difference: HostDifference,
 }
 
 /// What hosts are held against.
@@ -225,8 +237,25 @@ pub fn audit(reports: Vec<Received>, manifest: Option<&Manifest>) -> Result<Audi
         }),
         hosts,
         matching: hosts - differing.len(),
+        common: common(&differing),
         differing,
     })
+}
+
+fn common(differing: &[DifferingHost]) -> Vec<Common> {
+    let mut counted: BTreeMap<&HostDifference, usize> = BTreeMap::new();
+    for difference in differing.iter().flat_map(|host| &host.differences) {
+        *counted.entry(difference).or_default() += 1;
+    }
+    let shared = counted.into_iter().filter(|(_, hosts)| *hosts > 1);
+    let mut common: Vec<_> = shared
+        .map(|(difference, hosts)| Common {
+            hosts,
+            difference: difference.clone(),
+        })
+        .collect();
+    common.sort_by_key(|common| std::cmp::Reverse(common.hosts));
+    common
 }
 
 fn differing_host(received: Received, differences: Vec<HostDifference>) -> DifferingHost {

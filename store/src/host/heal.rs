@@ -1,11 +1,13 @@
 //! Owns the end of an activation that was interrupted: what is current and healthy stays, else the host goes back.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::existing::Existing;
 use super::layout::{Change, Layout};
 use super::system::System;
-use super::{Host, HostError, HostLock, switch};
+use super::{Host, HostError, HostLock, Pending, switch};
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -34,34 +36,57 @@ pub fn heal(host: &Host, _lock: &HostLock, system: &dyn System) -> Result<Healed
         return Ok(Healed::NothingToDo);
     };
     let current = host.current()?;
-    let layout = |number: Option<u64>| -> Result<Option<Layout>, HostError> {
-        let existing = Existing::if_sound(host, number)?;
-        Ok(existing.map(|existing| existing.layout(host)))
-    };
-    let prefix = |number| -> Result<_, HostError> { Ok(host.generation(number)?.prefix.into()) };
     if current == Some(pending.to) {
-        let existing = Existing::read(host, pending.to)?;
-        let change = Change {
-            root: host.root().to_owned(),
-            prefix: existing.generation.prefix.clone().into(),
-            from: layout(pending.from)?,
-            to: existing.blueprint(host)?.layout(host, pending.to),
-        };
-        let manifest = existing.manifest(host)?;
-        switch::resume(host, &change, manifest.document.health.as_ref(), system)?;
+        finish(host, pending, system)?;
         return Ok(Healed::Finished {
             generation: pending.to,
         });
     }
-    if let Some(current) = current {
+    if let Some(here) = Existing::if_sound(host, current)? {
         let back = Change {
             root: host.root().to_owned(),
-            prefix: prefix(current)?,
-            from: layout(Some(pending.to))?,
-            to: layout(Some(current))?.unwrap_or_default(),
+            prefix: PathBuf::from(&here.generation.prefix),
+            from: layout(host, Some(pending.to))?,
+            to: here.layout(host),
         };
         system.start(&back)?;
     }
     host.clear_pending()?;
     Ok(Healed::Undone { generation: current })
+}
+
+fn layout(host: &Host, number: Option<u64>) -> Result<Option<Layout>, HostError> {
+    let existing = Existing::if_sound(host, number)?;
+    Ok(existing.map(|existing| existing.layout(host)))
+}
+
+fn finish(host: &Host, pending: Pending, system: &dyn System) -> Result<(), HostError> {
+    let read = Existing::read(host, pending.to).and_then(|to| Ok((to.manifest(host)?, to)));
+    match read {
+        Ok((manifest, to)) => {
+            let change = Change {
+                root: host.root().to_owned(),
+                prefix: PathBuf::from(&to.generation.prefix),
+                from: layout(host, pending.from)?,
+                to: to.layout(host),
+            };
+            switch::resume(host, &change, manifest.document.health.as_ref(), system)
+        }
+        // Not even its documents can be read, so there is nothing to become healthy.
+        Err(error) => match Existing::if_sound(host, pending.from)? {
+            None => Err(error),
+            Some(from) => {
+                let change = Change {
+                    root: host.root().to_owned(),
+                    prefix: PathBuf::from(&from.generation.prefix),
+                    from: Some(from.layout(host)),
+                    to: Layout {
+                        number: pending.to,
+                        ..Layout::default()
+                    },
+                };
+                switch::give_up(host, &change, error, system)
+            }
+        },
+    }
 }

@@ -54,6 +54,9 @@ pub enum Failed {
     /// The host did not become healthy.
     #[error(transparent)]
     Unhealthy(#[from] Unhealthy),
+    /// What was switched to is damaged.
+    #[error(transparent)]
+    Damaged(Box<HostError>),
 }
 
 /// Goes from `change.from` to `change.to`, or, where that does not become healthy, back.
@@ -91,6 +94,16 @@ pub(super) fn resume(
     lay_top_links(host)?;
     let done = arrive(change, health, system);
     settle(host, change, done, system)
+}
+
+/// With `change.to` current and beyond use, goes back.
+pub(super) fn give_up(
+    host: &Host,
+    change: &Change,
+    why: HostError,
+    system: &dyn System,
+) -> Result<(), HostError> {
+    settle(host, change, Err(Failed::Damaged(Box::new(why))), system)
 }
 
 fn arrive(change: &Change, health: Option<&Health>, system: &dyn System) -> Result<(), Failed> {

@@ -158,6 +158,20 @@ fn what_a_power_cut_interrupts_is_finished_or_undone_at_boot() {
 }
 
 #[test]
+fn a_generation_that_a_power_cut_damaged_is_left_at_boot() {
+    let world = two_generations();
+    killed_at("start", |system| drop(world.activate(system)));
+    fs::remove_file(world.host.generation_folder(2).join("generation.json")).unwrap();
+    let said = world.heal(&Recorder::default()).unwrap_err().to_string();
+    assert!(said.contains("rolled back to generation 1"), "{said}");
+    assert_eq!(
+        (world.host.current().unwrap(), world.host.pending().unwrap()),
+        (Some(1), None)
+    );
+    assert_eq!(read(&world, "bin/a"), "one");
+}
+
+#[test]
 fn another_set_leaves_an_interrupted_one_behind() {
     let mut world = two_generations();
     killed_at("start", |system| drop(world.activate(system)));

@@ -74,6 +74,11 @@ pub enum RangeProblem {
 }
 
 impl RangeProblem {
+    /// Whether the server says that there is no such file.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Address(AddressProblem::Status(404 | 410)))
+    }
+
     /// Whether the same request may well succeed when it is made again.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -1,0 +1,241 @@
+//! Owns binary caches: folders of signed packages, here or on a web server, that are taken instead of being built.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `<id>.json` | the entry, see [`schema::cache`] |
+//! | `<id>.json.minisig` | its signature |
+//! | `trees/<tree digest>.json` | the package's listing |
+//! | `archives/<tree digest>.tar.zst` | the package's archive, as in artifacts |
+//!
+//! The signature vouches for the entry, the entry's digests for all else. Nothing else about a cache is believed.
+
+pub mod keys;
+pub mod push;
+pub mod substitute;
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use schema::cache::{CacheEntry, CacheEntryError};
+use schema::id::PackageId;
+use store::artifact::reader::MAX_DOCUMENT;
+use store::artifact::verify::Observer;
+use store::seekable::ranges::ByteRanges;
+use store::substitute::{SubstituteError, Unpacked};
+use store::{Store, artifact};
+
+use crate::fetch::file_url;
+use crate::fetch::medium::{Medium, MediumError, is_address};
+use crate::fetch::ranges::Servers;
+use crate::fetch::{FetchOptions, HttpError};
+use keys::CheckingKey;
+
+/// The most bytes that an entry or a signature may have.
+const MOST_ENTRY: u64 = 4 << 20;
+
+/// A cache that packages are taken from.
+#[derive(Debug)]
+pub struct Cache {
+    name: String,
+    place: Place,
+    keys: Vec<CheckingKey>,
+    is_down: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Server { base: String, servers: Box<Servers> },
+}
+
+/// Why a cache's package is not taken. The package is built instead.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheProblem {
+    /// The cache cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] MediumError),
+    /// There is no such folder.
+    #[error("{} is not a folder", .0.display())]
+    NoFolder(PathBuf),
+    /// A file of it stopped being readable half-way.
+    #[error("cannot read {file}: {source}")]
+    Read {
+        /// Which, within the cache.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A document larger than any of its kind.
+    #[error("{file} has {length} bytes, more than such a file may have")]
+    TooLarge {
+        /// Which, within the cache.
+        file: String,
+        /// Its length.
+        length: u64,
+    },
+    /// The entry has no signature.
+    #[error("its entry is not signed")]
+    Unsigned,
+    /// None of the keys made the signature.
+    #[error("its entry is signed by none of the keys that are trusted")]
+    Untrusted,
+    /// The entry is none.
+    #[error(transparent)]
+    Entry(#[from] CacheEntryError),
+    /// The entry is another package's.
+    #[error("its entry is about {0}")]
+    Other(PackageId),
+    /// The entry requires other packages than the recipe.
+    #[error("its entry requires other packages than its recipe")]
+    Requires,
+    /// It requires what no cache gives, so it cannot be there before that is built.
+    #[error("it requires {0}, which has to be built")]
+    RequiresBuilt(PackageId),
+    /// A file that the entry names is not there.
+    #[error("{0} is missing")]
+    Missing(String),
+    /// The archive is damaged or not the one that is listed.
+    #[error(transparent)]
+    Substitute(#[from] SubstituteError),
+}
+
+impl Cache {
+    /// The cache at `place`, an address or a path from the folder `cwd`; what one of `keys` signed is believed.
+    ///
+    /// # Errors
+    /// When the options make no sense.
+    pub fn new(
+        place: &str,
+        cwd: &Path,
+        keys: Vec<CheckingKey>,
+        options: &FetchOptions,
+    ) -> Result<Self, HttpError> {
+        let folder = match is_address(place) {
+            false => Some(cwd.join(place)),
+            true => file_url::path_of(place),
+        };
+        let place_is = match folder {
+            Some(folder) => Place::Folder(folder),
+            None => Place::Server {
+                base: place.trim_end_matches('/').to_owned(),
+                servers: Box::new(Servers::new(options)?),
+            },
+        };
+        Ok(Self {
+            name: place.to_owned(),
+            place: place_is,
+            keys,
+            is_down: AtomicBool::new(false),
+        })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it failed in a way that makes asking again a waste of time.
+    pub fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed)
+    }
+
+    /// Checks that it is there at all. A server is found out when it is first asked.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(&self) -> Result<(), CacheProblem> {
+        match &self.place {
+            Place::Folder(folder) if !folder.is_dir() => {
+                self.is_down.store(true, Ordering::Relaxed);
+                Err(CacheProblem::NoFolder(folder.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What it says of a package, if it has it.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or what it says is not to be believed.
+    pub fn entry(&self, id: &PackageId) -> Result<Option<CacheEntry>, CacheProblem> {
+        let file = format!("{id}.json");
+        let Some(bytes) = self.document(&file, MOST_ENTRY)? else {
+            return Ok(None);
+        };
+        let signature = self.document(&format!("{file}.minisig"), MOST_ENTRY)?;
+        let signature = signature.ok_or(CacheProblem::Unsigned)?;
+        let signature = String::from_utf8(signature).map_err(|_| CacheProblem::Untrusted)?;
+        if !self.keys.iter().any(|key| key.accepts(&bytes, &signature)) {
+            return Err(CacheProblem::Untrusted);
+        }
+        let entry = CacheEntry::parse(&bytes)?;
+        match entry.id == *id {
+            true => Ok(Some(entry)),
+            false => Err(CacheProblem::Other(entry.id)),
+        }
+    }
+
+    /// Unpacks the package of `entry` into a corner of `store`.
+    ///
+    /// # Errors
+    /// When it is not there, or not as the entry says.
+    pub fn unpack(
+        &self,
+        store: &Store,
+        entry: &CacheEntry,
+        observer: &dyn Observer,
+    ) -> Result<Unpacked, CacheProblem> {
+        let file = artifact::listing_path(&entry.tree);
+        let listing = self.document(&file, MAX_DOCUMENT)?;
+        let listing = listing.ok_or(CacheProblem::Missing(file))?;
+        let file = archive_path(entry);
+        let medium = self.medium(&file)?.ok_or(CacheProblem::Missing(file))?;
+        let unpacked = store::substitute::unpack(store, entry, &listing, &medium, observer);
+        Ok(unpacked?)
+    }
+
+    /// All of a small file; nothing when there is none.
+    fn document(&self, file: &str, most: u64) -> Result<Option<Vec<u8>>, CacheProblem> {
+        let Some(medium) = self.medium(file)? else {
+            return Ok(None);
+        };
+        let failed = |source| CacheProblem::Read {
+            file: file.to_owned(),
+            source,
+        };
+        let length = medium.length().map_err(failed)?;
+        if length > most {
+            let file = file.to_owned();
+            return Err(CacheProblem::TooLarge { file, length });
+        }
+        let mut bytes = Vec::new();
+        medium.run(0..length).read_to_end(&mut bytes).map_err(failed)?;
+        Ok(Some(bytes))
+    }
+
+    fn medium(&self, file: &str) -> Result<Option<Medium>, CacheProblem> {
+        let opened = match &self.place {
+            Place::Folder(folder) => Medium::local(&folder.join(file)),
+            Place::Server { base, servers } => match servers.open(&format!("{base}/{file}")) {
+                Err(error) if error.why.is_absent() => return Ok(None),
+                opened => opened
+                    .map(|remote| Medium::Remote(Box::new(remote)))
+                    .map_err(|error| MediumError::Remote(error.into())),
+            },
+        };
+        match opened {
+            Ok(medium) => Ok(Some(medium)),
+            Err(MediumError::Io(error)) if error.is_not_found() => Ok(None),
+            Err(error) => {
+                self.is_down.store(true, Ordering::Relaxed);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Where the archive lies within a cache.
+fn archive_path(entry: &CacheEntry) -> String {
+    format!("archives/{}.tar.zst", entry.tree)
+}

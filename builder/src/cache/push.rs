@@ -1,0 +1,268 @@
+//! Owns filling a binary cache: a folder that any web server can serve.
+//!
+//! What an entry names is on the disk before the entry is there, so that a reader never finds half a package.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use schema::cache::{CacheEntry, CachedArchive, FORMAT};
+use schema::canonical::CanonicalError;
+use schema::digest::Digest;
+use schema::id::PackageId;
+use store::Store;
+use store::archive::press::Threads;
+use store::archive::record::{self, Record, Request};
+use store::archive::{self, ArchiveError, Observer};
+use store::artifact;
+use store::facts::{self, FactsError};
+use store::index::IndexError;
+use store::io_error::{IoContext, IoError};
+use store::lock::FileLock;
+
+use super::archive_path;
+use super::keys::{KeyError, SigningKey};
+
+/// How the names of unfinished files begin; web servers do not show what begins with a dot.
+const PARTIAL: &str = ".partial-";
+/// Held by the one process that fills the folder.
+const LOCK: &str = ".lock";
+/// Bytes of an archive that are copied at a time.
+const PIECE: usize = 256 << 10;
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// Packages that were put there, sorted.
+    pub pushed: Vec<PackageId>,
+    /// Packages that were there, sorted.
+    pub present: Vec<PackageId>,
+    /// Length of the archives that were put there, in bytes.
+    pub bytes: u64,
+}
+
+/// Why not everything was put there. What has an entry is whole.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The index cannot be read.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A package that the store does not hold.
+    #[error("{0} is not in the store")]
+    Absent(PackageId),
+    /// A package's resolved recipe cannot be read.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// An archive cannot be made.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The kept archive was damaged; it is forgotten.
+    #[error("the archive of {0} that the store kept was damaged; run this again to make it anew")]
+    Damaged(PackageId),
+    /// The signature cannot be made.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// An entry has no canonical form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+    /// Two at once would be in each other's way.
+    #[error("another process is filling {}", .0.display())]
+    Busy(PathBuf),
+}
+
+/// Puts the packages `ids` of `store` into `folder`, signed with `key`.
+///
+/// # Errors
+/// See [`PushError`].
+pub fn push(
+    store: &Store,
+    ids: &[PackageId],
+    folder: &Path,
+    key: &SigningKey,
+    observer: &dyn Observer,
+) -> Result<Pushed, PushError> {
+    for name in ["trees", "archives"] {
+        let path = folder.join(name);
+        fs::create_dir_all(&path).at("make folder", &path)?;
+    }
+    let lock = FileLock::attempt(&folder.join(LOCK))?;
+    let _lock = lock.ok_or_else(|| PushError::Busy(folder.to_owned()))?;
+    let target = Target { store, folder, key };
+    let (mut open, mut present) = (Vec::new(), Vec::new());
+    for id in ids {
+        let wanted = target.wanted(id)?;
+        match target.has(&wanted)? {
+            true => present.push(id.clone()),
+            false => open.push(wanted),
+        }
+    }
+    let requests: Vec<Request> = open.iter().map(|wanted| wanted.request.clone()).collect();
+    let archives = archive::ensure(store, &requests, Threads::available(), observer)?;
+    let records: Vec<&Record> = archives.iter().map(|archive| &archive.record).collect();
+    for (wanted, record) in open.iter().zip(&records) {
+        target.put_content(wanted, record)?;
+    }
+    // Entries only when all that they name is on the disk.
+    target.sync()?;
+    for (wanted, record) in open.iter().zip(&records) {
+        target.put_entry(wanted, record)?;
+    }
+    target.sync()?;
+    Ok(Pushed {
+        pushed: open.into_iter().map(|wanted| wanted.request.id).collect(),
+        present,
+        bytes: records.iter().map(|record| record.length).sum(),
+    })
+}
+
+/// A package that is to be there.
+struct Wanted {
+    request: Request,
+    requires: Vec<PackageId>,
+}
+
+struct Target<'a> {
+    store: &'a Store,
+    folder: &'a Path,
+    key: &'a SigningKey,
+}
+
+impl Target<'_> {
+    fn wanted(&self, id: &PackageId) -> Result<Wanted, PushError> {
+        let record = self.store.index().package(id)?;
+        let record = record.ok_or_else(|| PushError::Absent(id.clone()))?;
+        let facts = facts::read(&self.store.package_path(id), id)?;
+        let mut requires = record.requires;
+        requires.sort();
+        Ok(Wanted {
+            requires,
+            request: Request {
+                id: id.clone(),
+                tree: record.tree,
+                source_date_epoch: facts.source_date_epoch,
+                size: record.size,
+            },
+        })
+    }
+
+    /// Whether the folder has it, just so, signed with the same key.
+    fn has(&self, wanted: &Wanted) -> Result<bool, PushError> {
+        let path = self.entry_path(&wanted.request.id);
+        let (Some(bytes), Some(signature)) = (read(&path)?, read(&signature_path(&path))?) else {
+            return Ok(false);
+        };
+        let signature = String::from_utf8(signature).unwrap_or_default();
+        if !self.key.checking().accepts(&bytes, &signature) {
+            return Ok(false);
+        }
+        let Ok(entry) = CacheEntry::parse(&bytes) else {
+            return Ok(false);
+        };
+        let length = |file: String| {
+            let metadata = fs::metadata(self.folder.join(file));
+            metadata.ok().map(|metadata| metadata.len())
+        };
+        Ok(entry.id == wanted.request.id
+            && entry.tree == wanted.request.tree
+            && length(archive_path(&entry)) == Some(entry.archive.length)
+            && length(artifact::listing_path(&entry.tree)).is_some())
+    }
+
+    fn put_content(&self, wanted: &Wanted, record: &Record) -> Result<(), PushError> {
+        let Request { id, tree, .. } = &wanted.request;
+        let kept = self.store.archive_path(tree);
+        let target = self.folder.join(format!("archives/{tree}.tar.zst"));
+        let aside = aside(&target);
+        if copy(&kept, &aside)? != record.blake3 {
+            fs::remove_file(&aside).at("remove", &aside)?;
+            record::forget(self.store, tree)?;
+            return Err(PushError::Damaged(id.clone()));
+        }
+        fs::rename(&aside, &target).at("publish", &target)?;
+        let listing = archive::read_listing_bytes(self.store, &wanted.request)?;
+        Ok(write(&self.folder.join(artifact::listing_path(tree)), &listing)?)
+    }
+
+    fn put_entry(&self, wanted: &Wanted, record: &Record) -> Result<(), PushError> {
+        let Request { id, tree, .. } = &wanted.request;
+        let frames = record.frames();
+        let entry = CacheEntry {
+            format: FORMAT,
+            id: id.clone(),
+            tree: *tree,
+            size: record.size,
+            source_date_epoch: wanted.request.source_date_epoch,
+            requires: wanted.requires.clone(),
+            archive: CachedArchive {
+                length: record.length,
+                blake3: record.blake3,
+                frames: frames
+                    .map(|frame| (frame.compressed, frame.decompressed))
+                    .collect(),
+            },
+        };
+        let bytes = entry.to_bytes()?;
+        let signature = self.key.sign(&bytes, &id.to_string())?;
+        let path = self.entry_path(id);
+        write(&signature_path(&path), signature.as_bytes())?;
+        Ok(write(&path, &bytes)?)
+    }
+
+    fn entry_path(&self, id: &PackageId) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+
+    fn sync(&self) -> Result<(), IoError> {
+        let folder = File::open(self.folder).at("open", self.folder)?;
+        nix::unistd::syncfs(&folder).at("make durable", self.folder)
+    }
+}
+
+fn signature_path(entry: &Path) -> PathBuf {
+    let mut path = entry.as_os_str().to_owned();
+    path.push(".minisig");
+    path.into()
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{PARTIAL}{name}"))
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, IoError> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.at("read", path).map(Some),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
+    let aside = aside(path);
+    fs::write(&aside, bytes).at("write", &aside)?;
+    // On the disk before it has its name, so that a power cut leaves the old one or the new one.
+    File::open(&aside)
+        .and_then(|file| file.sync_all())
+        .at("make durable", &aside)?;
+    fs::rename(&aside, path).at("publish", path)
+}
+
+/// Copies a file and gives the digest of what was copied.
+fn copy(from: &Path, to: &Path) -> Result<Digest, IoError> {
+    let mut source = File::open(from).at("open", from)?;
+    let mut target = File::create(to).at("create", to)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let count = source.read(&mut piece).at("read", from)?;
+        let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        hasher.update(bytes);
+        target.write_all(bytes).at("write", to)?;
+    }
+    target.sync_all().at("make durable", to)?;
+    Ok(hasher.finalize().into())
+}

@@ -1,0 +1,332 @@
+//! Owns the test of binary caches: filled, served, believed only when signed, and replaced by building when they fail.
+#![allow(
+    clippy::unwrap_used,
+    reason = "what cannot be read fails the test, as it should"
+)]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use support::web::{Fault, Web};
+use support::{Ran, TestTree};
+
+/// A tree whose store is pushed, and a store beside it that is empty.
+struct Farm {
+    tree: TestTree,
+    cache: PathBuf,
+    key: String,
+}
+
+impl Farm {
+    /// `app` requires `lib`; building either takes `tool`, whose output neither keeps.
+    fn new() -> Self {
+        let tree = TestTree::new();
+        let info = |extra: Value| {
+            let mut info = json!({ "version": "1", "build_requires": ["tool"] });
+            info.as_object_mut()
+                .unwrap()
+                .extend(extra.as_object().unwrap().clone());
+            info
+        };
+        let build = |text: &str| format!("mkdir -p $PKG_PATH/share\necho {text} > $PKG_PATH/share/{text}\n");
+        tree.recipe("tool", &json!({ "version": "1" }), &build("tool"));
+        tree.recipe("lib", &info(json!({})), &build("lib"));
+        tree.recipe("app", &info(json!({ "requires": ["lib"] })), &build("app"));
+        tree.store(&["build", "-q", "app"]).ok();
+        let made = tree.store(&["keygen", "../key", "--json"]).json();
+        let cache = tree.path("cache");
+        let farm = Self {
+            tree,
+            cache,
+            key: made["key"].as_str().unwrap().to_owned(),
+        };
+        farm.push(&["app"]).ok();
+        farm
+    }
+
+    fn push(&self, names: &[&str]) -> Ran {
+        let folder = self.cache.to_str().unwrap();
+        self.tree
+            .store(&[&["push", folder, "--key", "../key", "--json"], names].concat())
+    }
+
+    /// Builds `app` in a store that is empty.
+    fn build(&self, cache: &str, more: &[&str]) -> Ran {
+        self.build_with(&["--cache", cache, "--cache-key", &self.key], more)
+    }
+
+    fn build_with(&self, caches: &[&str], more: &[&str]) -> Ran {
+        self.forget();
+        let store = self.other();
+        let args = [
+            &["build", "app", "--json", "--store", store.to_str().unwrap()],
+            caches,
+            more,
+        ]
+        .concat();
+        let ran = self.tree.store(&args);
+        if ran.code == Some(0) {
+            self.tree
+                .store(&["verify", "--store", store.to_str().unwrap()])
+                .ok();
+        }
+        ran
+    }
+
+    fn other(&self) -> PathBuf {
+        self.tree.path("other")
+    }
+
+    fn forget(&self) {
+        let mut open = vec![self.other()];
+        while let Some(folder) = open.pop().filter(|folder| folder.exists()) {
+            fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
+            let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            open.extend(entries.filter(|path| path.is_dir() && !path.is_symlink()));
+        }
+        let _ = fs::remove_dir_all(self.other());
+    }
+
+    /// The entry of `name`.
+    fn entry(&self, name: &str) -> PathBuf {
+        self.cache.join(format!("{}.json", self.tree.id(name)))
+    }
+
+    /// The archive of `name`.
+    fn archive(&self, name: &str) -> PathBuf {
+        let entry: Value = serde_json::from_slice(&fs::read(self.entry(name)).unwrap()).unwrap();
+        self.cache
+            .join(format!("archives/{}.tar.zst", entry["tree"].as_str().unwrap()))
+    }
+}
+
+fn names(packages: &Value) -> Vec<&str> {
+    let packages = packages.as_array().map(Vec::as_slice).unwrap_or_default();
+    packages
+        .iter()
+        .map(|package| package["name"].as_str().unwrap())
+        .collect()
+}
+
+/// What was taken, and how many steps were built.
+fn outcome(ran: &Ran) -> (Vec<String>, u64) {
+    let document = ran.json();
+    let taken = names(&document["substituted"])
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    (taken, document["planned"].as_u64().unwrap())
+}
+
+fn texts(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Runs `change`, then puts the file back.
+fn with_changed(path: &Path, change: impl FnOnce(&mut Vec<u8>), then: impl FnOnce()) {
+    let before = fs::read(path).unwrap();
+    let mut bytes = before.clone();
+    change(&mut bytes);
+    let open = |mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    open(0o644);
+    fs::write(path, bytes).unwrap();
+    then();
+    fs::write(path, before).unwrap();
+}
+
+#[test]
+fn what_a_cache_has_is_taken_and_nothing_is_built_with_what() {
+    let farm = Farm::new();
+    let again = farm.push(&["app"]).json();
+    assert_eq!(
+        (names(&again["pushed"]).len(), names(&again["present"])),
+        (0, vec!["app", "lib"])
+    );
+
+    let web = Web::new(&farm.cache);
+    for place in [farm.cache.to_str().unwrap(), &web.url("")] {
+        let ran = farm.build(place, &[]);
+        assert_eq!(outcome(&ran), (texts(&["lib", "app"]), 0), "{ran:?}");
+        assert_eq!(ran.json()["packages"][0]["outcome"], "substituted");
+    }
+    let (_, connections) = web.asked();
+    assert!(connections <= 4, "{connections}");
+    // The store is like any other: there is nothing left to do, with the cache or without.
+    let other = farm.other();
+    let built = farm
+        .tree
+        .store(&["build", "app", "--json", "--store", other.to_str().unwrap()]);
+    assert_eq!(outcome(&built), (Vec::new(), 0));
+
+    farm.push(&[]).ok();
+    let signature = farm.entry("tool").with_extension("json.minisig");
+    let comment = format!("trusted comment: {}", farm.tree.id("tool"));
+    assert!(fs::read_to_string(signature).unwrap().contains(&comment));
+}
+
+#[test]
+fn what_no_cache_has_is_built_with_what_caches_have() {
+    let farm = Farm::new();
+    farm.push(&[]).ok();
+    let build = "mkdir -p $PKG_PATH/share\necho changed > $PKG_PATH/share/app\n";
+    let info = json!({ "version": "2", "requires": ["lib"], "build_requires": ["tool"] });
+    farm.tree.recipe("app", &info, build);
+    let ran = farm.build(farm.cache.to_str().unwrap(), &[]);
+    assert_eq!(outcome(&ran), (texts(&["shell", "tool", "lib"]), 1), "{ran:?}");
+
+    fs::remove_file(farm.entry("lib")).unwrap();
+    let ran = farm.build(farm.cache.to_str().unwrap(), &[]);
+    assert_eq!(outcome(&ran), (texts(&["shell", "tool"]), 2), "{ran:?}");
+}
+
+#[test]
+fn what_is_not_signed_by_a_trusted_key_is_built() {
+    let farm = Farm::new();
+    let cache = farm.cache.to_str().unwrap().to_owned();
+    let other = farm.tree.store(&["keygen", "../stranger", "--json"]).json();
+    let other = other["key"].as_str().unwrap();
+    let refuses = |key: &str, words: &str, planned: u64| {
+        let ran = farm.build_with(&["--cache", &cache, "--cache-key", key], &[]);
+        assert!(ran.stderr.contains(words), "{ran:?}");
+        assert_eq!(outcome(&ran).1, planned, "{ran:?}");
+    };
+    refuses(other, "signed by none of the keys", 4);
+    // One of several keys is enough, given by itself or as its file.
+    let keys = [
+        "--cache",
+        &cache,
+        "--cache-key",
+        other,
+        "--cache-key",
+        "../key.pub",
+    ];
+    assert_eq!(outcome(&farm.build_with(&keys, &[])).1, 0);
+    farm.build_with(&["--cache", &cache], &[])
+        .fails(2, &["--cache-key"]);
+    let odd = ["build", "app", "--cache", &cache, "--cache-key", "nonsense"];
+    let other_store = farm.other();
+    let odd = [&odd[..], &["--store", other_store.to_str().unwrap()]].concat();
+    farm.tree.store(&odd).fails(1, &["neither a public key"]);
+
+    // Nothing of what is signed can be changed, nor passed off as another package's.
+    with_changed(
+        &farm.entry("app"),
+        |bytes| {
+            *bytes = String::from_utf8(bytes.clone())
+                .unwrap()
+                .replacen('1', "2", 1)
+                .into_bytes()
+        },
+        || refuses(&farm.key, "signed by none of the keys", 3),
+    );
+    for end in ["json", "json.minisig"] {
+        let lib = fs::read(farm.entry("lib").with_extension(end)).unwrap();
+        fs::write(farm.entry("app").with_extension(end), lib).unwrap();
+    }
+    refuses(&farm.key, "its entry is about lib--", 3);
+}
+
+#[test]
+fn whatever_is_damaged_is_said_and_built() {
+    let farm = Farm::new();
+    let cache = farm.cache.to_str().unwrap();
+    let flip = |bytes: &mut Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+    };
+    let listing = |name: &str| {
+        let archive = farm.archive(name);
+        let tree = archive
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .replace(".tar.zst", ".json");
+        farm.cache.join("trees").join(tree)
+    };
+    // `app` requires `lib`, so it cannot be taken before that is built; `lib` can when `app` is built.
+    for (path, taken) in [
+        (farm.archive("app"), &["lib"][..]),
+        (farm.archive("lib"), &[]),
+        (listing("app"), &["lib"]),
+        (listing("lib"), &[]),
+    ] {
+        with_changed(&path, flip, || {
+            let ran = farm.build(cache, &[]);
+            assert!(ran.stderr.contains("is not taken from"), "{ran:?}");
+            assert_eq!(outcome(&ran).0, texts(taken), "{}: {ran:?}", path.display());
+        });
+        with_changed(
+            &path,
+            |bytes| bytes.truncate(bytes.len() - 1),
+            || {
+                assert_eq!(outcome(&farm.build(cache, &[])).0, texts(taken));
+            },
+        );
+        let aside = farm.tree.path("aside");
+        fs::rename(&path, &aside).unwrap();
+        let ran = farm.build(cache, &[]);
+        assert!(ran.stderr.contains("is missing"), "{ran:?}");
+        assert_eq!(outcome(&ran).0, texts(taken));
+        fs::rename(&aside, &path).unwrap();
+    }
+    // What is there but damaged is pushed again.
+    fs::remove_file(farm.archive("app")).unwrap();
+    assert_eq!(names(&farm.push(&["app"]).json()["pushed"]), ["app"]);
+    assert_eq!(outcome(&farm.build(cache, &[])).1, 0);
+}
+
+#[test]
+fn a_cache_that_is_down_is_said_once_and_the_next_is_asked() {
+    let farm = Farm::new();
+    let cache = farm.cache.to_str().unwrap().to_owned();
+    let web = Web::new(&farm.cache);
+    web.errs(|_| Fault::Status(403));
+    let two = [
+        "--cache",
+        &web.url(""),
+        "--cache",
+        &cache,
+        "--cache-key",
+        &farm.key,
+    ];
+    let ran = farm.build_with(&two, &[]);
+    assert_eq!(outcome(&ran).1, 0, "{ran:?}");
+    assert_eq!(ran.stderr.matches("the server answers 403").count(), 1, "{ran:?}");
+
+    let ran = farm.build("nothing", &[]);
+    assert!(ran.stderr.contains("nothing is taken from nothing"), "{ran:?}");
+    assert_eq!(outcome(&ran).1, 4);
+
+    // Without the network, a folder is as good as ever, and a server is not asked.
+    web.asked();
+    assert_eq!(outcome(&farm.build_with(&two, &["--offline"])).1, 0);
+    assert_eq!(web.asked().0, []);
+    web.errs(|_| Fault::Page);
+    let ran = farm.build(&web.url(""), &[]);
+    assert!(ran.stderr.contains("a page in HTML"), "{ran:?}");
+    assert_eq!(outcome(&ran).1, 4);
+}
+
+#[test]
+fn keys_are_looked_after() {
+    let farm = Farm::new();
+    farm.tree
+        .store(&["keygen", "../key"])
+        .fails(1, &["is there already"]);
+    let key = farm.tree.path("key");
+    fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    let folder = farm.cache.to_str().unwrap();
+    let push = |name| farm.tree.store(&["push", folder, name, "--key", "../key"]);
+    push("app").fails(1, &["can be read by others"]);
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    push("nothing").fails(2, &["nothing"]);
+    fs::set_permissions(farm.tree.path("key.pub"), Permissions::from_mode(0o600)).unwrap();
+    farm.tree
+        .store(&["push", folder, "--key", "../key.pub"])
+        .fails(1, &["no secret key"]);
+}
