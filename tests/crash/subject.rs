@@ -14,8 +14,12 @@ use tempfile::TempDir;
 use crate::durable;
 use crate::trace::{self, Ended, Fault, Point};
 
-/// What happens at each point, one after the other.
-const FAULTS: [Fault; 3] = [Fault::Kill, Fault::Error("ENOSPC"), Fault::Error("EIO")];
+/// What happens at each point, one after the other, and what is said of it.
+const FAULTS: [(Fault, &str); 3] = [
+    (Fault::Kill, ""),
+    (Fault::Error("ENOSPC"), "No space left on device"),
+    (Fault::Error("EIO"), "Input/output error"),
+];
 
 /// How much of the change has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +60,7 @@ pub fn every_syscall(subject: &impl Subject) {
     }
     let cases: Vec<(&Point, Fault)> = FAULTS
         .iter()
-        .flat_map(|fault| points.iter().map(move |point| (point, *fault)))
+        .flat_map(|(fault, _)| points.iter().map(move |point| (point, *fault)))
         .collect();
     assert!(!cases.is_empty(), "it changes nothing");
     println!("{} points, {} runs", points.len(), cases.len());
@@ -147,7 +151,9 @@ fn left_over(root: &Path) -> Vec<PathBuf> {
 }
 
 fn judge(ended: &Ended, fault: Fault) -> Result<(), String> {
-    let sentence = !ended.stderr.trim().is_empty() && !ended.stderr.contains("panicked");
+    let sentence = FAULTS
+        .iter()
+        .any(|(known, words)| *known == fault && ended.stderr.contains(words));
     let fine = ended.hit
         && match (fault, ended.code) {
             (Fault::Kill, code) => code.is_none(),
