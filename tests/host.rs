@@ -278,6 +278,10 @@ fn every_damage_is_found() {
     fs::remove_file(host.root.join("lib")).unwrap();
     host.store(&["activate"]).ok();
     assert_eq!(host.active(), 2, "a damaged generation is not used again");
+    fs::remove_file(host.root.join("bin")).unwrap();
+    host.differs(&["bin: missing"]);
+    host.store(&["activate"]).ok();
+    assert_eq!((host.active(), host.read("bin/server")), (2, "one\n".to_owned()));
 }
 
 #[test]

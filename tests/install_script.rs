@@ -344,3 +344,56 @@ fn when_the_server_has_something_else_it_says_so_and_nothing_is_run() {
     assert_eq!(site.calls(), [""; 0]);
     assert!(!site.path("owned").exists());
 }
+
+/// With the program itself behind it, into a root of its own: from nothing to a host that verifies, and on to another
+/// configuration.
+#[test]
+fn a_host_is_installed_reconfigured_and_left_alone_when_nothing_changed() {
+    let program = format!(
+        "#!/bin/sh\n[ \"$1\" = preflight ] || exec '{}' \"$@\"\n",
+        env!("CARGO_BIN_EXE_store")
+    );
+    let tree = TestTree::new();
+    tree.seed("app", json!({ "version": "1" }), &[("bin/app", "app")]);
+    let artifact = tree.artifact_of("test", "1", &["app"], program.as_bytes());
+    tree.file(
+        "recipes/config/schema.json",
+        r#"{"type": "object", "properties": {"port": {"type": "integer", "default": 1}}}"#,
+    );
+    tree.file("recipes/config/templates/etc/port", "{{ port }}\n");
+    tree.file("recipes/config/templates/etc_web/web", "web\n");
+    let site = Site { tree };
+    let root = site.path("host/root");
+    let mut digests = Vec::new();
+    for (port, shell) in SHELLS.iter().enumerate() {
+        site.tree.file("inputs.yaml", &format!("port: {port}\n"));
+        let [inputs, out] = [site.path("inputs.yaml"), site.path("out")];
+        let args = [
+            "configure",
+            inputs.to_str().unwrap(),
+            "--artifact",
+            artifact.to_str().unwrap(),
+            "-o",
+        ];
+        site.tree
+            .store(&[&args[..], &[out.to_str().unwrap()]].concat())
+            .ok();
+        for _ in 0..2 {
+            ok(&site.command(shell, &site.script(), &["web"]).output().unwrap());
+            digests.push(site.tree.active(&root));
+        }
+        assert_eq!(
+            fs::read_to_string(root.join("etc/port")).unwrap(),
+            format!("{port}\n")
+        );
+        assert_eq!(fs::read_to_string(root.join("etc/web")).unwrap(), "web\n");
+    }
+    assert!(digests.chunks(2).all(|pair| pair[0] == pair[1]), "{digests:?}");
+    digests.dedup();
+    assert_eq!(digests.len(), SHELLS.len());
+    // `etc` is a link into packages; what is changed there by hand, `verify` finds.
+    let port = fs::canonicalize(root.join("etc/port")).unwrap();
+    fs::set_permissions(&port, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    fs::write(&port, "9\n").unwrap();
+    site.tree.on(&root, &["verify"]).fails(3, &[]);
+}

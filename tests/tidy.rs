@@ -44,7 +44,7 @@ const PRINTING: [&str; 5] = ["println!(", "eprintln!(", "print!(", "eprint!(", "
 
 /// Where processes are started and environment and clock are read; everywhere else clippy refuses it.
 const WORLDLY: [&str; 4] = [
-    "builder/src/process",
+    "store/src/process",
     "builder/src/sandbox",
     "cli/src/world.rs",
     "tests/",

@@ -16,7 +16,6 @@ pub mod normalise;
 pub mod observer;
 pub mod pin;
 pub mod plan;
-pub mod process;
 pub mod references;
 pub mod reproduce;
 pub mod sandbox;

@@ -302,6 +302,20 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_configured_is_no_recipe_and_moves_no_id() {
+        let tree = tree(&[("a/buildinfo.json", "{}"), ("a/build", "true\n")]);
+        assert!(!moves(tree.path(), |root| {
+            let templates = root.join("config/templates/etc");
+            fs::create_dir_all(&templates).unwrap();
+            fs::write(root.join("config/schema.json"), "{}").unwrap();
+            fs::write(root.join("config/config.sample.yaml"), "").unwrap();
+            fs::write(templates.join("buildinfo.json"), "{{ no recipe }}").unwrap();
+            symlink("/etc", templates.join("link")).unwrap();
+        }));
+        assert_eq!(read(tree.path()).unwrap().recipes.len(), 1);
+    }
+
+    #[test]
     fn a_document_that_is_no_text_and_a_root_that_is_no_folder_are_told() {
         let tree = tree(&[("a/build", "")]);
         fs::write(tree.path().join("a/buildinfo.json"), b"{\"version\": \"\xff\"}").unwrap();

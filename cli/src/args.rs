@@ -96,8 +96,12 @@ pub enum Verb {
     Activate(hosts::Activate),
     /// Make an earlier generation of a host active again
     Rollback(hosts::Rollback),
+    /// Say all that a host lacks for an installation, and change nothing
+    Preflight(hosts::Preflight),
     /// Finish or undo an activation that a loss of power interrupted, as the next boot does
     Heal(hosts::At),
+    /// Print this host's address, as the configuration's script finds it
+    IpDetect(hosts::IpDetect),
     /// List the generations of a host
     Generations(hosts::At),
     /// Say what is active on a host, in one digest and in full

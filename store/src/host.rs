@@ -5,6 +5,7 @@
 //! leaves the host wholly as it was or wholly as it was to be, and the same command, run again, completes.
 
 pub mod activate;
+pub mod address;
 pub mod audit;
 pub mod blueprint;
 pub mod changes;
@@ -19,6 +20,7 @@ mod members;
 pub mod overriding;
 mod pending;
 pub mod plan;
+pub mod preflight;
 pub mod receive;
 pub mod rollback;
 pub mod root;
@@ -235,6 +237,24 @@ impl Host {
     /// When there is none or it cannot be used.
     pub fn manifest(&self) -> Result<Manifest, HostError> {
         read_manifest(&self.root.join(MANIFEST))
+    }
+
+    /// The manifest that the active generation was made from.
+    ///
+    /// # Errors
+    /// When nothing is active, or what is is damaged.
+    pub fn active_manifest(&self) -> Result<Manifest, HostError> {
+        let current = self.current()?;
+        let current = current.ok_or_else(|| HostError::NothingActive(self.root.clone()))?;
+        let generation = self.generation(current)?;
+        self.generation_manifest(current, &generation.manifest)
+    }
+
+    /// Where this host's prefix stands when the host runs, as far as anything that is installed says so.
+    pub fn prefix(&self) -> Option<PathBuf> {
+        let installed = || Some(self.manifest().ok()?.document.prefix);
+        let active = || Some(self.generation(self.current().ok()??).ok()?.prefix);
+        installed().or_else(active).map(PathBuf::from)
     }
 
     /// The number of the active generation, whether its folder is there or not; nothing when none is.

@@ -13,6 +13,7 @@ pub mod index;
 pub mod io_error;
 pub mod listing;
 pub mod lock;
+pub mod process;
 mod protection;
 pub mod publish;
 pub mod registrar;

@@ -44,6 +44,8 @@ pub(super) fn make<R: ByteRanges>(
     reader: &Reader<R>,
     configuration: &Configuration,
 ) -> Result<Configured, ConfigureError> {
+    // Before anything is copied.
+    let installer = reader.manifest().installer.ok_or(ConfigureError::NoInstaller)?;
     let place = Place::of(request.output)?;
     let lock = FileLock::attempt(&place.beside(".lock"))?;
     let _lock = lock.ok_or_else(|| ConfigureError::Busy(place.target.clone()))?;
@@ -51,7 +53,7 @@ pub(super) fn make<R: ByteRanges>(
     let aside = place.beside(".partial");
     clear(&aside)?;
     fs::create_dir(&aside).at("make folder", &aside)?;
-    let made = fill(request, reader, configuration, &aside);
+    let made = fill(request, reader, &installer, configuration, &aside);
     let finished = made.and_then(|made| Ok((place.settle(&aside, before, &made.index)?, made)));
     if finished.is_err() {
         // What cannot be removed now, the next run removes.
@@ -154,19 +156,19 @@ impl Place {
 fn fill<R: ByteRanges>(
     request: &Request<'_>,
     reader: &Reader<R>,
+    installer: &Installer,
     configuration: &Configuration,
     folder: &Path,
 ) -> Result<Configured, ConfigureError> {
     let name = artifact_name(reader.manifest());
     let appended = append::append(request.artifact, configuration, &folder.join(&name))?;
     clear(&folder.join(format!(".{name}.lock")))?;
-    let installer = reader.manifest().installer.ok_or(ConfigureError::NoInstaller)?;
     let manifest = &appended.manifest;
     write(&folder.join(MANIFEST_PATH), PLAIN, &manifest.to_bytes()?)?;
     write(
         &folder.join(INSTALLER_PATH),
         PROGRAM,
-        &installer_bytes(reader, &installer)?,
+        &installer_bytes(reader, installer)?,
     )?;
     let mut files = vec![
         digests(folder, &name)?,

@@ -7,8 +7,8 @@ use schema::source::SourceDigest;
 use store::io_error::IoError;
 use store::listing::ListError;
 
-use crate::process::ProcessError;
 use crate::unpack::UnpackError;
+use store::process::ProcessError;
 
 /// A source that could not be fetched. Nothing of it is in the store then.
 #[derive(Debug, thiserror::Error)]

@@ -15,8 +15,8 @@ use super::error::FetchProblem;
 use super::folder::RULES;
 use super::job::Job;
 use super::options::Network;
-use crate::process::command;
 use crate::unpack::{self, Limits, Rules};
+use store::process::command;
 
 /// Which transports git may use; above all not `ext`, which runs a program that the address names.
 const PROTOCOLS: [&str; 5] = ["https", "http", "ssh", "git", "file"];

@@ -15,7 +15,7 @@ use super::error::FetchProblem;
 use super::http::Http;
 use super::observer::{FetchEvent, FetchObserver};
 use super::options::{FetchOptions, Network};
-use crate::process::{self, ProcessError, Said, Verdict};
+use store::process::{self, ProcessError, Said, Verdict};
 
 /// How many looks after a running client there are from one look at its files to the next.
 const LOOKS_PER_MEASURE: u32 = 16;

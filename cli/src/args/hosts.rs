@@ -20,6 +20,34 @@ pub struct Roles {
     pub roles: Vec<String>,
 }
 
+/// `store preflight`.
+#[derive(Debug, Args)]
+pub struct Preflight {
+    /// Which host; it need not be there yet.
+    #[command(flatten)]
+    pub at: At,
+    /// Its roles.
+    #[command(flatten)]
+    pub roles: Roles,
+    /// What is to be installed, as a manifest [default: the manifest.json that was last installed]
+    #[arg(long, value_name = "FILE", conflicts_with = "artifact")]
+    pub manifest: Option<PathBuf>,
+    /// What is to be installed, as an artifact
+    #[arg(long, value_name = "FILE")]
+    pub artifact: Option<PathBuf>,
+}
+
+/// `store ip-detect`.
+#[derive(Debug, Args)]
+pub struct IpDetect {
+    /// Which host.
+    #[command(flatten)]
+    pub at: At,
+    /// Also write HOST_IP=ADDRESS to this file, for EnvironmentFile= of units
+    #[arg(long, value_name = "FILE")]
+    pub environment: Option<PathBuf>,
+}
+
 /// `store activate`.
 #[derive(Debug, Args)]
 pub struct Activate {

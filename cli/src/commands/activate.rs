@@ -28,7 +28,7 @@ struct Planned<'a> {
 /// What is in the way, or failed.
 pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
     let host = host::open(context, &args.at)?;
-    let system = host::system(context, &host);
+    let system = host::system(&host);
     let plan = || {
         let manifest = match &args.manifest {
             Some(file) => Manifest::parse(std::fs::read(context.world.cwd().join(file))?)?,

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// Why the host had to go back, or could not.
 pub fn run(context: &Context<'_>, at: &At) -> Result<(), Failure> {
     let host = host::open(context, at)?;
-    let system = host::system(context, &host);
+    let system = host::system(&host);
     let lock = host.lock().map_err(host::failed)?;
     let healed = heal::heal(&host, &lock, system.as_ref()).map_err(host::failed)?;
     context.output.result(&healed, || match healed {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ::schema::name::RoleName;
-use store::host::system::{Detached, System};
+use store::host::system::{self, Detached, System};
 use store::host::{Host, HostError};
 
 use crate::args::hosts::At;
@@ -34,8 +34,12 @@ pub fn root(context: &Context<'_>, asked: Option<&Path>) -> Result<PathBuf, Fail
 }
 
 /// The system around `host`.
-pub fn system(_context: &Context<'_>, _host: &Host) -> Box<dyn System> {
-    Box::new(Detached)
+pub fn system(host: &Host) -> Box<dyn System> {
+    match host.prefix() {
+        Some(prefix) => system::around(host.root(), &prefix),
+        // Whatever is tried on a host without a prefix fails for that reason.
+        None => Box::new(Detached),
+    }
 }
 
 /// Reads roles.

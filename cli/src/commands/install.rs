@@ -14,7 +14,7 @@ use store::archive::press::Threads;
 use store::artifact::reader::Reader;
 use store::host::activate::{self as activation, Activated};
 use store::host::receive::{self, Received};
-use store::host::{Host, plan};
+use store::host::{Host, plan, system};
 use store::io_error::IoContext;
 use store::seekable::ranges::ByteRanges;
 use store::verify::PackageRef;
@@ -67,7 +67,7 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
         Some(roles) => roles,
         None => activate::roles_of(&host)?,
     };
-    let system = host::system(context, &host);
+    let system = system::around(host.root(), Path::new(&reader.manifest().prefix));
     let bar = Bytes::new(context.output, "installing", None);
     let machine = system.machine();
     let received = receive::receive(&reader, &host, &lock, &roles, machine, at_once(context), &bar);

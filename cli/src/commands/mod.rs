@@ -14,11 +14,13 @@ mod heal;
 mod host;
 mod index;
 mod install;
+mod ip_detect;
 mod keygen;
 mod list;
 mod log;
 mod man;
 mod overriding;
+mod preflight;
 mod push;
 mod recipe;
 mod rollback;
@@ -82,7 +84,9 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Push(args) => push::run(context, &args)?,
         Verb::Keygen(args) => keygen::run(context, &args)?,
         Verb::Serve(args) => serve::run(context, &args)?,
+        Verb::Preflight(args) => return preflight::run(context, &args),
         Verb::Install(args) => install::run(context, &args)?,
+        Verb::IpDetect(args) => ip_detect::run(context, &args)?,
         Verb::Activate(args) => activate::run(context, &args)?,
         Verb::Heal(at) => heal::run(context, &at)?,
         Verb::Rollback(args) => rollback::run(context, &args)?,

@@ -25,7 +25,7 @@ struct Document {
 /// When no such package is active, or the copy cannot be made or switched to.
 pub fn run(context: &Context<'_>, args: &Override) -> Result<(), Failure> {
     let host = host::open(context, &args.at)?;
-    let system = host::system(context, &host);
+    let system = host::system(&host);
     let lock = host.lock().map_err(host::failed)?;
     let overriding = overriding::plan(&host, &lock, &args.name, system.as_ref()).map_err(host::failed)?;
     let activated =

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 /// When there is no such generation, or it cannot be switched to.
 pub fn run(context: &Context<'_>, args: &Rollback) -> Result<(), Failure> {
     let host = host::open(context, &args.at)?;
-    let system = host::system(context, &host);
+    let system = host::system(&host);
     let plan = || rollback::plan(&host, args.number, system.as_ref()).map_err(host::failed);
     if args.dry_run {
         activate::show_plan(context, &plan()?);

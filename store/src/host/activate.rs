@@ -60,6 +60,8 @@ pub fn activate(
         })
     };
     if plan.is_done() {
+        // Someone may have removed one of them by hand.
+        switch::lay_top_links(host)?;
         return activated(Outcome::AlreadyActive);
     }
     let health: Option<&Health> = plan.manifest.document.health.as_ref();

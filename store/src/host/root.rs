@@ -83,24 +83,42 @@ impl Host {
         })
     }
 
+    /// Says whether a host stands at `root`, or nothing where one could begin. Changes nothing.
+    ///
+    /// # Errors
+    /// See [`RootError`].
+    pub fn probe(root: &Path) -> Result<Option<Self>, RootError> {
+        let root = &without_slash(root);
+        match check(root) {
+            Err(RootError::Absent(_)) => {
+                let above = root.ancestors().find(|path| path.exists());
+                writable(above.unwrap_or(Path::new("/")))?;
+                return Ok(None);
+            }
+            checked => checked?,
+        }
+        writable(root)?;
+        if root.join(PACKAGES).is_dir() {
+            return Self::open(root).map(Some);
+        }
+        let names = foreign(root)?;
+        match names.is_empty() {
+            true => Ok(None),
+            false => Err(RootError::Foreign {
+                path: root.to_owned(),
+                names,
+            }),
+        }
+    }
+
     /// Opens the host at `root`, or begins one in a folder that is empty or not there yet. Durable when it returns.
     ///
     /// # Errors
     /// See [`RootError`].
     pub fn create(root: &Path) -> Result<Self, RootError> {
         let root = &without_slash(root);
-        match check(root) {
-            Err(RootError::Absent(_)) => durable::create_folders(root)?,
-            checked => checked?,
-        }
-        if !root.join(PACKAGES).is_dir() {
-            let names = foreign(root)?;
-            if !names.is_empty() {
-                let path = root.to_owned();
-                return Err(RootError::Foreign { path, names });
-            }
-        }
-        writable(root)?;
+        Self::probe(root)?;
+        durable::create_folders(root)?;
         for name in FOLDERS {
             durable::create_folders(&root.join(name))?;
         }

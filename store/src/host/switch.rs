@@ -153,7 +153,8 @@ fn point(host: &Host, number: u64) -> Result<(), IoError> {
     }
 }
 
-fn lay_top_links(host: &Host) -> Result<(), IoError> {
+/// Lays the links beside `current` that are not there.
+pub(super) fn lay_top_links(host: &Host) -> Result<(), IoError> {
     for name in top_links() {
         let path = host.root().join(name);
         let target = Path::new(CURRENT).join(name);

@@ -1,13 +1,21 @@
 //! Owns the boundary between a prefix and the system around it: what is done there when another generation becomes
-//! active, and the implementation for a prefix that has no system.
+//! active, and which kind of system a prefix has.
 
-use std::path::PathBuf;
+mod accounts;
+mod image;
+mod links;
+mod live;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schema::id::PackageId;
 use schema::manifest::Health;
 use schema::platform::Platform;
 use serde::Serialize;
+
+pub use image::Image;
+pub use live::Live;
 
 use super::layout::Change;
 use crate::io_error::IoError;
@@ -90,6 +98,9 @@ pub enum Obstacle {
         /// What the system answered.
         reason: String,
     },
+    /// The kernel has no such setting.
+    #[error("this kernel has no setting `{0}`")]
+    KernelSetting(String),
     /// The host's address cannot be told.
     #[error("the host's address cannot be told: {reason}")]
     Address {
@@ -122,6 +133,26 @@ pub struct Unhealthy {
     pub reason: String,
     /// How long it was waited for.
     pub waited: Duration,
+}
+
+/// What every system has, relative to its top.
+const USERS: &str = "etc/passwd";
+
+/// The system around the prefix `prefix` that stands at `root` now.
+///
+/// A prefix in its own place belongs to this machine, where systemd runs it. One that stands deeper, e.g. at
+/// `/mnt/opt/store` for `/opt/store`, is in an image when the files of a system lie beside it. Anything else has none.
+pub fn around(root: &Path, prefix: &Path) -> Box<dyn System> {
+    let inside: PathBuf = prefix.components().skip(1).collect();
+    if !prefix.is_absolute() || inside.as_os_str().is_empty() || !root.ends_with(&inside) {
+        return Box::new(Detached);
+    }
+    let top = root.ancestors().nth(inside.components().count());
+    match (top, Live::here()) {
+        (Some(top), Some(live)) if top == Path::new("/") => Box::new(live),
+        (Some(top), _) if top.join(USERS).exists() => Box::new(Image::new(top)),
+        _ => Box::new(Detached),
+    }
 }
 
 /// A prefix that stands nowhere in particular: nothing outside of it is touched.

@@ -10,7 +10,7 @@ use store::io_error::{IoContext, IoError};
 use super::super::error::FetchProblem;
 use super::super::job::Job;
 use super::super::publish_file;
-use crate::process::command;
+use store::process::command;
 
 /// Keeps `cargo` from bringing what the crate needs on other platforms; any one platform does.
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";

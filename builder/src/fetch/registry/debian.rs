@@ -10,7 +10,7 @@ use super::super::job::Job;
 use super::super::publish_file;
 use super::debian_lists::{AptLists, Lists};
 use super::debian_sources::{Packages, Revision, candidates, revisions};
-use crate::process::ProcessError;
+use store::process::ProcessError;
 
 /// Puts what is wanted at `target`: the file that is named, of a source package; else the binary package.
 pub(in super::super) fn fetch(

@@ -13,7 +13,7 @@ use store::work::WorkArea;
 use super::super::error::FetchProblem;
 use super::super::job::Job;
 use super::debian_sources::{Packages, one_line, paragraphs};
-use crate::process::command;
+use store::process::command;
 
 /// The lists of this run, each fetched when it is first needed.
 #[derive(Debug, Default)]
@@ -63,7 +63,7 @@ impl Lists {
         match job.run(update, lists.area.path()) {
             Ok(said) => lists.complaint = said.stderr,
             // Some archives may have been read; if what is wanted is in none of those, this is told.
-            Err(FetchProblem::Client(crate::process::ProcessError::Failed { stderr, .. })) => {
+            Err(FetchProblem::Client(store::process::ProcessError::Failed { stderr, .. })) => {
                 lists.complaint = stderr;
             }
             Err(other) => return Err(other),

@@ -7,7 +7,7 @@ use schema::source::{RegistryFile, SourceDigest};
 use super::super::error::FetchProblem;
 use super::super::job::Job;
 use super::super::publish_file;
-use crate::process::command;
+use store::process::command;
 
 /// Puts the package's archive at `target`.
 pub(in super::super) fn fetch(

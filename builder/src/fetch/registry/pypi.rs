@@ -14,7 +14,7 @@ use super::super::error::FetchProblem;
 use super::super::job::Job;
 use super::super::part::Part;
 use super::super::publish_file;
-use crate::process::{ProcessError, command};
+use store::process::{ProcessError, command};
 
 /// Puts the file of the package at `target`: the one that `file` names, else the wheel for this machine.
 pub(in super::super) fn fetch(

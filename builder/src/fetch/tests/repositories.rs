@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use store::listing;
 
 use super::*;
-use crate::process::{self, Verdict};
+use store::process::{self, Verdict};
 
 /// A repository to fetch from.
 struct Repository {

@@ -1,0 +1,171 @@
+//! Owns a system that does not run: an image, whose files are made ready for its first boot and nothing is started.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use schema::manifest::Health;
+use schema::platform::Platform;
+
+use super::accounts::Accounts;
+use super::{Obstacle, System, SystemError, Unhealthy, links};
+use crate::host::durable;
+use crate::host::layout::{Change, Layout, Owner};
+use crate::host::sweep::PARTIAL;
+use crate::io_error::{IoContext, IoError};
+use crate::removal;
+
+/// Where packages keep what changes, relative to the top of the system.
+const STATE: &str = "var/lib";
+/// Where kernel settings are set from at boot.
+const SYSCTL: &str = "etc/sysctl.d";
+/// Mode of state folders: nobody else's business.
+const STATE_MODE: u32 = 0o750;
+
+/// The files of a system, below `top`.
+#[derive(Debug, Clone)]
+pub struct Image {
+    top: PathBuf,
+}
+
+impl Image {
+    /// The system whose `/` is `top`.
+    pub fn new(top: &Path) -> Self {
+        Self { top: top.to_owned() }
+    }
+
+    /// Makes the state folders that are missing, each whole from the moment it has its name.
+    fn lay_state(&self, wanted: &Layout) -> Result<(), SystemError> {
+        if wanted.state.is_empty() {
+            return Ok(());
+        }
+        let accounts = Accounts::read(&self.top)?;
+        let above = self.top.join(STATE).join(&wanted.distribution);
+        durable::create_folders(&above)?;
+        for (package, owner) in &wanted.state {
+            let path = above.join(package.as_str());
+            if fs::symlink_metadata(&path).is_err() {
+                let (user, group) = numbers(&accounts, owner)?;
+                make_state(&path, user, group)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The link by which kernel settings are set at boot, where there are any.
+    fn lay_sysctl(&self, change: &Change) -> Result<(), IoError> {
+        let path = |layout: &Layout| {
+            let name = format!("60-{}.conf", layout.distribution);
+            self.top.join(SYSCTL).join(name)
+        };
+        if !change.to.sysctl.is_empty() {
+            durable::create_folders(&self.top.join(SYSCTL))?;
+            return durable::link(&path(&change.to), &change.prefix.join("current/sysctl.conf"));
+        }
+        match &change.from {
+            Some(from) if !from.sysctl.is_empty() => durable::remove(&path(from)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn numbers(accounts: &Accounts, owner: &Owner) -> Result<(u32, u32), SystemError> {
+    let (user, group) = (owner.user.as_deref(), owner.group.as_deref());
+    let found = accounts.user(user).zip(accounts.group(group, user));
+    found.ok_or_else(|| SystemError::Failed {
+        action: format!("find the user {}", user.unwrap_or("root")),
+        reason: "it is not in the system's files although it was just made".to_owned(),
+    })
+}
+
+fn make_state(path: &Path, user: u32, group: u32) -> Result<(), IoError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!("{PARTIAL}{name}"));
+    removal::remove(&aside)?;
+    fs::create_dir(&aside)
+        .and_then(|()| chown(&aside, Some(user), Some(group)))
+        .and_then(|()| fs::set_permissions(&aside, Permissions::from_mode(STATE_MODE)))
+        .and_then(|()| fs::rename(&aside, path))
+        .at("make folder", path)?;
+    crate::publish::sync(path.parent().unwrap_or(path))
+}
+
+impl System for Image {
+    fn machine(&self) -> Option<Platform> {
+        None
+    }
+
+    fn check(&self, change: &Change) -> Result<Vec<Obstacle>, SystemError> {
+        let mut found = links::in_the_way(&self.top, change)?;
+        found.extend(Accounts::read(&self.top)?.contradict(&change.to));
+        Ok(found)
+    }
+
+    fn prepare(&self, change: &Change) -> Result<(), SystemError> {
+        Accounts::read(&self.top)?.complete(&self.top, &change.to)?;
+        self.lay_state(&change.to)?;
+        Ok(links::lay(&self.top, change)?)
+    }
+
+    fn stop(&self, _: &Change) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    fn start(&self, change: &Change) -> Result<(), SystemError> {
+        // On the way back, what the way forth had removed is missing.
+        links::lay(&self.top, change)?;
+        links::clear(&self.top, change)?;
+        Ok(self.lay_sysctl(change)?)
+    }
+
+    fn healthy(&self, _: &Health, _: &Change) -> Result<(), Unhealthy> {
+        Ok(())
+    }
+}
+
+/// The kernel's file for a setting, e.g. `/proc/sys/vm/swappiness` for `vm.swappiness`.
+pub(super) fn kernel_file(key: &str) -> PathBuf {
+    // Where a part holds a dot itself, the key is written with slashes between parts, as sysctl.d(5) has it.
+    let path = match key.find(['.', '/']).map(|at| &key[at..=at]) {
+        Some("/") => key.to_owned(),
+        _ => key.replace('/', "\0").replace('.', "/").replace('\0', "."),
+    };
+    Path::new("/proc/sys").join(path)
+}
+
+/// Sets what a generation asks of the kernel; settings that are so already are not touched.
+pub(super) fn set_kernel(wanted: &Layout) -> Result<(), IoError> {
+    for (key, value) in &wanted.sysctl {
+        let path = kernel_file(key);
+        let is_set = |now: io::Result<String>| {
+            now.is_ok_and(|now| now.split_whitespace().eq(value.split_whitespace()))
+        };
+        if !is_set(fs::read_to_string(&path)) {
+            fs::write(&path, value).at("set", &path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_found_by_either_spelling() {
+        for (key, file) in [
+            ("vm.swappiness", "/proc/sys/vm/swappiness"),
+            (
+                "net/ipv4/conf/eth0.7/forwarding",
+                "/proc/sys/net/ipv4/conf/eth0.7/forwarding",
+            ),
+            (
+                "net.ipv4.conf.eth0/7.forwarding",
+                "/proc/sys/net/ipv4/conf/eth0.7/forwarding",
+            ),
+        ] {
+            assert_eq!(kernel_file(key), Path::new(file));
+        }
+    }
+}
