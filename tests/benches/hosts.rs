@@ -50,7 +50,7 @@ impl Bench {
         let install = ["install", text(&artifact), "--no-activate", "--root", text(&root)];
         measure(self.store("many", &install));
         let activated = median(|| {
-            for gone in ["generations", "current"] {
+            for gone in ["current", "generations"] {
                 remove(&root.join(gone));
             }
             measure(self.store("many", &["activate", "-q", "--root", text(&root)]))
