@@ -1,6 +1,8 @@
 //! Owns the links by which systemd finds a generation's units: they lead through `current`, so that its swap changes
 //! every unit at once, and only names that come or go need a link made or removed.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,21 +85,47 @@ pub(super) fn lay(top: &Path, change: &Change) -> Result<(), IoError> {
     Ok(())
 }
 
-/// Removes the links that only the generation from before needs.
+/// Removes the links to units that the generation which is to be does not bring, whichever brought them: the one from
+/// before may be gone.
 pub(super) fn clear(top: &Path, change: &Change) -> Result<(), IoError> {
-    let needed: Vec<PathBuf> = wanted(top, change).into_iter().map(|link| link.path).collect();
-    let Some(from) = &change.from else {
-        return Ok(());
-    };
-    for (name, unit) in &from.units {
-        for link in links_of(top, &change.prefix, name, unit) {
-            let is_link = fs::symlink_metadata(&link.path).is_ok_and(|found| found.is_symlink());
-            if is_link && !needed.contains(&link.path) {
-                durable::remove(&link.path)?;
-            }
+    let needed: BTreeSet<PathBuf> = wanted(top, change).into_iter().map(|link| link.path).collect();
+    let folder = top.join(FOLDER);
+    let through_current = change.prefix.join("current");
+    let mut gone = Vec::new();
+    for path in entries(&folder)? {
+        if fs::read_link(&path).is_ok_and(|target| target.starts_with(&through_current)) {
+            gone.push(path);
         }
     }
+    let names: Vec<&OsStr> = gone.iter().filter_map(|path| path.file_name()).collect();
+    let mut wants = Vec::new();
+    for path in entries(&folder)? {
+        if path.extension().is_some_and(|end| end == "wants") && path.is_dir() {
+            let of_ours = |path: &PathBuf| {
+                let name = path.file_name().unwrap_or_default();
+                let target = fs::read_link(path);
+                names.contains(&name) && target.is_ok_and(|target| target == Path::new("..").join(name))
+            };
+            wants.extend(entries(&path)?.into_iter().filter(of_ours));
+        }
+    }
+    // What wants a unit goes before the unit.
+    for path in wants.iter().chain(&gone).filter(|path| !needed.contains(*path)) {
+        durable::remove(path)?;
+    }
     Ok(())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, IoError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at("read folder", folder)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.at("read folder", folder)?.path());
+    }
+    Ok(paths)
 }
 
 /// The units of those fates that can be started and stopped.
@@ -112,4 +140,88 @@ pub(super) fn running(change: &Change, fates: &[Fate]) -> Vec<String> {
         .filter(|(name, fate)| fates.contains(fate) && brought(name) && !is_template(name))
         .map(|(name, _)| name.to_owned())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::layout::Layout;
+    use std::collections::BTreeSet;
+    use std::os::unix::fs::symlink;
+
+    fn layout(units: &[(&str, &str)]) -> Layout {
+        let unit = |target: &str| Unit {
+            targets: BTreeSet::from([target.to_owned()]),
+            file: PathBuf::from("/x"),
+            blake3: None,
+            package: None,
+        };
+        let units = units
+            .iter()
+            .map(|(name, target)| ((*name).to_owned(), unit(target)));
+        Layout {
+            units: units.collect(),
+            ..Layout::default()
+        }
+    }
+
+    fn found(top: &Path) -> Vec<String> {
+        let folder = top.join(FOLDER);
+        let mut found = Vec::new();
+        for path in entries(&folder).unwrap() {
+            let inner = if path.is_dir() {
+                entries(&path).unwrap()
+            } else {
+                vec![path]
+            };
+            found.extend(
+                inner
+                    .iter()
+                    .map(|path| path.strip_prefix(&folder).unwrap().display().to_string()),
+            );
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn links_follow_the_generation_and_nothing_else_is_touched() {
+        let top = tempfile::tempdir().unwrap();
+        let folder = top.path().join(FOLDER);
+        fs::create_dir_all(folder.join("multi-user.target.wants")).unwrap();
+        symlink("/usr/lib/systemd/system/ssh.service", folder.join("sshd.service")).unwrap();
+        symlink(
+            "../sshd.service",
+            folder.join("multi-user.target.wants/sshd.service"),
+        )
+        .unwrap();
+        let change = |units| Change {
+            root: PathBuf::from("/opt/store"),
+            prefix: PathBuf::from("/opt/store"),
+            from: None,
+            to: layout(units),
+        };
+        let first = change(&[("a.service", "multi-user.target"), ("b@.service", "x.target")]);
+        lay(top.path(), &first).unwrap();
+        let others = ["multi-user.target.wants/sshd.service", "sshd.service"];
+        let mut expected = vec!["a.service", "b@.service", "multi-user.target.wants/a.service"];
+        expected.extend(others);
+        assert_eq!(found(top.path()), expected);
+        assert_eq!(in_the_way(top.path(), &first).unwrap(), []);
+
+        // Another generation, of whose predecessor nothing is known.
+        let second = change(&[("a.service", "other.target")]);
+        lay(top.path(), &second).unwrap();
+        clear(top.path(), &second).unwrap();
+        let mut expected = vec!["a.service"];
+        expected.extend(others.iter().take(1));
+        expected.extend(["other.target.wants/a.service", "sshd.service"]);
+        assert_eq!(found(top.path()), expected);
+
+        let taken = change(&[("sshd.service", "multi-user.target")]);
+        assert_eq!(
+            in_the_way(top.path(), &taken).unwrap(),
+            [Obstacle::InTheWay(folder.join("sshd.service"))]
+        );
+    }
 }
