@@ -75,6 +75,18 @@ fn a_range_is_one_request_and_a_cut_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_server_that_counts_only_from_the_start_is_fine() {
+    let (bench, content) = (Bench::new(), content());
+    let server = Server::new(vec![
+        Reply::NoRanges(content.clone()),
+        Reply::File(content.clone()),
+    ]);
+    let remote = open(&bench, &server).unwrap();
+    assert_eq!(read(&remote, 199_000..200_000).unwrap(), content[199_000..]);
+    assert_eq!(asked(&server), ["-4096", "0-0", "195904-199999"]);
+}
+
+#[test]
 fn the_end_and_what_was_announced_are_not_asked_for_again() {
     let (bench, content) = (Bench::new(), content());
     let server = Server::new(vec![Reply::File(content.clone())]);
