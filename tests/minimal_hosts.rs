@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use support::TestTree;
+use support::web::Web;
 
 /// What a host of ours may lack, and these do.
 const HIDDEN: [&str; 7] = ["zstd", "unzstd", "zstdcat", "curl", "python3", "xz", "perl"];
@@ -35,11 +36,28 @@ fn media(tree: &TestTree) -> PathBuf {
     media
 }
 
+/// The same artifact configured: a folder with `install.sh`, to be carried to a host or served.
+fn delivery(tree: &TestTree, media: &Path) -> PathBuf {
+    let folder = tree.path("delivery");
+    tree.file(
+        "recipes/config/schema.json",
+        r#"{"type": "object", "properties": {}}"#,
+    );
+    tree.file("inputs.yaml", "");
+    let [inputs, artifact] = [tree.path("inputs.yaml"), media.join("test.tar.zst")];
+    let paths = [&inputs, &artifact, &folder].map(|path| path.to_str().unwrap());
+    let [inputs, artifact, to] = paths;
+    tree.store(&["configure", inputs, "--artifact", artifact, "-o", to])
+        .ok();
+    folder
+}
+
 /// Runs `script` as root of a machine that has only a busybox.
 fn on_busybox(tree: &TestTree, media: &Path, script: &str) -> Output {
     let root = tree.path("busybox-root");
-    fs::create_dir_all(root.join("bin")).unwrap();
-    tree.lay_shell(&root.join("bin"));
+    if !root.exists() {
+        tree.lay_shell(&root.join("bin"));
+    }
     let mut host = machine();
     host.arg("--bind").args([&root, Path::new("/")]);
     run(host, media, script)
@@ -65,6 +83,8 @@ fn machine() -> Command {
     let mut host = Command::new("bwrap");
     host.args([
         "--unshare-all",
+        // For the server that one of the tests has.
+        "--share-net",
         "--die-with-parent",
         "--uid",
         "0",
@@ -122,4 +142,22 @@ fn a_plain_tar_and_the_binary_in_it_are_all_that_a_host_needs() {
     );
     is_active(&on_busybox(&tree, &media, &script));
     is_active(&on_debian(&tree, &media, &script));
+}
+
+#[test]
+fn install_sh_needs_no_more_from_a_folder_or_from_a_server() {
+    let tree = TestTree::new();
+    let delivery = delivery(&tree, &media(&tree));
+    let server = Web::new(&delivery);
+    let from = server.url("");
+    let nothing = tree.path("nothing");
+    fs::create_dir(&nothing).unwrap();
+    fs::copy(delivery.join("install.sh"), nothing.join("install.sh")).unwrap();
+    // Run again, it changes nothing.
+    let offline = format!("for time in 1 2; do sh /media/install.sh >&2; done\n{LOOK}");
+    let online = format!("for time in 1 2; do sh /media/install.sh --from {from} >&2; done\n{LOOK}");
+    for (media, script) in [(&delivery, offline), (&nothing, online)] {
+        is_active(&on_busybox(&tree, media, &script));
+        is_active(&on_debian(&tree, media, &script));
+    }
 }

@@ -189,7 +189,7 @@ fn run(command: &Command, options: &[String], log: &Path) -> Ended {
 fn calls(log: &str) -> impl Iterator<Item = (&str, &str)> {
     log.lines().filter_map(|line| {
         let (thread, call) = line.split_once(char::is_whitespace)?;
-        let call = call.trim_start();
+        let call = call.trim_start().trim_end_matches("<unfinished ...>").trim_end();
         call.starts_with(char::is_alphabetic).then_some((thread, call))
     })
 }
