@@ -31,6 +31,11 @@ fn media(tree: &TestTree) -> PathBuf {
     let packed = media.join("test.tar.zst");
     tree.store(&["artifact", "create", "-q", "app", "-o", packed.to_str().unwrap()])
         .ok();
+    let second = media.join("second.tar.zst");
+    tree.seed("app", json!({ "version": "2" }), &[("etc/app.conf", "a = 2\n")]);
+    tree.store(&["build", "-q", "app"]).ok();
+    tree.store(&["artifact", "create", "-q", "app", "-o", second.to_str().unwrap()])
+        .ok();
     let plain = zstd::decode_all(fs::File::open(&packed).unwrap()).unwrap();
     fs::write(media.join("test.tar"), plain).unwrap();
     media
@@ -138,6 +143,9 @@ fn a_plain_tar_and_the_binary_in_it_are_all_that_a_host_needs() {
         cd /opt/store
         ./store activate >&2
         ./store activate >&2
+        ./store install /media/second.tar.zst >&2
+        test \"$(cat etc/app.conf)\" = 'a = 2'
+        ./store rollback >&2
         {LOOK}"
     );
     is_active(&on_busybox(&tree, &media, &script));

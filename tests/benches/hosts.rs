@@ -28,6 +28,7 @@ impl Bench {
         let installed = median(install);
         let plain = median(|| tar("tar --zstd -xf ../large.tar.zst"));
         let synced = median(|| tar("tar --zstd -xf ../large.tar.zst && sync -f ."));
+        remove(&unpacked);
         line(
             "install 1 GB in 15,000 files, beside tar -x (target: 1)",
             installed,

@@ -12,7 +12,7 @@ mod measure;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use measure::{Bench, Cost, FOLDER, LARGE, lay_files, line, measure, median, recipe, shell, write};
+use measure::{Bench, Cost, FOLDER, LARGE, lay_files, line, measure, median, recipe, remove, shell, write};
 
 fn main() {
     let bench = Bench::new();
@@ -154,6 +154,7 @@ impl Bench {
             cold,
             Some(tar),
         );
+        remove(&self.root.join("plain.tar.zst"));
         write(&tree.join("p0/d/changed"), "x");
         measure(self.store("large", &["build", "all", "-q"]));
         let changed = measure(self.store("large", &create));
@@ -170,5 +171,6 @@ impl Bench {
             warm,
             Some(copy("cat large.tar.zst > copy.tar.zst && sync copy.tar.zst")),
         );
+        remove(&self.root.join("copy.tar.zst"));
     }
 }
