@@ -68,7 +68,6 @@ impl Distribution {
         self.tree
             .store(&["artifact", "create", "-o", artifact.to_str().unwrap()])
             .ok();
-        fs::create_dir_all(machine.path(FILES)).unwrap();
         let delivery = machine.path(FILES).join(version);
         let config = self.tree.path("config.json");
         let args = [&config, &artifact, &delivery].map(|path| path.to_str().unwrap());
@@ -260,7 +259,6 @@ fn a_service_of_this_repository_answers_on_a_host_that_boots() {
     store(&["artifact", "create", "dnsmasq", "-o", artifact]);
 
     let mut machine = Machine::new(&tree.path("disk"));
-    fs::create_dir_all(machine.path(FILES)).unwrap();
     let configure = |address: &str| {
         tree.file("config.yaml", &format!("address: {address}\n"));
         let delivery = machine.path(FILES).join(address);

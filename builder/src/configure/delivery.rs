@@ -47,6 +47,7 @@ pub(super) fn make<R: ByteRanges>(
     // Before anything is copied.
     let installer = reader.manifest().installer.ok_or(ConfigureError::NoInstaller)?;
     let place = Place::of(request.output)?;
+    fs::create_dir_all(place.above()).at("make folder", place.above())?;
     let lock = FileLock::attempt(&place.beside(".lock"))?;
     let _lock = lock.ok_or_else(|| ConfigureError::Busy(place.target.clone()))?;
     let before = place.check()?;
@@ -85,6 +86,14 @@ impl Place {
         Ok(Self { target, name })
     }
 
+    /// The folder that it is in.
+    fn above(&self) -> &Path {
+        let above = self.target.parent();
+        above
+            .filter(|path| !path.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+    }
+
     fn beside(&self, ending: &str) -> PathBuf {
         let mut name = OsString::from(".");
         name.push(&self.name);
@@ -120,12 +129,7 @@ impl Place {
             Before::Nothing => fs::rename(aside, &self.target).at("publish", &self.target)?,
             Before::Folder => self.exchange(aside)?,
         }
-        sync(
-            self.target
-                .parent()
-                .filter(|path| !path.as_os_str().is_empty())
-                .unwrap_or(Path::new(".")),
-        )?;
+        sync(self.above())?;
         clear(aside)?;
         Ok(true)
     }
