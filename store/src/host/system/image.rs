@@ -86,8 +86,10 @@ fn make_state(path: &Path, user: u32, group: u32) -> Result<(), IoError> {
     fs::create_dir(&aside)
         .and_then(|()| chown(&aside, Some(user), Some(group)))
         .and_then(|()| fs::set_permissions(&aside, Permissions::from_mode(STATE_MODE)))
-        .and_then(|()| fs::rename(&aside, path))
-        .at("make folder", path)?;
+        .at("make folder", &aside)?;
+    // One that is there is never looked at again, so its owner must be on the disk when its name is.
+    crate::publish::sync(&aside)?;
+    fs::rename(&aside, path).at("make folder", path)?;
     crate::publish::sync(path.parent().unwrap_or(path))
 }
 
