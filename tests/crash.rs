@@ -24,7 +24,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use on_host::OnHost;
+use on_host::{OnHost, Place};
 use subject::{State, Subject, every_syscall, nothing, text};
 use support::TestTree;
 
@@ -38,6 +38,10 @@ struct Extract {
 impl Subject for Extract {
     fn host(&self) -> &Path {
         &self.host
+    }
+
+    fn root(&self, folder: &Path) -> PathBuf {
+        folder.to_owned()
     }
 
     fn command(&self, root: &Path) -> Command {
@@ -87,37 +91,62 @@ const TWO_VERSIONS: [&[&str]; 3] = [
 
 #[test]
 fn the_first_activation() {
-    every_syscall(&OnHost::new(&[&["artifact", "extract", "FIRST"]], &["activate"]));
+    every_syscall(&OnHost::new(
+        Place::Alone,
+        &[&["artifact", "extract", "FIRST"]],
+        &["activate"],
+    ));
 }
 
 #[test]
 fn activation() {
-    every_syscall(&OnHost::new(&TWO_VERSIONS, &["activate"]));
+    every_syscall(&OnHost::new(Place::Alone, &TWO_VERSIONS, &["activate"]));
 }
 
 #[test]
 fn rollback() {
     let prepare = [&TWO_VERSIONS[..], &[&["activate"]]].concat();
-    every_syscall(&OnHost::new(&prepare, &["rollback", "1"]));
+    every_syscall(&OnHost::new(Place::Alone, &prepare, &["rollback", "1"]));
 }
 
 #[test]
 fn a_local_change() {
-    every_syscall(&OnHost::new(&TWO_VERSIONS, &["override", "app"]));
+    every_syscall(&OnHost::new(Place::Alone, &TWO_VERSIONS, &["override", "app"]));
 }
 
 #[test]
 fn garbage_collection() {
     let prepare = [&TWO_VERSIONS[..], &[&["activate"]]].concat();
-    every_syscall(&OnHost::new(&prepare, &["gc", "--keep", "1"]));
+    every_syscall(&OnHost::new(Place::Alone, &prepare, &["gc", "--keep", "1"]));
 }
 
 #[test]
 fn the_first_installation() {
-    every_syscall(&OnHost::new(&[], &["install", "FIRST"]));
+    every_syscall(&OnHost::new(Place::Alone, &[], &["install", "FIRST"]));
 }
 
 #[test]
 fn installation() {
-    every_syscall(&OnHost::new(&TWO_VERSIONS[..2], &["install", "SECOND"]));
+    every_syscall(&OnHost::new(
+        Place::Alone,
+        &TWO_VERSIONS[..2],
+        &["install", "SECOND"],
+    ));
+}
+
+#[test]
+fn the_first_installation_into_an_image() {
+    every_syscall(&OnHost::new(Place::InImage, &[], &["install", "FIRST"]));
+}
+
+#[test]
+fn activation_in_an_image() {
+    let prepare: [&[&str]; 2] = [&["install", "FIRST"], &["install", "SECOND", "--no-activate"]];
+    every_syscall(&OnHost::new(Place::InImage, &prepare, &["activate"]));
+}
+
+#[test]
+fn rollback_in_an_image() {
+    let prepare: [&[&str]; 2] = [&["install", "FIRST"], &["install", "SECOND"]];
+    every_syscall(&OnHost::new(Place::InImage, &prepare, &["rollback", "1"]));
 }

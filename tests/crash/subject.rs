@@ -32,12 +32,14 @@ pub enum State {
 
 /// A command that changes a host.
 pub trait Subject: Sync {
-    /// What stands at the root before the command, which is copied for each run. It may not be there.
+    /// The folder with what stands there before the command, which is copied for each run. It may not be there.
     fn host(&self) -> &Path;
-    /// The command, for a host at `root`.
-    fn command(&self, root: &Path) -> Command;
+    /// The root of the host in the folder that was laid at `folder`.
+    fn root(&self, folder: &Path) -> PathBuf;
+    /// The command, for that host.
+    fn command(&self, folder: &Path) -> Command;
     /// Checks the host with its own verbs. Fails unless it is sound, and wholly the old one or the new one.
-    fn state(&self, root: &Path) -> Result<State, String>;
+    fn state(&self, folder: &Path) -> Result<State, String>;
     /// Whether what it did must outlast a loss of power from the moment it is done.
     fn is_durable(&self) -> bool;
 }
@@ -131,7 +133,7 @@ fn one(
     if !again.status.success() {
         return Err(format!("then the same command fails: {again:?}"));
     }
-    match (subject.state(&root), left_over(&root).as_slice()) {
+    match (subject.state(&root), left_over(&subject.root(&root)).as_slice()) {
         (Ok(State::New), []) => Ok(()),
         other => Err(format!("then the same command comes to {other:?}")),
     }
