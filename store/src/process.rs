@@ -16,6 +16,8 @@ use nix::unistd::Pid;
 const STDERR_KEPT: usize = 16 * 1024;
 /// The most that a program may print on stdout, in bytes; it is held in memory.
 const STDOUT_MOST: u64 = 64 * 1024 * 1024;
+/// How often a program is started that is still open for writing.
+const BUSY_TRIES: u32 = 50;
 /// How often a running program is looked after.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -111,7 +113,7 @@ pub fn run(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     alone(&mut command);
-    let mut child = command.spawn().map_err(|error| refused(&program, error))?;
+    let mut child = spawn(&mut command).map_err(|error| refused(&program, error))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (ended, stdout, stderr) = std::thread::scope(|scope| {
         let stdout = scope.spawn(|| read_all(stdout));
@@ -146,6 +148,18 @@ pub fn run(
         }),
         Ended::Cancelled => Err(ProcessError::Cancelled(program)),
     }
+}
+
+/// Starts it. While another thread starts a program, that one shares for a moment what this process has open for
+/// writing, and a program that was just written cannot run; so it is tried a few times.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    for _ in 0..BUSY_TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::sleep(LOOK_EVERY),
+            spawned => return spawned,
+        }
+    }
+    command.spawn()
 }
 
 fn refused(program: &OsString, source: io::Error) -> ProcessError {

@@ -147,8 +147,11 @@ pub enum Finding {
         known: Vec<RoleName>,
     },
     /// The configuration would not be active.
-    #[error("the configuration {0} is not active on these roles")]
-    NoConfiguration(Digest),
+    #[error("the configuration {digest} is not active on these roles")]
+    NoConfiguration {
+        /// The configuration's.
+        digest: Digest,
+    },
     /// Something that the store did not make stands where one of its links belongs.
     #[error("{} is in the way: a link to {} belongs there", path.display(), target.display())]
     InTheWay {

@@ -62,7 +62,7 @@ pub fn of_manifest(
             .iter()
             .any(|package| *package.id.digest() == digest)
     {
-        findings.push(Finding::NoConfiguration(digest));
+        findings.push(Finding::NoConfiguration { digest });
     }
     of_generation(host, generation, manifest, findings, system)
 }

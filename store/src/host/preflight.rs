@@ -89,14 +89,20 @@ pub enum Shortage {
         reason: String,
     },
     /// A file where a link to a unit belongs.
-    #[error("{} is in the way: the store would link a unit there", .0.display())]
-    UnitInTheWay(PathBuf),
+    #[error("{} is in the way: a link of the store belongs there", path.display())]
+    InTheWay {
+        /// Where.
+        path: PathBuf,
+    },
     /// Units without systemd to run them.
     #[error("the configuration asks for units, but systemd does not run on this machine")]
     Systemd,
     /// No such role.
-    #[error("no package is for the role `{0}`")]
-    Role(RoleName),
+    #[error("no package is for the role `{role}`")]
+    Role {
+        /// As asked for.
+        role: RoleName,
+    },
     /// Another distribution, in the same place.
     #[error("{found} is installed there, and {offered} is another; give each a root of its own")]
     OtherDistribution {
@@ -237,7 +243,7 @@ fn unknown_roles(manifest: &Manifest, roles: &BTreeSet<RoleName>) -> Vec<Shortag
     let unknown = roles
         .iter()
         .filter(|role| !known.is_empty() && !known.contains(role));
-    unknown.cloned().map(Shortage::Role).collect()
+    unknown.cloned().map(|role| Shortage::Role { role }).collect()
 }
 
 /// What the configuration asks of the system around a prefix that is in its own place.
@@ -258,7 +264,7 @@ fn surroundings(manifest: &Manifest) -> Vec<Shortage> {
         match fs::read_link(&path) {
             Ok(target) if target.starts_with(&document.prefix) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            _ => missing.push(Shortage::UnitInTheWay(path)),
+            _ => missing.push(Shortage::InTheWay { path }),
         }
     }
     if units.count() > 0 && Live::here().is_none() {

@@ -78,8 +78,31 @@ pub enum Obstacle {
         reason: String,
     },
     /// A file of the system stands where a link to a unit belongs.
-    #[error("{} is in the way: it is not a link that the store made", .0.display())]
-    InTheWay(PathBuf),
+    #[error("{} is in the way: it is not a link that the store made", path.display())]
+    InTheWay {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The system itself has a unit of that name, which ours would hide.
+    #[error("the unit `{unit}` is the system's own already, in {}", path.display())]
+    UnitHidden {
+        /// Its name.
+        unit: String,
+        /// The system's.
+        path: PathBuf,
+    },
+    /// Something else than a folder stands where a state folder belongs.
+    #[error("{} is no folder, but a state folder belongs there", path.display())]
+    StateTaken {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Users are missing, and no program is there that makes some.
+    #[error("the users and groups {} are missing, and neither systemd-sysusers nor useradd is here to make them", names.join(", "))]
+    NoAccountTool {
+        /// Users and groups.
+        names: Vec<String>,
+    },
     /// A user is there already, with another group.
     #[error("the user `{user}` is in the group `{found}`, but `{expected}` is expected")]
     UserGroup {
@@ -99,8 +122,11 @@ pub enum Obstacle {
         reason: String,
     },
     /// The kernel has no such setting.
-    #[error("this kernel has no setting `{0}`")]
-    KernelSetting(String),
+    #[error("this kernel has no setting `{key}`")]
+    KernelSetting {
+        /// Its name.
+        key: String,
+    },
     /// The host's address cannot be told.
     #[error("the host's address cannot be told: {reason}")]
     Address {
@@ -141,10 +167,14 @@ const USERS: &str = "etc/passwd";
 /// The system around the prefix `prefix` that stands at `root` now.
 ///
 /// A prefix in its own place belongs to this machine, where systemd runs it. One that stands deeper, e.g. at
-/// `/mnt/opt/store` for `/opt/store`, is in an image when the files of a system lie beside it. Anything else has none.
+/// `/mnt/opt/store` for `/opt/store`, is in an image when the files of a system lie beside it. Anything else has none,
+/// and neither has whoever is not root: a prefix that an ordinary user may write to is that user's own affair.
 pub fn around(root: &Path, prefix: &Path) -> Box<dyn System> {
     let inside: PathBuf = prefix.components().skip(1).collect();
     if !prefix.is_absolute() || inside.as_os_str().is_empty() || !root.ends_with(&inside) {
+        return Box::new(Detached);
+    }
+    if !nix::unistd::geteuid().is_root() {
         return Box::new(Detached);
     }
     let top = root.ancestors().nth(inside.components().count());
@@ -178,5 +208,51 @@ impl System for Detached {
 
     fn healthy(&self, _: &Health, _: &Change) -> Result<(), Unhealthy> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_obstacle_can_be_printed_as_json() {
+        let (path, unit, user) = (PathBuf::from("/x"), "a.service".to_owned(), "web".to_owned());
+        let reason = String::new();
+        let obstacles = [
+            Obstacle::Unit {
+                unit: unit.clone(),
+                package: None,
+                reason: reason.clone(),
+            },
+            Obstacle::InTheWay { path: path.clone() },
+            Obstacle::UnitHidden {
+                unit,
+                path: path.clone(),
+            },
+            Obstacle::StateTaken { path: path.clone() },
+            Obstacle::NoAccountTool {
+                names: vec![user.clone()],
+            },
+            Obstacle::UserGroup {
+                user: user.clone(),
+                expected: user.clone(),
+                found: user,
+            },
+            Obstacle::SecretAbsent {
+                path,
+                reason: reason.clone(),
+            },
+            Obstacle::KernelSetting {
+                key: "vm.odd".to_owned(),
+            },
+            Obstacle::Address { reason },
+        ];
+        for obstacle in obstacles {
+            let finding = crate::host::Finding::System(obstacle.clone());
+            let json = serde_json::to_value(&finding);
+            let json = json.unwrap_or_else(|error| panic!("{obstacle:?}: {error}"));
+            assert!(json["obstacle"].is_string(), "{json}");
+        }
     }
 }

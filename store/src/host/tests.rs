@@ -315,7 +315,9 @@ fn every_finding_is_told_at_once() {
 fn what_the_system_finds_is_told_before_anything_changes() {
     let world = two_generations();
     let system = Recorder {
-        obstacles: vec![Obstacle::InTheWay(PathBuf::from("/etc/systemd/system/a.service"))],
+        obstacles: vec![Obstacle::InTheWay {
+            path: PathBuf::from("/etc/systemd/system/a.service"),
+        }],
         ..Recorder::default()
     };
     assert!(matches!(world.activate(&system), Err(HostError::Findings(_))));

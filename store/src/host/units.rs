@@ -16,7 +16,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::listing;
 
 /// How the names of units end.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "automount",
     "mount",
     "path",
@@ -25,6 +25,7 @@ const KINDS: [&str; 9] = [
     "slice",
     "socket",
     "swap",
+    "target",
     "timer",
 ];
 const WANTS: &str = ".wants";

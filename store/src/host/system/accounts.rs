@@ -1,6 +1,6 @@
 //! Owns the system users and groups that packages ask for: what of them is there, what contradicts them, making them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -13,6 +13,9 @@ use crate::io_error::{IoContext, IoError};
 use crate::process::{self, ProcessError, Verdict};
 
 const LIMIT: Duration = Duration::from_secs(60);
+const SYSUSERS: &str = "systemd-sysusers";
+const USERADD: &str = "useradd";
+const GROUPADD: &str = "groupadd";
 
 /// The accounts of a system, as its files have them.
 #[derive(Debug, Default)]
@@ -77,27 +80,38 @@ impl Accounts {
         found
     }
 
-    fn lacks(&self, wanted: &Layout) -> bool {
-        let user = |user: &String| self.users.contains_key(user);
-        let group = |group: &String| self.groups.contains_key(group);
-        !wanted.users.keys().all(user) || !wanted.groups.iter().all(group)
+    /// The users and groups that `wanted` asks for and that are not there.
+    pub(super) fn missing(&self, wanted: &Layout) -> Vec<String> {
+        let users = wanted.users.keys().filter(|user| !self.users.contains_key(*user));
+        let groups = wanted
+            .groups
+            .iter()
+            .filter(|group| !self.groups.contains_key(*group));
+        let names: BTreeSet<&String> = users.chain(groups).collect();
+        names.into_iter().cloned().collect()
     }
 
     /// Makes those that `wanted` asks for and that are missing, on the system at `top`.
     pub(super) fn complete(&self, top: &Path, wanted: &Layout) -> Result<(), SystemError> {
-        if !self.lacks(wanted) {
+        if self.missing(wanted).is_empty() {
             return Ok(());
         }
-        let mut sysusers = process::command("systemd-sysusers");
+        let mut sysusers = process::command(SYSUSERS);
         sysusers
             .arg("--root")
             .arg(top)
             .arg("--inline")
             .args(lines_of(wanted));
-        match run(sysusers) {
-            Err(ProcessError::NotInstalled(_)) => self.complete_by_hand(top, wanted),
-            Err(error) => Err(failed("make system users", &error)),
-            Ok(()) => Ok(()),
+        let Err(error) = run(sysusers) else {
+            return Ok(());
+        };
+        // Older ones lack an option, or do not know groups by name; they may have made some before they found out.
+        let now = Self::read(top)?;
+        match now.complete_by_hand(top, wanted) {
+            Err(_) if !can_be_made_by_hand() && !matches!(error, ProcessError::NotInstalled(_)) => {
+                Err(failed("make system users", &error))
+            }
+            made => made,
         }
     }
 
@@ -108,11 +122,9 @@ impl Accounts {
             .iter()
             .filter(|group| !self.groups.contains_key(*group))
         {
-            let mut groupadd = process::command("groupadd");
-            groupadd
-                .args(["--system", "--force", "--prefix"])
-                .arg(top)
-                .arg(group);
+            let mut groupadd = process::command(GROUPADD);
+            groupadd.args(["--system", "--force"]);
+            below(&mut groupadd, top).arg(group);
             run(groupadd).map_err(|error| failed(&format!("make the system group {group}"), &error))?;
         }
         for (user, group) in wanted
@@ -120,11 +132,9 @@ impl Accounts {
             .iter()
             .filter(|(user, _)| !self.users.contains_key(*user))
         {
-            let mut useradd = process::command("useradd");
-            useradd
-                .args(["--system", "--no-create-home", "--home-dir", "/", "--prefix"])
-                .arg(top);
-            useradd.args(["--shell", "/usr/sbin/nologin"]);
+            let mut useradd = process::command(USERADD);
+            useradd.args(["--system", "--no-create-home", "--home-dir", "/"]);
+            below(&mut useradd, top).args(["--shell", "/usr/sbin/nologin"]);
             match group {
                 Some(group) => useradd.args(["--no-user-group", "--gid", group]),
                 None => useradd.arg("--user-group"),
@@ -134,6 +144,29 @@ impl Accounts {
         }
         Ok(())
     }
+}
+
+/// Has a tool work on the system at `top`; on this machine's own, older ones need not know the option.
+fn below<'a>(command: &'a mut Command, top: &Path) -> &'a mut Command {
+    match top == Path::new("/") {
+        true => command,
+        false => command.arg("--prefix").arg(top),
+    }
+}
+
+/// Whether this machine has a program that makes users.
+pub(super) fn can_be_made() -> bool {
+    is_here(SYSUSERS) || can_be_made_by_hand()
+}
+
+fn can_be_made_by_hand() -> bool {
+    is_here(USERADD) && is_here(GROUPADD)
+}
+
+fn is_here(program: &str) -> bool {
+    let mut command = process::command(program);
+    command.arg("--help");
+    !matches!(run(command), Err(ProcessError::NotInstalled(_)))
 }
 
 /// What systemd-sysusers is told, a line an account.
@@ -204,7 +237,7 @@ mod tests {
             (user.as_str(), expected.as_str(), found.as_str()),
             ("odd", "odd", "99")
         );
-        assert!(accounts.lacks(&wanted));
+        assert_eq!(accounts.missing(&wanted), ["new"]);
         assert_eq!(accounts.group(None, Some("web")), Some(70));
         assert_eq!((accounts.user(None), accounts.user(Some("new"))), (Some(0), None));
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schema::manifest::Health;
 use schema::platform::Platform;
 
-use super::accounts::Accounts;
+use super::accounts::{self, Accounts};
 use super::{Obstacle, System, SystemError, Unhealthy, links};
 use crate::host::durable;
 use crate::host::layout::{Change, Layout, Owner};
@@ -53,12 +53,32 @@ impl Image {
         Ok(())
     }
 
+    /// What stands where state folders and the link to kernel settings belong.
+    fn taken(&self, change: &Change) -> Result<Vec<Obstacle>, IoError> {
+        let above = self.top.join(STATE).join(&change.to.distribution);
+        let folders = change.to.state.keys().map(|package| above.join(package.as_str()));
+        // A link to a folder is how an administrator moves state to another disk.
+        let taken = folders.filter(|path| fs::symlink_metadata(path).is_ok() && !path.is_dir());
+        let mut found: Vec<Obstacle> = taken.map(|path| Obstacle::StateTaken { path }).collect();
+        if !change.to.sysctl.is_empty() {
+            let path = sysctl_link(&self.top, &change.to.distribution);
+            if links::is_foreign(&path, &change.prefix)? {
+                found.push(Obstacle::InTheWay { path });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Users that are missing on a machine that has no program to make them.
+    pub(super) fn lacks_tools(&self, change: &Change) -> Result<Option<Obstacle>, IoError> {
+        let names = Accounts::read(&self.top)?.missing(&change.to);
+        let lacks = !names.is_empty() && !accounts::can_be_made();
+        Ok(lacks.then_some(Obstacle::NoAccountTool { names }))
+    }
+
     /// The link by which kernel settings are set at boot, where there are any.
     fn lay_sysctl(&self, change: &Change) -> Result<(), IoError> {
-        let path = |layout: &Layout| {
-            let name = format!("60-{}.conf", layout.distribution);
-            self.top.join(SYSCTL).join(name)
-        };
+        let path = |layout: &Layout| sysctl_link(&self.top, &layout.distribution);
         if !change.to.sysctl.is_empty() {
             durable::create_folders(&self.top.join(SYSCTL))?;
             return durable::link(&path(&change.to), &change.prefix.join("current/sysctl.conf"));
@@ -68,6 +88,11 @@ impl Image {
             _ => Ok(()),
         }
     }
+}
+
+/// The link through which systemd sets kernel settings at boot.
+pub(in crate::host) fn sysctl_link(top: &Path, distribution: &str) -> PathBuf {
+    top.join(SYSCTL).join(format!("60-{distribution}.conf"))
 }
 
 fn numbers(accounts: &Accounts, owner: &Owner) -> Result<(u32, u32), SystemError> {
@@ -100,6 +125,7 @@ impl System for Image {
 
     fn check(&self, change: &Change) -> Result<Vec<Obstacle>, SystemError> {
         let mut found = links::in_the_way(&self.top, change)?;
+        found.extend(self.taken(change)?);
         found.extend(Accounts::read(&self.top)?.contradict(&change.to));
         Ok(found)
     }
@@ -153,6 +179,46 @@ pub(super) fn set_kernel(wanted: &Layout) -> Result<(), IoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_administrator_put_there_is_not_replaced() {
+        let top = tempfile::tempdir().unwrap();
+        let settings = sysctl_link(top.path(), "demo");
+        let state = top.path().join(STATE).join("demo");
+        for folder in [settings.parent().unwrap(), &state] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(&settings, "vm.swappiness = 1\n").unwrap();
+        fs::write(state.join("web"), "").unwrap();
+        std::os::unix::fs::symlink("/", state.join("moved")).unwrap();
+        let change = Change {
+            root: PathBuf::from("/opt/store"),
+            prefix: PathBuf::from("/opt/store"),
+            from: None,
+            to: Layout {
+                distribution: "demo".to_owned(),
+                state: ["web", "moved"]
+                    .map(|name| (name.parse().unwrap(), Owner::default()))
+                    .into(),
+                sysctl: [("vm.swappiness".to_owned(), "2".to_owned())].into(),
+                ..Layout::default()
+            },
+        };
+        let image = Image::new(top.path());
+        let found = image.check(&change).unwrap();
+        let expected = [
+            Obstacle::StateTaken {
+                path: state.join("web"),
+            },
+            Obstacle::InTheWay {
+                path: settings.clone(),
+            },
+        ];
+        assert_eq!(found, expected);
+        fs::remove_file(&settings).unwrap();
+        image.lay_sysctl(&change).unwrap();
+        assert_eq!(image.check(&change).unwrap(), expected[..1]);
+    }
 
     #[test]
     fn settings_are_found_by_either_spelling() {

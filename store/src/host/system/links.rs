@@ -13,7 +13,14 @@ use crate::host::system::Obstacle;
 use crate::io_error::{IoContext, IoError};
 
 /// Where the administrator's units are, relative to the top of the system.
-const FOLDER: &str = "etc/systemd/system";
+pub(in crate::host) const FOLDER: &str = "etc/systemd/system";
+
+/// Where the system's own units are, relative to its top.
+const VENDOR_FOLDERS: [&str; 3] = [
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+    "run/systemd/system",
+];
 
 /// One link: where it stands and where it leads.
 pub(super) struct Link {
@@ -57,19 +64,43 @@ pub(super) fn in_the_way(top: &Path, change: &Change) -> Result<Vec<Obstacle>, I
         match fs::read_link(&link.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(target) if is_ours(&target, &change.prefix, &link) => {}
-            Ok(_) => found.push(Obstacle::InTheWay(link.path)),
+            Ok(_) => found.push(Obstacle::InTheWay { path: link.path }),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                found.push(Obstacle::InTheWay(link.path));
+                found.push(Obstacle::InTheWay { path: link.path });
             }
             Err(error) => return Err(error).at("look at", &link.path),
         }
     }
+    let hidden = change.to.units.keys().filter_map(|name| {
+        let path = hidden_by(top, name)?;
+        let unit = name.clone();
+        Some(Obstacle::UnitHidden { unit, path })
+    });
+    found.extend(hidden);
     Ok(found)
+}
+
+/// The unit of the system itself that one called `name` would hide, and which may run under that name.
+pub(in crate::host) fn hidden_by(top: &Path, name: &str) -> Option<PathBuf> {
+    let folders = VENDOR_FOLDERS.iter().map(|folder| top.join(folder).join(name));
+    folders
+        .into_iter()
+        .find(|path| fs::symlink_metadata(path).is_ok())
 }
 
 /// A link into the prefix is an older generation's; one beside it leads to such a link.
 fn is_ours(target: &Path, prefix: &Path, link: &Link) -> bool {
     target.starts_with(prefix) || *target == link.target
+}
+
+/// Whether something stands at `path` that is no link into the prefix.
+pub(in crate::host) fn is_foreign(path: &Path, prefix: &Path) -> Result<bool, IoError> {
+    match fs::read_link(path) {
+        Ok(target) => Ok(!target.starts_with(prefix)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(true),
+        Err(error) => Err(error).at("look at", path),
+    }
 }
 
 /// Makes the links that are missing or lead elsewhere.
@@ -221,7 +252,19 @@ mod tests {
         let taken = change(&[("sshd.service", "multi-user.target")]);
         assert_eq!(
             in_the_way(top.path(), &taken).unwrap(),
-            [Obstacle::InTheWay(folder.join("sshd.service"))]
+            [Obstacle::InTheWay {
+                path: folder.join("sshd.service")
+            }]
+        );
+        let vendor = top.path().join("usr/lib/systemd/system");
+        fs::create_dir_all(&vendor).unwrap();
+        fs::write(vendor.join("a.service"), "").unwrap();
+        assert_eq!(
+            in_the_way(top.path(), &first).unwrap(),
+            [Obstacle::UnitHidden {
+                unit: "a.service".to_owned(),
+                path: vendor.join("a.service")
+            }]
         );
     }
 }

@@ -41,6 +41,7 @@ impl Live {
 impl System for Live {
     fn check(&self, change: &Change) -> Result<Vec<Obstacle>, SystemError> {
         let mut found = self.files.check(change)?;
+        found.extend(self.files.lacks_tools(change)?);
         for path in &change.to.secrets {
             if let Err(error) = fs::File::open(path) {
                 found.push(Obstacle::SecretAbsent {
@@ -51,7 +52,7 @@ impl System for Live {
         }
         let keys = change.to.sysctl.keys();
         let absent = keys.filter(|key| fs::symlink_metadata(image::kernel_file(key)).is_err());
-        found.extend(absent.map(|key| Obstacle::KernelSetting(key.clone())));
+        found.extend(absent.map(|key| Obstacle::KernelSetting { key: key.clone() }));
         if let Some(script) = &change.to.ip_detect
             && let Err(error) = address::detect(script, &change.root)
         {
