@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::schema::name::RoleName;
 use store::artifact::reader::Reader;
-use store::host::preflight::{self, Preflight};
+use store::host::preflight::{self, Content, Offer, Preflight};
 use store::host::{Host, Manifest};
 use store::io_error::IoContext;
 
@@ -20,12 +22,17 @@ use crate::render::text;
 /// When the manifest or the machine cannot be looked at.
 pub fn run(context: &Context<'_>, args: &hosts::Preflight) -> Result<ExitCode, Failure> {
     let root = host::root(context, args.at.root.as_deref())?;
-    let manifest = manifest(context, args, &root)?;
     let roles = match args.roles.roles.as_slice() {
         [] => Host::open(&root).map_or(Ok(BTreeSet::new()), |host| activate::roles_of(&host))?,
         texts => host::roles(texts)?,
     };
-    let found = preflight::look(&root, &manifest, &roles, context.world.now()).map_err(host::failed)?;
+    let (file, manifest, content) = offered(context, args, &root, &roles)?;
+    let offer = Offer {
+        manifest: &manifest,
+        file: &file,
+        content,
+    };
+    let found = preflight::look(&root, &offer, &roles, context.world.now()).map_err(host::failed)?;
     context.output.result(&found, || summary(&found));
     Ok(ExitCode::from(match found.missing.as_slice() {
         [] => failure::DONE,
@@ -33,26 +40,32 @@ pub fn run(context: &Context<'_>, args: &hosts::Preflight) -> Result<ExitCode, F
     }))
 }
 
-fn manifest(
+/// What is to be installed: the file that says so, its manifest and, of an artifact, what its packages hold.
+fn offered(
     context: &Context<'_>,
     args: &hosts::Preflight,
-    root: &std::path::Path,
-) -> Result<Manifest, Failure> {
+    root: &Path,
+    roles: &BTreeSet<RoleName>,
+) -> Result<(PathBuf, Manifest, Option<Content>), Failure> {
     let cwd = context.world.cwd();
     if let Some(file) = &args.artifact {
         let file = cwd.join(file);
         let reader = Reader::open(File::open(&file).at("open", &file)?)?;
-        return Ok(Manifest::parse(reader.manifest().to_bytes()?)?);
+        let content = Content::read(&reader, &reader.manifest().for_roles(roles))?;
+        let manifest = Manifest::parse(reader.manifest().to_bytes()?)?;
+        return Ok((file, manifest, Some(content)));
     }
     match &args.manifest {
         Some(file) => {
             let file = cwd.join(file);
-            Ok(Manifest::parse(fs::read(&file).at("read", &file)?)?)
+            let manifest = Manifest::parse(fs::read(&file).at("read", &file)?)?;
+            Ok((file, manifest, None))
         }
-        None => Host::open(root)
-            .map_err(|error| host::failed(error.into()))?
-            .manifest()
-            .map_err(host::failed),
+        None => {
+            let host = Host::open(root).map_err(|error| host::failed(error.into()))?;
+            let manifest = host.manifest().map_err(host::failed)?;
+            Ok((root.join("manifest.json"), manifest, None))
+        }
     }
 }
 

@@ -39,7 +39,7 @@ impl Top {
     }
 
     /// What the folder `name` of a package is to activation; nothing when it is not activated.
-    fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         let role = |rest: &str| match rest.strip_prefix('_') {
             Some(role) => role.parse().ok().map(Some),
             None => rest.is_empty().then_some(None),

@@ -95,11 +95,17 @@ pub(super) fn heal_path() -> PathBuf {
     Path::new(UNITS).join(format!("{HEAL_TARGET}.wants/{HEAL_UNIT}"))
 }
 
+/// The unit has no default dependencies: by those, `multi-user.target` would wait for it, while it waits for units that
+/// may be ordered behind that target.
 pub(super) fn heal_unit(prefix: &str) -> String {
     format!(
         "[Unit]\n\
          Description=Finish or undo the activation during which this host stopped\n\
          ConditionPathExists={prefix}/pending\n\
+         DefaultDependencies=no\n\
+         After=basic.target\n\
+         Conflicts=shutdown.target\n\
+         Before=shutdown.target\n\
          \n\
          [Service]\n\
          Type=oneshot\n\

@@ -1,24 +1,32 @@
 //! Owns the look at a host before anything is installed on it: all that is missing, at once, and nothing changed.
 
+mod content;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
-use schema::manifest::SelectedPackage;
+use schema::manifest::{ActiveManifest, SelectedPackage};
 use schema::name::RoleName;
 use schema::platform::Platform;
 use serde::Serialize;
 
+pub use content::Content;
+
 use super::root::RootError;
-use super::system::Live;
+use super::system::{Live, links_in_the_way};
 use super::{Host, HostError, Manifest};
 use crate::io_error::{IoContext, IoError};
 
 /// Room beside the packages for generations, listings and the program: it must not be the last of the disk.
 const MARGIN: u64 = 64 << 20;
+/// Files beside those of packages.
+const MARGIN_FILES: u64 = 1000;
+/// How far the clocks of file servers may be ahead.
+const SKEW: Duration = Duration::from_secs(3600);
 /// A file of a package takes this much of a disk on average, at the least; what file systems reckon with, too.
 const BYTES_A_FILE: u64 = 16 << 10;
 /// The oldest kernel that our static program starts on.
@@ -80,6 +88,17 @@ pub enum Shortage {
         /// The time of the packages.
         made: u64,
     },
+    /// A file from the future: the clock is behind, or was when the file came.
+    #[error(
+        "{} was written {ahead} seconds after what the clock says now; set the clock, or fetch it again",
+        path.display()
+    )]
+    FromTheFuture {
+        /// The file.
+        path: PathBuf,
+        /// By how many seconds.
+        ahead: u64,
+    },
     /// A file of the configuration that stays on hosts.
     #[error("{} is not there: {reason}; the configuration refers to it", path.display())]
     Secret {
@@ -137,16 +156,28 @@ pub struct Running {
     pub would_change: bool,
 }
 
-/// Looks at `root` before `manifest` is installed there for `roles`; `now` is the time since 1970.
+/// What is to be installed.
+#[derive(Debug)]
+pub struct Offer<'a> {
+    /// The manifest.
+    pub manifest: &'a Manifest,
+    /// The file that it was read from.
+    pub file: &'a Path,
+    /// What is known of the packages' files; nothing when there is only a manifest.
+    pub content: Option<Content>,
+}
+
+/// Looks at `root` before `offer` is installed there for `roles`; `now` is the time since 1970.
 ///
 /// # Errors
 /// When the machine cannot even be looked at.
 pub fn look(
     root: &Path,
-    manifest: &Manifest,
+    offer: &Offer<'_>,
     roles: &BTreeSet<RoleName>,
     now: Duration,
 ) -> Result<Preflight, HostError> {
+    let manifest = offer.manifest;
     let document = &manifest.document;
     let mut missing = Vec::new();
     let host = match Host::probe(root) {
@@ -168,15 +199,21 @@ pub fn look(
         .iter()
         .fold(0, |sum: u64, package| sum.saturating_add(package.size));
     missing.extend(machine(&document.platform));
-    missing.extend(room(root, bytes_to_come)?);
+    let files = match &offer.content {
+        Some(content) => to_come.iter().map(|package| content.files_of(&package.id)).sum(),
+        None => bytes_to_come / BYTES_A_FILE,
+    };
+    missing.extend(room(root, bytes_to_come, files)?);
     let made = document.source_date_epoch;
     if now.as_secs() < made {
         let now = now.as_secs();
         missing.push(Shortage::Clock { now, made });
     }
+    missing.extend(from_the_future(offer.file, now)?);
     missing.extend(unknown_roles(manifest, roles));
     if Path::new(&document.prefix) == root {
-        missing.extend(surroundings(manifest));
+        let units = units(document, offer.content.as_ref(), roles, &packages);
+        missing.extend(surroundings(document, &units)?);
     }
     let active = match &host {
         Some(host) => running(host, manifest, &mut missing)?,
@@ -213,20 +250,32 @@ fn machine(platform: &str) -> Vec<Shortage> {
     missing
 }
 
-fn room(root: &Path, bytes: u64) -> Result<Vec<Shortage>, IoError> {
+/// A file that was written later than now, clocks of file servers allowed for.
+fn from_the_future(file: &Path, now: Duration) -> Result<Option<Shortage>, IoError> {
+    let written = fs::metadata(file).at("look at", file)?.mtime();
+    let ahead = u64::try_from(written).unwrap_or(0).saturating_sub(now.as_secs());
+    Ok((ahead > SKEW.as_secs()).then(|| Shortage::FromTheFuture {
+        path: file.to_owned(),
+        ahead,
+    }))
+}
+
+fn room(root: &Path, bytes: u64, files: u64) -> Result<Vec<Shortage>, IoError> {
     let there = root
         .ancestors()
         .find(|path| path.exists())
         .unwrap_or(Path::new("/"));
     let found = statvfs(there).at("look at the file system of", there)?;
     let mut missing = Vec::new();
-    let needed = bytes.saturating_add(MARGIN);
+    // Each file ends within a block, of which half is lost on average.
+    let blocks = files.saturating_mul(found.fragment_size() / 2);
+    let needed = bytes.saturating_add(blocks).saturating_add(MARGIN);
     let free = found.blocks_available().saturating_mul(found.fragment_size());
     if free < needed {
         let path = there.to_owned();
         missing.push(Shortage::Space { path, needed, free });
     }
-    let needed = bytes / BYTES_A_FILE + 1000;
+    let needed = files.saturating_add(MARGIN_FILES);
     let free = found.files_available();
     // Some file systems have no fixed number of files, and say that they have none.
     if found.files() > 0 && free < needed {
@@ -246,9 +295,20 @@ fn unknown_roles(manifest: &Manifest, roles: &BTreeSet<RoleName>) -> Vec<Shortag
     unknown.cloned().map(|role| Shortage::Role { role }).collect()
 }
 
-/// What the configuration asks of the system around a prefix that is in its own place.
-fn surroundings(manifest: &Manifest) -> Vec<Shortage> {
-    let document = &manifest.document;
+/// The units that will be linked, as far as they can be known before anything is there.
+fn units(
+    document: &ActiveManifest,
+    content: Option<&Content>,
+    roles: &BTreeSet<RoleName>,
+    packages: &[&SelectedPackage],
+) -> BTreeSet<String> {
+    let healthy = document.health.iter().flat_map(|health| health.units.clone());
+    let brought = content.map(|content| content.units_of(packages, roles));
+    healthy.chain(brought.into_iter().flatten()).collect()
+}
+
+/// What the system around a prefix that is in its own place lacks, or has where links belong.
+fn surroundings(document: &ActiveManifest, units: &BTreeSet<String>) -> Result<Vec<Shortage>, IoError> {
     let mut missing = Vec::new();
     for path in &document.secrets {
         if let Err(error) = fs::File::open(path) {
@@ -258,19 +318,13 @@ fn surroundings(manifest: &Manifest) -> Vec<Shortage> {
             });
         }
     }
-    let units = document.health.iter().flat_map(|health| &health.units);
-    for unit in units.clone() {
-        let path = Path::new("/etc/systemd/system").join(unit);
-        match fs::read_link(&path) {
-            Ok(target) if target.starts_with(&document.prefix) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            _ => missing.push(Shortage::InTheWay { path }),
-        }
-    }
-    if units.count() > 0 && Live::here().is_none() {
+    let prefix = Path::new(&document.prefix);
+    let taken = links_in_the_way(Path::new("/"), prefix, &document.name, units)?;
+    missing.extend(taken.into_iter().map(|path| Shortage::InTheWay { path }));
+    if !units.is_empty() && Live::here().is_none() {
         missing.push(Shortage::Systemd);
     }
-    missing
+    Ok(missing)
 }
 
 fn running(
@@ -319,7 +373,14 @@ mod tests {
     }
 
     fn missing(root: &Path, manifest: &Manifest, now: u64) -> Vec<String> {
-        let found = look(root, manifest, &BTreeSet::new(), Duration::from_secs(now)).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        filetime::set_file_mtime(file.path(), filetime::FileTime::from_unix_time(9_000, 0)).unwrap();
+        let offer = Offer {
+            manifest,
+            file: file.path(),
+            content: None,
+        };
+        let found = look(root, &offer, &BTreeSet::new(), Duration::from_secs(now)).unwrap();
         found.missing.iter().map(ToString::to_string).collect()
     }
 
@@ -328,7 +389,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sound = manifest(|_| {});
         assert_eq!(
-            missing(&folder.path().join("not/there/yet"), &sound, 2000),
+            missing(&folder.path().join("not/there/yet"), &sound, 8000),
             [""; 0]
         );
         assert!(!folder.path().join("not").exists());
@@ -345,7 +406,12 @@ mod tests {
         };
         let odd = manifest(|document| document["platform"] = other.into());
         let found = missing(folder.path(), &odd, 5);
-        let expected = ["photo.jpg", other, "before the packages were made"];
+        let expected = [
+            "photo.jpg",
+            other,
+            "before the packages were made",
+            "was written 8995 seconds after",
+        ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
         assert!(
             found

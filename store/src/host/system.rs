@@ -6,6 +6,7 @@ mod image;
 mod links;
 mod live;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -183,6 +184,27 @@ pub fn around(root: &Path, prefix: &Path) -> Box<dyn System> {
         (Some(top), _) if top.join(USERS).exists() => Box::new(Image::new(top)),
         _ => Box::new(Detached),
     }
+}
+
+/// What stands on the system at `top` where links to `units` and to the kernel settings of `distribution` will belong.
+///
+/// # Errors
+/// When the system cannot be looked at.
+pub(super) fn links_in_the_way(
+    top: &Path,
+    prefix: &Path,
+    distribution: &str,
+    units: &BTreeSet<String>,
+) -> Result<Vec<PathBuf>, IoError> {
+    let mut found = Vec::new();
+    let own = units.iter().map(|unit| top.join(links::FOLDER).join(unit));
+    for path in own.chain([image::sysctl_link(top, distribution)]) {
+        if links::is_foreign(&path, prefix)? {
+            found.push(path);
+        }
+    }
+    found.extend(units.iter().filter_map(|unit| links::hidden_by(top, unit)));
+    Ok(found)
 }
 
 /// A prefix that stands nowhere in particular: nothing outside of it is touched.

@@ -80,8 +80,12 @@ pub(super) fn in_the_way(top: &Path, change: &Change) -> Result<Vec<Obstacle>, I
     Ok(found)
 }
 
-/// The unit of the system itself that one called `name` would hide, and which may run under that name.
+/// The unit of the system itself that one called `name` would hide, and which may run under that name. Once ours is
+/// linked, what the system gets later is hidden, as everything in that folder hides it: no reason not to go back.
 pub(in crate::host) fn hidden_by(top: &Path, name: &str) -> Option<PathBuf> {
+    if fs::symlink_metadata(top.join(FOLDER).join(name)).is_ok() {
+        return None;
+    }
     let folders = VENDOR_FOLDERS.iter().map(|folder| top.join(folder).join(name));
     folders
         .into_iter()
@@ -258,12 +262,15 @@ mod tests {
         );
         let vendor = top.path().join("usr/lib/systemd/system");
         fs::create_dir_all(&vendor).unwrap();
-        fs::write(vendor.join("a.service"), "").unwrap();
+        for name in ["a.service", "new.service"] {
+            fs::write(vendor.join(name), "").unwrap();
+        }
+        let hiding = change(&[("a.service", "other.target"), ("new.service", "other.target")]);
         assert_eq!(
-            in_the_way(top.path(), &first).unwrap(),
+            in_the_way(top.path(), &hiding).unwrap(),
             [Obstacle::UnitHidden {
-                unit: "a.service".to_owned(),
-                path: vendor.join("a.service")
+                unit: "new.service".to_owned(),
+                path: vendor.join("new.service")
             }]
         );
     }
