@@ -43,7 +43,13 @@ fn as_root(program: &str) -> Command {
 impl Machine {
     /// A machine that is off, whose disk is the new folder `disk`.
     pub fn new(disk: &Path) -> Self {
-        for folder in ["opt", "var/log", "var/lib", "etc/systemd/system"] {
+        for folder in [
+            "opt",
+            "var/log",
+            "var/lib",
+            "etc/systemd/system",
+            "etc/tmpfiles.d",
+        ] {
             fs::create_dir_all(disk.join(folder)).unwrap();
         }
         let etc = disk.join("etc");
@@ -165,6 +171,16 @@ impl Machine {
         let output = self.run(args).expect("the machine is on");
         assert!(!output.status.success(), "{args:?}: {output:?}");
         let said = String::from_utf8_lossy(&output.stderr);
+        let missing: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
+        assert!(missing.is_empty(), "{args:?} does not say {missing:?}: {said}");
+    }
+
+    /// As [`Machine::fails`], of what it prints as its result.
+    #[track_caller]
+    pub fn fails_saying(&self, args: &[&str], words: &[&str]) {
+        let output = self.run(args).expect("the machine is on");
+        assert!(!output.status.success(), "{args:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stdout);
         let missing: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
         assert!(missing.is_empty(), "{args:?} does not say {missing:?}: {said}");
     }
