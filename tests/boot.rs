@@ -40,8 +40,8 @@ impl Machine {
     fn asked(&self) -> String {
         let server = format!("127.0.0.1:{PORT}");
         let said = self.ok(&["busybox", "nslookup", "-type=a", "version.test", &server]);
-        let addresses = said.lines().filter_map(|line| line.strip_prefix("Address: "));
-        addresses.last().unwrap_or(&said).to_owned()
+        let mut addresses = said.lines().filter_map(|line| line.strip_prefix("Address: "));
+        addresses.next_back().unwrap_or(&said).to_owned()
     }
 
     fn status(&self) -> Value {
