@@ -1,4 +1,5 @@
 //! Owns a machine that really boots: systemd in namespaces of its own, with a disk that outlasts a power cut.
+#![allow(dead_code, reason = "each test uses some of it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
