@@ -13,6 +13,7 @@ mod subject;
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -346,6 +347,24 @@ fn what_activation_would_refuse_on_every_host_is_refused_here() {
         let folder = tree.path(&template).parent().unwrap().to_owned();
         let _ = fs::remove_dir(folder);
     }
+}
+
+#[test]
+fn a_health_command_that_no_host_could_run_is_refused_here() {
+    let (tree, artifact) = tree();
+    let template = "recipes/config/templates/bin/ask";
+    tree.file(template, "#!/bin/sh\n");
+    tree.file(
+        "recipes/config/templates/health.json",
+        r#"{"command": "bin/ask", "deadline_seconds": 5}"#,
+    );
+    let ran = configure(&tree, "inputs.yaml", &artifact, "out");
+    assert!(
+        ran.code == Some(1) && ran.stdout.contains("`bin/ask` is the command of `health.json`"),
+        "{ran:?}"
+    );
+    fs::set_permissions(tree.path(template), PermissionsExt::from_mode(0o755)).unwrap();
+    configure(&tree, "inputs.yaml", &artifact, "out").ok();
 }
 
 #[test]

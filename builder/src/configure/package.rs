@@ -70,6 +70,7 @@ pub(super) fn render(
         }
         made.files.push(script);
     }
+    made.findings.extend(made.lame_command());
     if !made.findings.is_empty() {
         return Err(ConfigureError::mistakes(made.findings, made.texts));
     }
@@ -93,6 +94,16 @@ struct Made {
 }
 
 impl Made {
+    /// A command that hosts could not run would be found at the end of each one's deadline.
+    fn lame_command(&self) -> Option<Finding> {
+        let command = self.health.as_ref()?.command.as_ref()?;
+        let file = self.files.iter().find(|file| file.path == *command)?;
+        let template = format!("{}/{}", super::TEMPLATES, file.path);
+        let message = format!("`{command}` is the command of `{HEALTH}`, but it may not be run.");
+        let lame = Finding::of_file(template, None, message, "make the template executable");
+        (!file.executable).then_some(lame)
+    }
+
     fn take(&mut self, template: &Template, text: String) {
         let rendered = DocumentText {
             file: format!("{} (rendered)", template.text.file),
