@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod delivery;
 pub mod hosts;
+pub mod verify;
 
 /// A content-addressed package store with a hermetic build farm.
 #[derive(Debug, Parser)]
@@ -75,8 +76,8 @@ pub enum Verb {
     Artifact(ArtifactVerb),
     /// Render a configuration into an artifact, and lay out the folder that hosts install from
     Configure(deliver::Configure),
-    /// Compare what stands in the store, or in an artifact, with what the recipes say, bit for bit
-    Verify(Verify),
+    /// Compare a store, an artifact or a host with what digests and recipes say of it, bit for bit
+    Verify(verify::Verify),
     /// Remove what no garbage-collection root needs
     Gc(Gc),
     /// List, add or remove garbage-collection roots
@@ -300,23 +301,6 @@ pub enum ArtifactVerb {
         /// The newer artifact
         b: PathBuf,
     },
-}
-
-/// `store verify`.
-#[derive(Debug, Args)]
-pub struct Verify {
-    /// Package names, store IDs, or an artifact file [default: everything in the store]
-    #[arg(value_name = "NAME|FILE")]
-    pub what: Vec<String>,
-    /// Fetch or build again what differs
-    #[arg(long)]
-    pub repair: bool,
-    /// Build again from source and compare
-    #[arg(long)]
-    pub rebuild: bool,
-    /// Verify the host whose prefix stands there [default: the folder this program lies in]
-    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with_all = ["what", "repair", "rebuild"])]
-    pub root: Option<Option<PathBuf>>,
 }
 
 /// `store gc`.

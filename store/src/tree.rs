@@ -30,6 +30,58 @@ pub struct Node {
     pub mtime_nanoseconds: i64,
     /// Number of names the file has.
     pub links: u64,
+    /// Whom it belongs to.
+    pub owner: Owner,
+}
+
+/// Whom something belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Owner {
+    /// The user's number.
+    pub user: u32,
+    /// The group's number.
+    pub group: u32,
+}
+
+impl Owner {
+    /// The administrator of a machine.
+    pub const ROOT: Self = Self { user: 0, group: 0 };
+}
+
+impl From<&Metadata> for Owner {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            user: metadata.uid(),
+            group: metadata.gid(),
+        }
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.user, self.group)
+    }
+}
+
+/// Labels that a machine's security module puts on every file and lets nobody remove.
+pub const HOST_LABELS: [&str; 2] = ["security.selinux", "security.SMACK64"];
+
+/// The names of the extended attributes at `path`, access control lists and capabilities among them, but not
+/// [`HOST_LABELS`]. A link is not followed.
+///
+/// # Errors
+/// When the system does not tell. A file system that has none is no error.
+pub fn attributes(path: &Path) -> Result<Vec<String>, IoError> {
+    let names = match xattr::list(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => return Ok(Vec::new()),
+        names => names.at("list extended attributes of", path)?,
+    };
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    let mut names: Vec<String> = names
+        .filter(|name| !HOST_LABELS.contains(&name.as_str()))
+        .collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// What a walk tells apart.
@@ -131,6 +183,7 @@ fn read_folder(folder: &Path, below: &str, found: &mut Walk, open: &mut Vec<Stri
             mtime: metadata.mtime(),
             mtime_nanoseconds: metadata.mtime_nsec(),
             links: metadata.nlink(),
+            owner: Owner::from(&metadata),
         });
     }
     Ok(())

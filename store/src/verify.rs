@@ -12,14 +12,15 @@ use schema::digest::Digest;
 use schema::id::PackageId;
 use serde::Serialize;
 
-pub use difference::{Difference, DifferenceKind, FileKind, Mode, PackageRef};
-pub use package::{Findings, package};
+pub use difference::{Difference, DifferenceKind, FileKind, FirstByte, Mode, PackageRef};
+pub use package::{Findings, Subject, package};
 
 use crate::index::{IndexError, PackageRecord};
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
 use crate::publish::PublishError;
 use crate::store::Store;
+use crate::tree::Owner;
 
 /// Why a store could not be verified; what is wrong with its content is no error but a [`Difference`].
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,7 @@ pub fn store(
     observer: &dyn VerifyObserver,
 ) -> Result<Report, VerifyError> {
     let records = select(store, selection)?;
+    let owner = owner_of(store.root())?;
     let bytes = records.iter().map(|r| r.size).fold(0, u64::saturating_add);
     observer.begin(records.len(), bytes);
     let findings: Vec<Findings> = records
@@ -94,7 +96,14 @@ pub fn store(
         .map(|record| {
             let folder = store.package_path(&record.id);
             let listing = store.tree_path(&record.tree);
-            let findings = package(&folder, &record.id, &record.tree, &listing, observer);
+            let subject = Subject {
+                folder: &folder,
+                id: &record.id,
+                tree: &record.tree,
+                listing: &listing,
+                owner: Some(owner),
+            };
+            let findings = package(&subject, observer);
             observer.verified(&record.id, &findings.differences);
             findings
         })
@@ -114,6 +123,14 @@ pub fn store(
     }
     report.differences.sort();
     Ok(report)
+}
+
+/// Whom everything in a folder of packages should belong to: whom the folder itself does.
+///
+/// # Errors
+/// When it cannot be looked at.
+pub(crate) fn owner_of(root: &Path) -> Result<Owner, IoError> {
+    Ok(Owner::from(&std::fs::metadata(root).at("look at", root)?))
 }
 
 fn select(store: &Store, selection: Selection<'_>) -> Result<Vec<PackageRecord>, VerifyError> {
@@ -140,12 +157,13 @@ fn holes(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, Ve
     let there = store.index().registered(&required)?;
     let holes = records.iter().flat_map(|record| {
         let absent = record.requires.iter().filter(|id| !there.contains(id));
-        absent.map(|dependency| Difference {
-            package: Some((&record.id).into()),
-            path: String::new(),
-            kind: DifferenceKind::RequiredAbsent {
-                dependency: dependency.clone(),
-            },
+        absent.map(|dependency| {
+            let dependency = dependency.clone();
+            Difference::new(
+                Some(&record.id),
+                "",
+                DifferenceKind::RequiredAbsent { dependency },
+            )
         })
     });
     Ok(holes.collect())
@@ -158,11 +176,8 @@ fn strays(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, V
     let mut strays = Vec::new();
     for name in store.package_folders()? {
         if !known.contains(&name) && is_stray(store, &name)? {
-            strays.push(Difference {
-                package: None,
-                path: format!("packages/{name}"),
-                kind: DifferenceKind::Unregistered,
-            });
+            let path = format!("packages/{name}");
+            strays.push(Difference::new(None, path, DifferenceKind::Unregistered));
         }
     }
     let trees: HashSet<&Digest> = records.iter().map(|r| &r.tree).collect();
@@ -206,11 +221,7 @@ fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>
         },
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(Some(Difference {
-        package: None,
-        path: format!("trees/{name}"),
-        kind,
-    }))
+    Ok(Some(Difference::new(None, format!("trees/{name}"), kind)))
 }
 
 #[cfg(test)]

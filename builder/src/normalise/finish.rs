@@ -10,12 +10,10 @@ use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Uid;
+use store::tree::HOST_LABELS;
 
 use super::walk::{Found, Inode};
 use super::{OutputError, OutputKind, for_each, io_error};
-
-/// Labels that a host's security module puts on every file and lets nobody remove.
-const HOST_LABELS: [&str; 2] = ["security.selinux", "security.SMACK64"];
 
 /// Gives files that have names outside the output too a content of their own.
 ///

@@ -12,7 +12,7 @@ use store::host::verify::HostReport;
 use store::repair::{self, Repaired};
 use store::verify::{self, Difference, Report, Selection};
 
-use crate::args::Verify;
+use crate::args::verify::Verify;
 use crate::commands::{Context, artifact, build, host, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::bytes::Bytes;

@@ -262,11 +262,7 @@ impl PackageSource {
     }
 
     fn damaged(&self, path: &str, kind: DifferenceKind) -> SourceError {
-        SourceError::Damaged(Box::new(Difference {
-            package: Some((&self.id).into()),
-            path: path.to_owned(),
-            kind,
-        }))
+        SourceError::Damaged(Box::new(Difference::new(Some(&self.id), path, kind)))
     }
 }
 

@@ -189,7 +189,14 @@ impl Target<'_> {
         unpacking::document(&listing_path, &listing, FILE_MODE, self.mtime)?.publish()?;
         let path = self.packages.join(package.id.to_string());
         if fs::symlink_metadata(&path).is_ok() {
-            let found = verify::package(&path, &package.id, &package.tree, &listing_path, &());
+            let subject = verify::Subject {
+                folder: &path,
+                id: &package.id,
+                tree: &package.tree,
+                listing: &listing_path,
+                owner: None,
+            };
+            let found = verify::package(&subject, &());
             return match found.differences.into_iter().next() {
                 None => Ok(None),
                 Some(difference) => Err(ExtractError::Differs {

@@ -164,11 +164,7 @@ impl Blueprint {
 
 /// A difference that is in no package.
 pub(super) fn difference(path: &Path, kind: DifferenceKind) -> Difference {
-    Difference {
-        package: None,
-        path: path.to_string_lossy().into_owned(),
-        kind,
-    }
+    Difference::new(None, path.to_string_lossy(), kind)
 }
 
 pub(super) fn layout(generation: &Generation, wishes: Wishes) -> Layout {

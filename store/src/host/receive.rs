@@ -274,7 +274,14 @@ impl<R: ByteRanges> Bringing<'_, R> {
         let (bytes, _) = self.reader.plan(package, unpacker)?;
         let listing = self.document(&self.host.listing(&package.tree), &bytes)?;
         let path = self.host.package(&package.id);
-        let found = verify::package(&path, &package.id, &package.tree, listing.partial(), &());
+        let subject = verify::Subject {
+            folder: &path,
+            id: &package.id,
+            tree: &package.tree,
+            listing: listing.partial(),
+            owner: None,
+        };
+        let found = verify::package(&subject, &());
         match found.differences.into_iter().next() {
             None => Ok(Arrived {
                 listing,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::facts;
 use crate::io_error::IoContext;
-use crate::verify::{self, Difference, DifferenceKind, FileKind, VerifyObserver};
+use crate::verify::{self, Difference, DifferenceKind, FileKind, Subject, VerifyObserver};
 
 /// What a verification of a host found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -164,12 +164,21 @@ impl Known {
     fn verify(&self, host: &Host, observer: &dyn VerifyObserver) -> verify::Report {
         let is_there = |id: &PackageId| fs::symlink_metadata(host.package(id)).is_ok();
         let (there, absent): (Vec<_>, Vec<_>) = self.trees.iter().partition(|(id, _)| is_there(id));
+        // A prefix that cannot be looked at has no packages, either.
+        let owner = verify::owner_of(host.root()).ok();
         observer.begin(there.len(), 0);
         let findings: Vec<_> = there
             .par_iter()
             .map(|(id, tree)| {
-                let folder = host.package(id);
-                let mut findings = verify::package(&folder, id, tree, &host.listing(tree), observer);
+                let (folder, listing) = (host.package(id), host.listing(tree));
+                let subject = Subject {
+                    folder: &folder,
+                    id,
+                    tree,
+                    listing: &listing,
+                    owner,
+                };
+                let mut findings = verify::package(&subject, observer);
                 findings
                     .differences
                     .retain(|found| !is_time_of_folder(&folder, found));
@@ -217,11 +226,7 @@ fn check_local(host: &Host, id: &PackageId) -> Option<Difference> {
 }
 
 fn in_package(id: &PackageId, kind: DifferenceKind) -> Difference {
-    Difference {
-        package: Some(id.into()),
-        path: String::new(),
-        kind,
-    }
+    Difference::new(Some(id), "", kind)
 }
 
 /// The links beside `current`.

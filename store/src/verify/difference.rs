@@ -7,7 +7,11 @@ use schema::id::PackageId;
 use schema::name::PackageName;
 use serde::{Serialize, Serializer};
 
-use crate::tree::{NodeKind, Special};
+use crate::tree::{NodeKind, Owner, Special};
+
+pub use first_byte::FirstByte;
+
+mod first_byte;
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -19,6 +23,21 @@ pub struct Difference {
     /// What is wrong.
     #[serde(flatten)]
     pub kind: DifferenceKind,
+    /// Where content begins to differ, when something was there to compare it with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<FirstByte>,
+}
+
+impl Difference {
+    /// A difference at `path` in a package, or in none.
+    pub fn new(package: Option<&PackageId>, path: impl Into<String>, kind: DifferenceKind) -> Self {
+        Self {
+            package: package.map(PackageRef::from),
+            path: path.into(),
+            kind,
+            first: None,
+        }
+    }
 }
 
 /// A package as documents for people and scripts name it.
@@ -91,6 +110,18 @@ pub enum DifferenceKind {
         expected: i64,
         /// As it is.
         found: i64,
+    },
+    /// Another owner.
+    Owner {
+        /// The owner of the folder that all packages are in.
+        expected: Owner,
+        /// As it is.
+        found: Owner,
+    },
+    /// An extended attribute; no package has any. Access control lists and capabilities are such attributes.
+    Attribute {
+        /// Its name, e.g. `security.capability`.
+        name: String,
     },
     /// A name that is not UTF-8, and so in no listing. The path shows it as well as it can be shown.
     Name,
@@ -204,6 +235,10 @@ impl fmt::Display for Difference {
             (Some(package), "") => write!(f, "{}: {}", package.id, self.kind),
             (Some(package), path) => write!(f, "{}/{path}: {}", package.id, self.kind),
             (None, path) => write!(f, "{path}: {}", self.kind),
+        }?;
+        match &self.first {
+            Some(first) => write!(f, "; {first}"),
+            None => Ok(()),
         }
     }
 }
@@ -226,6 +261,8 @@ impl fmt::Display for DifferenceKind {
             Self::Time { expected, found } => {
                 write!(f, "modified at second {found} of Unix time instead of {expected}")
             }
+            Self::Owner { expected, found } => write!(f, "owned by {found} instead of {expected}"),
+            Self::Attribute { name } => write!(f, "the extended attribute `{name}` does not belong there"),
             Self::Name => write!(f, "its name is not UTF-8, so it does not belong there"),
             Self::Unreadable { reason } => write!(f, "cannot be read: {reason}"),
             Self::Id { expected, found } => {

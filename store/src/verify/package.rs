@@ -10,12 +10,12 @@ use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::{Entry, EntryKind, Listing};
 
-use super::{Difference, DifferenceKind, FileKind, Mode, VerifyObserver};
+use super::{Difference, DifferenceKind, FileKind, FirstByte, Mode, VerifyObserver};
 use crate::facts::{self, FactsError, RESOLVED_RECIPE};
 use crate::io_error::IoError;
 use crate::listing;
 use crate::publish::{EXECUTABLE_MODE, FILE_MODE, FOLDER_MODE, epoch};
-use crate::tree::{self, Node, NodeKind, Walk};
+use crate::tree::{self, Node, NodeKind, Owner, Walk};
 
 /// What was found in one package.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,21 +31,37 @@ pub struct Findings {
 /// A path with what is wrong there.
 type Wrong = (String, DifferenceKind);
 
-/// Compares `folder`, which should hold the package `id`, with the listing of digest `tree` that lies at `listing`.
-pub fn package(
-    folder: &Path,
-    id: &PackageId,
-    tree: &Digest,
-    listing: &Path,
-    observer: &dyn VerifyObserver,
-) -> Findings {
+/// A folder that should hold a package.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Where it is.
+    pub folder: &'a Path,
+    /// The package.
+    pub id: &'a PackageId,
+    /// The digest of its listing.
+    pub tree: &'a Digest,
+    /// Where the listing lies.
+    pub listing: &'a Path,
+    /// Whom all of it should belong to; root is as good. Nothing where that does not matter.
+    pub owner: Option<Owner>,
+}
+
+/// Compares a package with its listing, its ID and what all packages have in common.
+pub fn package(subject: &Subject<'_>, observer: &dyn VerifyObserver) -> Findings {
     let mut wrong = Vec::new();
     let mut findings = Findings::default();
-    let listing = match read_listing(listing, tree) {
+    let folder = subject.folder;
+    let listing = match read_listing(subject.listing, subject.tree) {
         Ok(listing) => Some(listing),
-        Err(kind) => {
-            wrong.push((String::new(), kind));
-            None
+        Err(unusable) => {
+            let made_again = made_again(subject);
+            let first = made_again.as_ref().and_then(|(bytes, _)| {
+                let found = unusable.found.as_deref()?;
+                FirstByte::between(bytes, found)
+            });
+            let difference = Difference::new(Some(subject.id), "", unusable.kind);
+            findings.differences.push(Difference { first, ..difference });
+            made_again.map(|(_, listing)| listing)
         }
     };
     match fs::symlink_metadata(folder) {
@@ -55,54 +71,124 @@ pub fn package(
             wrong.push((String::new(), DifferenceKind::Type { expected, found }));
         }
         Ok(metadata) => {
-            let epoch = check_recipe(folder, id, &mut wrong);
+            let checking = Checking {
+                subject,
+                epoch: check_recipe(folder, subject.id, &mut wrong),
+                observer,
+            };
             let mode = metadata.mode() & 0o7777;
             wrong.extend(check_mode(mode, FOLDER_MODE).map(at_root));
-            wrong.extend(check_time(metadata.mtime(), metadata.mtime_nsec(), epoch).map(at_root));
+            let about = checking.common(
+                folder,
+                (&metadata).into(),
+                (metadata.mtime(), metadata.mtime_nsec()),
+            );
+            wrong.extend(about.into_iter().map(at_root));
             match (tree::walk(folder), listing) {
                 (Err(error), _) => wrong.push(from_io(folder, error)),
-                (Ok(walk), Some(listing)) => {
-                    compare(folder, walk, &listing, epoch, observer, &mut wrong, &mut findings);
-                }
+                (Ok(walk), Some(listing)) => checking.compare(walk, &listing, &mut wrong, &mut findings),
                 (Ok(_), None) => {}
             }
         }
     }
-    findings.differences = wrong
+    let named = wrong
         .into_iter()
-        .map(|(path, kind)| Difference {
-            package: Some(id.into()),
-            path,
-            kind,
-        })
-        .collect();
+        .map(|(path, kind)| Difference::new(Some(subject.id), path, kind));
+    findings.differences.extend(named);
     findings.differences.sort();
     findings
 }
 
-fn compare(
-    folder: &Path,
-    walk: Walk,
-    listing: &Listing,
+/// The listing as it follows from the folder, if that is the one that is expected.
+fn made_again(subject: &Subject<'_>) -> Option<(Vec<u8>, Listing)> {
+    let listed = listing::of(subject.folder).ok()?;
+    (listed.tree == *subject.tree).then_some((listed.bytes, listed.listing))
+}
+
+/// What every check of a package needs.
+struct Checking<'a> {
+    subject: &'a Subject<'a>,
+    /// The time that everything should have, if the resolved recipe says so.
     epoch: Option<i64>,
-    observer: &dyn VerifyObserver,
-    wrong: &mut Vec<Wrong>,
-    findings: &mut Findings,
-) {
-    for odd in walk.odd_names {
-        wrong.push((odd.to_string_lossy().into_owned(), DifferenceKind::Name));
+    observer: &'a dyn VerifyObserver,
+}
+
+impl Checking<'_> {
+    fn compare(&self, walk: Walk, listing: &Listing, wrong: &mut Vec<Wrong>, findings: &mut Findings) {
+        for odd in walk.odd_names {
+            wrong.push((odd.to_string_lossy().into_owned(), DifferenceKind::Name));
+        }
+        findings.files = walk.nodes.len() as u64;
+        let pairs = pair(&walk.nodes, &listing.entries, wrong);
+        let (more, bytes) = pairs
+            .into_par_iter()
+            .map(|(node, entry)| self.check(node, entry))
+            .reduce(Default::default, |(mut wrong, bytes), (more, more_bytes)| {
+                wrong.extend(more);
+                (wrong, bytes + more_bytes)
+            });
+        wrong.extend(more);
+        findings.bytes = bytes;
     }
-    findings.files = walk.nodes.len() as u64;
-    let pairs = pair(&walk.nodes, &listing.entries, wrong);
-    let (more, bytes) = pairs
-        .into_par_iter()
-        .map(|(node, entry)| check(folder, node, entry, epoch, observer))
-        .reduce(Default::default, |(mut wrong, bytes), (more, more_bytes)| {
-            wrong.extend(more);
-            (wrong, bytes + more_bytes)
-        });
-    wrong.extend(more);
-    findings.bytes = bytes;
+
+    /// What is wrong with one path, and how many bytes it took to know.
+    fn check(&self, node: &Node, entry: &Entry) -> (Vec<Wrong>, u64) {
+        let mut bytes = 0;
+        let mut kinds = Vec::new();
+        let path = self.subject.folder.join(&node.path);
+        match (&node.kind, &entry.kind) {
+            (
+                NodeKind::File { size: found },
+                EntryKind::File {
+                    executable,
+                    size,
+                    blake3,
+                },
+            ) => {
+                let expected = if *executable { EXECUTABLE_MODE } else { FILE_MODE };
+                kinds.extend(check_mode(node.mode, expected));
+                if found == size {
+                    let (difference, read) = check_content(&path, blake3, self.observer);
+                    bytes = read;
+                    kinds.extend(difference);
+                } else {
+                    let (expected, found) = (*size, *found);
+                    kinds.push(DifferenceKind::Size { expected, found });
+                }
+            }
+            (NodeKind::Dir, EntryKind::Dir) => kinds.extend(check_mode(node.mode, FOLDER_MODE)),
+            (NodeKind::Symlink { target: found }, EntryKind::Symlink { target }) => {
+                if found.as_ref() != Some(target) {
+                    let (expected, found) = (target.clone(), found.clone());
+                    kinds.push(DifferenceKind::Target { expected, found });
+                }
+            }
+            (found, expected) => kinds.push(DifferenceKind::Type {
+                expected: listed_kind(expected),
+                found: found.into(),
+            }),
+        }
+        kinds.extend(self.common(&path, node.owner, (node.mtime, node.mtime_nanoseconds)));
+        let wrong = kinds.into_iter().map(|kind| (node.path.clone(), kind)).collect();
+        (wrong, bytes)
+    }
+
+    /// What is asked of whatever stands in a package: owner, time, no extended attributes.
+    fn common(&self, path: &Path, found: Owner, time: (i64, i64)) -> Vec<DifferenceKind> {
+        let mut kinds = Vec::new();
+        if let Some(expected) = self.subject.owner
+            && found != expected
+            && found != Owner::ROOT
+        {
+            kinds.push(DifferenceKind::Owner { expected, found });
+        }
+        kinds.extend(check_time(time.0, time.1, self.epoch));
+        match tree::attributes(path) {
+            Ok(names) => kinds.extend(names.into_iter().map(|name| DifferenceKind::Attribute { name })),
+            Err(error) => kinds.push(unreadable(error.source)),
+        }
+        kinds
+    }
 }
 
 /// Pairs what is there with what is listed; both are sorted alike. What has no partner is wrong.
@@ -131,57 +217,6 @@ fn pair<'a>(nodes: &'a [Node], entries: &'a [Entry], wrong: &mut Vec<Wrong>) -> 
             }
         }
     }
-}
-
-/// What is wrong with one path, and how many bytes it took to know.
-fn check(
-    folder: &Path,
-    node: &Node,
-    entry: &Entry,
-    epoch: Option<i64>,
-    observer: &dyn VerifyObserver,
-) -> (Vec<Wrong>, u64) {
-    let mut bytes = 0;
-    let mut kinds = Vec::new();
-    match (&node.kind, &entry.kind) {
-        (
-            NodeKind::File { size: found },
-            EntryKind::File {
-                executable,
-                size,
-                blake3,
-            },
-        ) => {
-            let expected = if *executable { EXECUTABLE_MODE } else { FILE_MODE };
-            kinds.extend(check_mode(node.mode, expected));
-            if found == size {
-                let (difference, read) = check_content(&folder.join(&node.path), blake3, observer);
-                bytes = read;
-                kinds.extend(difference);
-            } else {
-                kinds.push(DifferenceKind::Size {
-                    expected: *size,
-                    found: *found,
-                });
-            }
-        }
-        (NodeKind::Dir, EntryKind::Dir) => kinds.extend(check_mode(node.mode, FOLDER_MODE)),
-        (NodeKind::Symlink { target: found }, EntryKind::Symlink { target }) => {
-            if found.as_ref() != Some(target) {
-                kinds.push(DifferenceKind::Target {
-                    expected: target.clone(),
-                    found: found.clone(),
-                });
-            }
-        }
-        (found, expected) => kinds.push(DifferenceKind::Type {
-            expected: listed_kind(expected),
-            found: found.into(),
-        }),
-    }
-    kinds.extend(check_time(node.mtime, node.mtime_nanoseconds, epoch));
-    let wrong = kinds.into_iter().map(|kind| (node.path.clone(), kind)).collect();
-    (wrong, bytes)
 }
 
 fn check_content(
@@ -232,13 +267,25 @@ fn check_time(found: i64, nanoseconds: i64, epoch: Option<i64>) -> Option<Differ
     (found != expected || nanoseconds != 0).then_some(DifferenceKind::Time { expected, found })
 }
 
-fn read_listing(path: &Path, tree: &Digest) -> Result<Listing, DifferenceKind> {
-    let unusable = |reason: String| DifferenceKind::NoListing { tree: *tree, reason };
+/// A listing that cannot be used.
+struct Unusable {
+    kind: DifferenceKind,
+    /// Its bytes, where there are any.
+    found: Option<Vec<u8>>,
+}
+
+fn read_listing(path: &Path, tree: &Digest) -> Result<Listing, Unusable> {
+    let unusable = |reason: String| Unusable {
+        kind: DifferenceKind::NoListing { tree: *tree, reason },
+        found: None,
+    };
     let bytes = fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    let found = Digest::of(&bytes);
-    if found != *tree {
-        let expected = *tree;
-        return Err(DifferenceKind::Listing { expected, found });
+    let (expected, found) = (*tree, Digest::of(&bytes));
+    if found != expected {
+        return Err(Unusable {
+            kind: DifferenceKind::Listing { expected, found },
+            found: Some(bytes),
+        });
     }
     Listing::parse(&bytes).map_err(|error| unusable(error.to_string()))
 }

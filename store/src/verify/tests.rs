@@ -168,18 +168,14 @@ fn missing_and_extra_files_are_found_in_the_package_and_beside_it() {
     fs::create_dir(test.root().join("packages/junk")).unwrap();
     fs::write(test.root().join("trees/junk"), "").unwrap();
     let extra = |found| DifferenceKind::Extra { found };
-    let package = Some(PackageRef::from(&id));
+    let package = Some(&id);
     let expected = [
         (None, "packages/junk", DifferenceKind::Unregistered),
         (None, "trees/junk", extra(FileKind::File)),
-        (package.clone(), "lib/a", DifferenceKind::Missing),
+        (package, "lib/a", DifferenceKind::Missing),
         (package, "share/pipe", extra(FileKind::Fifo)),
     ]
-    .map(|(package, path, kind)| Difference {
-        package,
-        path: path.to_owned(),
-        kind,
-    });
+    .map(|(package, path, kind)| Difference::new(package, path, kind));
     assert_eq!(all(&test).differences, expected);
 }
 
@@ -235,16 +231,52 @@ fn a_package_without_what_it_requires_is_found() {
 }
 
 #[test]
+fn owners_and_extended_attributes_are_compared() {
+    let (test, _, folder) = one();
+    let tool = folder.join("bin/tool");
+    match xattr::set(&tool, "user.note", b"by somebody") {
+        // Not every file system has them.
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => return,
+        set => set.unwrap(),
+    }
+    let name = "user.note".to_owned();
+    let attribute = ("bin/tool".to_owned(), DifferenceKind::Attribute { name });
+    assert_eq!(found(&test), [attribute.clone()]);
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    std::os::unix::fs::lchown(&tool, Some(7), Some(8)).unwrap();
+    let owner = DifferenceKind::Owner {
+        expected: Owner::ROOT,
+        found: Owner { user: 7, group: 8 },
+    };
+    assert_eq!(found(&test), [("bin/tool".to_owned(), owner), attribute]);
+}
+
+#[test]
+fn of_a_damaged_listing_the_first_byte_is_named_and_the_files_are_still_verified() {
+    let (test, id, folder) = one();
+    let record = test.store.index().package(&id).unwrap().unwrap();
+    let path = test.store.tree_path(&record.tree);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[30] ^= 1;
+    rewrite(&path, &bytes, 0o444);
+    set_mode(&folder.join("share"), 0o755);
+    let found = all(&test).differences;
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(matches!(found[0].kind, DifferenceKind::Listing { .. }));
+    assert_eq!(found[0].first.as_ref().unwrap().offset, 30);
+    assert_eq!(found[1].path, "share");
+}
+
+#[test]
 fn a_difference_is_one_flat_object_in_json() {
     let id = Sketch::new("zlib").id();
-    let difference = Difference {
-        package: Some((&id).into()),
-        path: "bin/tool".to_owned(),
-        kind: DifferenceKind::Mode {
-            expected: Mode(0o555),
-            found: Mode(0o4755),
-        },
+    let kind = DifferenceKind::Mode {
+        expected: Mode(0o555),
+        found: Mode(0o4755),
     };
+    let difference = Difference::new(Some(&id), "bin/tool", kind);
     assert_eq!(
         serde_json::to_value(&difference).unwrap(),
         serde_json::json!({

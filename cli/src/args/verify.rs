@@ -1,0 +1,33 @@
+//! Owns the arguments of `store verify`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::delivery::Caches;
+
+/// `store verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Package names or store IDs, or one artifact: a file, or its address on a web server [default: everything]
+    #[arg(value_name = "NAME|FILE|URL")]
+    pub what: Vec<String>,
+    /// Verify the host whose prefix stands there [default: the folder this program lies in]
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "rebuild")]
+    pub root: Option<Option<PathBuf>>,
+    /// An artifact that holds the same packages: says where files begin to differ, and mends with --repair
+    #[arg(long, value_name = "FILE|URL", conflicts_with = "rebuild")]
+    pub from: Option<String>,
+    /// Replace what differs: from --from or a cache, else by building it again; then verify it once more
+    #[arg(long)]
+    pub repair: bool,
+    /// Go on with a verification that was interrupted: what it found whole and nobody touched since is not read again
+    #[arg(long, conflicts_with_all = ["rebuild", "repair"])]
+    pub resume: bool,
+    /// Build again from source and compare
+    #[arg(long)]
+    pub rebuild: bool,
+    /// Where --repair takes packages from.
+    #[command(flatten)]
+    pub caches: Caches,
+}
