@@ -241,7 +241,7 @@ fn owners_and_extended_attributes_are_compared() {
     }
     let name = "user.note".to_owned();
     let attribute = ("bin/tool".to_owned(), DifferenceKind::Attribute { name });
-    assert_eq!(found(&test), [attribute.clone()]);
+    assert_eq!(found(&test), std::slice::from_ref(&attribute));
     if !nix::unistd::geteuid().is_root() {
         return;
     }
