@@ -22,17 +22,18 @@ use schema::delivery::DeliveryIndex;
 use schema::finding::Finding;
 use schema::id::PackageId;
 use schema::manifest::ActiveManifest;
+use schema::platform::Prefix;
 use schema::tree_of_recipes::DocumentText;
 use store::artifact::append::AppendError;
 use store::artifact::reader::{ReadError, Reader};
 use store::io_error::{IoContext, IoError};
 
 use document::Document;
-use inputs::{InputSchema, Inputs};
+use inputs::InputSchema;
 use templates::Template;
 
 pub use clash::Clash;
-pub use inputs::{IP_DETECT, SECRET_FILE};
+pub use inputs::{IP_DETECT, Inputs, SECRET_FILE};
 pub use templates::{ENVIRONMENT, HEALTH};
 
 /// Where a tree of recipes says what can be configured.
@@ -165,34 +166,40 @@ fn read_all(
     if !schema_path.exists() {
         return Err(ConfigureError::NoSchema(schema_path));
     }
-    let schema = InputSchema::parse(read_document(&schema_path, SCHEMA)?, &facts.prefix)
-        .map_err(ConfigureError::findings)?;
-    let text = read_document(request.inputs, request.inputs_name)?;
+    let schema = read_document(&schema_path, SCHEMA)?;
+    let inputs = read_document(request.inputs, request.inputs_name)?;
     let templates = templates::read(request.recipes)?;
-    let mut findings = templates::check_places(&templates);
-    let document = match Document::parse(text) {
-        Ok(document) => document,
-        Err(mistakes) => {
-            findings.extend(mistakes);
-            return Err(ConfigureError::findings(findings));
-        }
-    };
-    let checked = schema.check(&document);
-    let texts = match &checked {
-        Err(refused) if !refused.masked.is_empty() => BTreeMap::from([(
-            request.inputs_name.to_owned(),
-            masked(document.text(), &refused.masked),
-        )]),
-        _ => BTreeMap::new(),
-    };
-    match checked {
-        Ok(inputs) if findings.is_empty() => Ok((inputs, templates)),
-        Ok(_) => Err(ConfigureError::findings(findings)),
-        Err(refused) => {
-            findings.extend(refused.findings);
+    let misplaced = templates::check_places(&templates);
+    match check_inputs(schema, inputs, &facts.prefix) {
+        Ok(inputs) if misplaced.is_empty() => Ok((inputs, templates)),
+        Ok(_) => Err(ConfigureError::findings(misplaced)),
+        Err(Mistakes { mut findings, texts }) => {
+            findings.extend(misplaced);
             Err(ConfigureError::mistakes(findings, texts))
         }
     }
+}
+
+/// Checks the inputs of a configuration against its schema, and fills in the defaults; `prefix` is where no secret may
+/// lie.
+///
+/// # Errors
+/// All mistakes in the schema, else all in the inputs.
+pub fn check_inputs(schema: DocumentText, inputs: DocumentText, prefix: &Prefix) -> Result<Inputs, Mistakes> {
+    let told = |findings| Mistakes {
+        findings,
+        ..Mistakes::default()
+    };
+    let schema = InputSchema::parse(schema, prefix).map_err(told)?;
+    let document = Document::parse(inputs).map_err(told)?;
+    schema.check(&document).map_err(|refused| {
+        let text = document.text();
+        let shown = (!refused.masked.is_empty()).then(|| (text.file.clone(), masked(text, &refused.masked)));
+        Mistakes {
+            findings: refused.findings,
+            texts: shown.into_iter().collect(),
+        }
+    })
 }
 
 /// The text with `*` for every byte that is not to be shown; lines and columns stay.

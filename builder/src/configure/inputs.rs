@@ -46,7 +46,7 @@ pub(super) struct InputSchema {
 }
 
 /// Inputs without mistakes.
-pub(super) struct Inputs {
+pub struct Inputs {
     /// Every value, defaults included; [`IP_DETECT`] is not among them.
     pub(super) values: Value,
     /// The script that prints a host's address, and where that is written.
