@@ -280,8 +280,9 @@ pub enum ArtifactVerb {
     },
     /// Check an artifact bit for bit
     Verify {
-        /// The artifact
-        file: PathBuf,
+        /// The artifact: a file, or its address on a web server
+        #[arg(value_name = "FILE|URL")]
+        file: String,
     },
     /// Unpack an artifact, or one package's closure out of it
     Extract {

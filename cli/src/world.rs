@@ -21,6 +21,8 @@ pub struct World {
     pub proxies: Proxies,
     /// The certificates to trust instead of those built in, where the environment names some.
     pub certificates: Option<PathBuf>,
+    /// Where what may be lost is kept, when anything says so.
+    pub cache: Option<PathBuf>,
     /// Where cargo keeps its configuration.
     pub cargo_home: Option<PathBuf>,
     /// Whether progress may be drawn on standard error.
@@ -59,6 +61,10 @@ impl World {
                 except: either("no_proxy", "NO_PROXY"),
             },
             certificates: var("SSL_CERT_FILE").map(PathBuf::from),
+            cache: var("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| Some(PathBuf::from(var("HOME")?).join(".cache")))
+                .map(|cache| cache.join("store")),
             cargo_home: var("CARGO_HOME")
                 .map(PathBuf::from)
                 .or_else(|| Some(PathBuf::from(var("HOME")?).join(".cargo"))),

@@ -28,6 +28,7 @@ pub mod output;
 pub mod pack;
 pub mod package;
 mod packing;
+pub mod place;
 pub mod reader;
 pub(crate) mod unpacking;
 pub mod verify;

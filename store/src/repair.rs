@@ -75,7 +75,7 @@ fn is_beyond_reading(error: &IoError) -> bool {
 mod tests {
     use super::*;
     use crate::fixture::{Sketch, TestStore};
-    use crate::verify::{self, Selection};
+    use crate::verify::{self, Run, Selection};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
@@ -88,7 +88,12 @@ mod tests {
         fs::remove_file(store.tree_path(&tree)).unwrap();
         let lock = store.lock_package(&id).unwrap();
         assert_eq!(package(store, &lock).unwrap(), Repaired::Listing);
-        assert_eq!(verify::store(store, Selection::All, &()).unwrap().differences, []);
+        assert_eq!(
+            verify::store(store, Selection::All, &Run::new(&()))
+                .unwrap()
+                .differences,
+            []
+        );
 
         let tool = store.package_path(&id).join("bin/tool");
         fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();

@@ -21,7 +21,8 @@ use crate::work::{self, KEPT, LOCKS, NEEDS, WorkArea};
 pub const FORMAT: u32 = 1;
 
 const FORMAT_FILE: &str = "format";
-const INDEX_FILE: &str = "index.sqlite";
+/// The name of the index within a store.
+pub(crate) const INDEX_FILE: &str = "index.sqlite";
 const PACKAGES: &str = "packages";
 const TREES: &str = "trees";
 const ARCHIVES: &str = "archives";

@@ -1,26 +1,31 @@
 //! Owns the verification of a store: every byte, type, mode, time and link target against the listings, and the
 //! listings and resolved recipes against the digests that name them.
 
+mod archives;
+mod beside;
 mod difference;
+pub mod journal;
+pub mod locate;
 mod package;
+mod rows;
+mod run;
 
-use std::collections::HashSet;
 use std::path::Path;
 
-use rayon::prelude::*;
-use schema::digest::Digest;
 use schema::id::PackageId;
 use serde::Serialize;
 
 pub use difference::{Difference, DifferenceKind, FileKind, FirstByte, Mode, PackageRef};
-pub use package::{Findings, Subject, package};
+pub use package::{Findings, Stated, Subject, package};
+pub(crate) use run::packages;
+pub use run::{Run, VerifyObserver};
 
 use crate::index::{IndexError, PackageRecord};
 use crate::io_error::{IoContext, IoError};
-use crate::listing;
 use crate::publish::PublishError;
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::tree::Owner;
+use locate::{KeptArchives, Reference};
 
 /// Why a store could not be verified; what is wrong with its content is no error but a [`Difference`].
 #[derive(Debug, thiserror::Error)]
@@ -48,23 +53,6 @@ pub enum Selection<'a> {
     Packages(&'a [PackageId]),
 }
 
-/// Told how far a verification is, from several threads.
-pub trait VerifyObserver: Sync {
-    /// It begins: so many packages, so many bytes in their files.
-    fn begin(&self, packages: usize, bytes: u64);
-    /// So many more bytes were read.
-    fn read(&self, bytes: u64);
-    /// One package is done.
-    fn verified(&self, id: &PackageId, differences: &[Difference]);
-}
-
-/// An observer of nothing.
-impl VerifyObserver for () {
-    fn begin(&self, _: usize, _: u64) {}
-    fn read(&self, _: u64) {}
-    fn verified(&self, _: &PackageId, _: &[Difference]) {}
-}
-
 /// What a verification found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -74,55 +62,85 @@ pub struct Report {
     pub files: u64,
     /// How many bytes of files were hashed.
     pub bytes: u64,
+    /// How many packages were not looked at, or not to their end, since the run was stopped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left: usize,
     /// Everything that is not as it should be, by package and path.
     pub differences: Vec<Difference>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl Report {
+    /// A report of nothing but one difference.
+    pub fn of(difference: Difference) -> Self {
+        Self {
+            differences: vec![difference],
+            ..Self::default()
+        }
+    }
 }
 
 /// Verifies `selection` of `store`.
 ///
 /// # Errors
 /// See [`VerifyError`].
-pub fn store(
-    store: &Store,
-    selection: Selection<'_>,
-    observer: &dyn VerifyObserver,
-) -> Result<Report, VerifyError> {
-    let records = select(store, selection)?;
-    let owner = owner_of(store.root())?;
-    let bytes = records.iter().map(|r| r.size).fold(0, u64::saturating_add);
-    observer.begin(records.len(), bytes);
-    let findings: Vec<Findings> = records
-        .par_iter()
-        .map(|record| {
-            let folder = store.package_path(&record.id);
-            let listing = store.tree_path(&record.tree);
-            let subject = Subject {
-                folder: &folder,
-                id: &record.id,
-                tree: &record.tree,
-                listing: &listing,
-                owner: Some(owner),
-            };
-            let findings = package(&subject, observer);
-            observer.verified(&record.id, &findings.differences);
-            findings
-        })
-        .collect();
-    let mut report = Report {
-        packages: records.len(),
-        ..Report::default()
+pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<Report, VerifyError> {
+    let records = match select(store, selection) {
+        Err(VerifyError::Index(IndexError::Corrupt { detail, .. })) => {
+            return Ok(Report::of(damaged_index(detail)));
+        }
+        records => records?,
     };
-    for mut findings in findings {
-        report.files += findings.files;
-        report.bytes += findings.bytes;
-        report.differences.append(&mut findings.differences);
+    let owner = Some(owner_of(store.root())?);
+    let bytes = records.iter().map(|r| r.size).fold(0, u64::saturating_add);
+    run.observer.begin(records.len(), bytes);
+    let subject = |record: &PackageRecord| Subject {
+        folder: store.package_path(&record.id),
+        id: record.id.clone(),
+        tree: record.tree,
+        listing: store.tree_path(&record.tree),
+        owner,
+    };
+    let subjects: Vec<Subject> = records.iter().map(subject).collect();
+    let kept = KeptArchives(store);
+    let references: Vec<&dyn Reference> = std::iter::once(&kept as &dyn Reference)
+        .chain(run.references.iter().copied())
+        .collect();
+    let run = &Run {
+        references: &references,
+        ..*run
+    };
+    let verified = run::packages(&subjects, run);
+    let mut report = Report {
+        packages: verified.packages,
+        files: verified.files,
+        bytes: verified.bytes,
+        left: records.len() - verified.packages,
+        differences: rows::compare(store, &records, &verified.findings)?,
+    };
+    report.differences.extend(beside::holes(store, &records)?);
+    if matches!(selection, Selection::All) && report.left == 0 {
+        report
+            .differences
+            .extend(archives::verify(store, &records, &verified.findings, run));
+        report.differences.extend(beside::strays(store, &records)?);
+        report.differences.extend(beside::roots(store)?);
     }
-    report.differences.extend(holes(store, &records)?);
-    if matches!(selection, Selection::All) {
-        report.differences.extend(strays(store, &records)?);
-    }
+    let found = verified.findings.into_iter().flatten();
+    report
+        .differences
+        .extend(found.flat_map(|findings| findings.differences));
     report.differences.sort();
     Ok(report)
+}
+
+/// The difference that an index is which contradicts itself.
+pub fn damaged_index(reason: String) -> Difference {
+    Difference::new(None, store::INDEX_FILE, DifferenceKind::Index { reason })
 }
 
 /// Whom everything in a folder of packages should belong to: whom the folder itself does.
@@ -148,80 +166,6 @@ fn select(store: &Store, selection: Selection<'_>) -> Result<Vec<PackageRecord>,
             })
             .collect(),
     }
-}
-
-/// What is required at run time, but not there.
-fn holes(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, VerifyError> {
-    let required: HashSet<&PackageId> = records.iter().flat_map(|r| &r.requires).collect();
-    let required: Vec<PackageId> = required.into_iter().cloned().collect();
-    let there = store.index().registered(&required)?;
-    let holes = records.iter().flat_map(|record| {
-        let absent = record.requires.iter().filter(|id| !there.contains(id));
-        absent.map(|dependency| {
-            let dependency = dependency.clone();
-            Difference::new(
-                Some(&record.id),
-                "",
-                DifferenceKind::RequiredAbsent { dependency },
-            )
-        })
-    });
-    Ok(holes.collect())
-}
-
-/// What the index knows nothing of, and listings of no package that are not what their names say.
-fn strays(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, VerifyError> {
-    let known: HashSet<String> = records.iter().map(|r| r.id.to_string()).collect();
-    let layout = store.layout();
-    let mut strays = Vec::new();
-    for name in store.package_folders()? {
-        if !known.contains(&name) && is_stray(store, &name)? {
-            let path = format!("packages/{name}");
-            strays.push(Difference::new(None, path, DifferenceKind::Unregistered));
-        }
-    }
-    let trees: HashSet<&Digest> = records.iter().map(|r| &r.tree).collect();
-    let folder = layout.trees();
-    for entry in std::fs::read_dir(&folder).at("read folder", &folder)? {
-        let path = entry.at("read folder", &folder)?.path();
-        let tree = path
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
-        match tree {
-            Some(tree) if trees.contains(&tree) => {}
-            tree => strays.extend(stray_listing(&path, tree)?),
-        }
-    }
-    Ok(strays)
-}
-
-/// Whether a folder that was in no row of the index is nothing that a build is about to register, has just registered,
-/// or was killed before it could; what is whole is registered now.
-fn is_stray(store: &Store, name: &str) -> Result<bool, VerifyError> {
-    let Ok(id) = name.parse() else {
-        return Ok(true);
-    };
-    match store.try_lock_package(&id)? {
-        Some(lock) => Ok(!store.is_present(&lock)? && store.package_path(&id).exists()),
-        None => Ok(false),
-    }
-}
-
-fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>, IoError> {
-    let kind = match tree {
-        None => DifferenceKind::Extra {
-            found: FileKind::File,
-        },
-        Some(expected) => match listing::hash_file(path, &mut |_| {}) {
-            Ok((found, _)) if found == expected => return Ok(None),
-            Ok((found, _)) => DifferenceKind::Listing { expected, found },
-            // Collected as garbage meanwhile.
-            Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(error),
-        },
-    };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(Some(Difference::new(None, format!("trees/{name}"), kind)))
 }
 
 #[cfg(test)]

@@ -24,6 +24,10 @@ class Differs(Exception):
     """Something is not as docs/src/formats.md says."""
 
 
+class TableDiffers(Differs):
+    """The seek table says something else of a frame that is sound."""
+
+
 def demand(condition, reason):
     if not condition:
         raise Differs(reason)
@@ -114,6 +118,12 @@ def content_size(frame):
     return int.from_bytes(frame[start : start + width], "little") + (256 if width == 2 else 0)
 
 
+def unpack(frames):
+    ran = subprocess.run(["zstd", "-dcq"], input=frames, capture_output=True, check=False)
+    demand(ran.returncode == 0, ran.stderr.decode(errors="replace").strip())
+    return ran.stdout
+
+
 def seek_table(data):
     """The lengths of all frames, as (compressed, decompressed), from the end of the file."""
     demand(len(data) >= 17, "too short")
@@ -146,19 +156,21 @@ class Artifact:
             step()
         except (Differs, KeyError, TypeError, ValueError) as reason:
             found = {"part": part, "package": package}
-            if all((d["part"], d["package"]) != (part, package) for d in self.differences):
+            if isinstance(reason, TableDiffers):
+                found = {"part": "seek_table", "package": None}
+            if all(found.items() - d.items() for d in self.differences):
                 self.differences.append({**found, "reason": str(reason)})
 
     def unpack(self, first, last):
         """The content of some frames, each checked to be what the seek table says."""
         for at in range(first, last):
             frame = self.data[self.starts[at] : self.starts[at + 1]]
-            demand(content_size(frame) == self.frames[at][1], "a frame of another size than the seek table says")
-        packed = self.data[self.starts[first] : self.starts[last]]
-        ran = subprocess.run(["zstd", "-dcq"], input=packed, capture_output=True, check=False)
-        demand(ran.returncode == 0, ran.stderr.decode(errors="replace").strip())
-        demand(len(ran.stdout) == sum(size for _, size in self.frames[first:last]), "another size")
-        return ran.stdout
+            if content_size(frame) != self.frames[at][1]:
+                demand(len(unpack(frame)) == content_size(frame), "a frame of another size than it says")
+                raise TableDiffers("it says another size than a sound frame has")
+        content = unpack(self.data[self.starts[first] : self.starts[last]])
+        demand(len(content) == sum(size for _, size in self.frames[first:last]), "another size")
+        return content
 
     def part(self, frame_range):
         """The content of a part of the artifact, from where the manifest says it lies."""

@@ -54,7 +54,7 @@ pub struct Patience {
 }
 
 /// Where packages are taken from instead of being built.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Caches {
     /// Take from this binary cache what it has; may be repeated, the first that has a package gives it
     #[arg(long = "cache", value_name = "URL|DIR", requires = "keys")]

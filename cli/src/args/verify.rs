@@ -7,7 +7,7 @@ use clap::Args;
 use super::delivery::Caches;
 
 /// `store verify`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Verify {
     /// Package names or store IDs, or one artifact: a file, or its address on a web server [default: everything]
     #[arg(value_name = "NAME|FILE|URL")]

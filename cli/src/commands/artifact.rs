@@ -14,11 +14,11 @@ use store::artifact::extract::{self, Wanted};
 use store::artifact::inspect::{self, InspectedPackage};
 use store::artifact::pack::{self, PackOptions, Packed, Selection};
 use store::artifact::reader::Reader;
-use store::artifact::verify::{self, Report};
 use store::verify::PackageRef;
 
 use crate::args::ArtifactVerb;
-use crate::commands::{Context, workshop};
+use crate::args::verify::Verify;
+use crate::commands::{Context, verify, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::bytes::Bytes;
 use crate::render::text;
@@ -36,7 +36,7 @@ pub fn run(context: &Context<'_>, verb: &ArtifactVerb) -> Result<ExitCode, Failu
         } => {
             create(context, names, output.as_deref(), variant.as_deref())?;
         }
-        ArtifactVerb::Verify { file } => return verify(context, file),
+        ArtifactVerb::Verify { file } => return verify::artifact::run(context, file, &Verify::default()),
         ArtifactVerb::Inspect { file } => inspect(context, file)?,
         ArtifactVerb::Extract { file, package, to } => extract(context, file, package.as_deref(), to)?,
         ArtifactVerb::Diff { a, b } => return diff(context, a, b),
@@ -157,38 +157,6 @@ fn packages(manifest: &::schema::manifest::ActiveManifest) -> Vec<Package> {
         selected: package.selected,
     };
     manifest.packages.iter().map(package).collect()
-}
-
-/// Checks an artifact bit for bit.
-///
-/// # Errors
-/// When it cannot be read; differences are no error but an exit code.
-pub fn verify(context: &Context<'_>, file: &Path) -> Result<ExitCode, Failure> {
-    let bytes = Bytes::new(context.output, "verifying", None);
-    let report = verify::verify_file(file, Threads::available(), &bytes);
-    bytes.finish();
-    let report = report?;
-    context.output.result(&report, || verified(&report));
-    let sound = report.differences.is_empty();
-    Ok(ExitCode::from(if sound {
-        failure::DONE
-    } else {
-        failure::DIFFERS
-    }))
-}
-
-fn verified(report: &Report) -> String {
-    let mut out: String = report
-        .differences
-        .iter()
-        .map(|difference| format!("{difference}\n"))
-        .collect();
-    let found = match report.differences.len() {
-        0 => "all as it should be".to_owned(),
-        count => counted(count, "difference"),
-    };
-    out.push_str(&format!("{}: {found}", counted(report.packages, "package")));
-    out
 }
 
 fn open(file: &Path) -> Result<Reader<File>, Failure> {

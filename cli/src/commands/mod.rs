@@ -35,6 +35,7 @@ mod verify;
 mod why;
 mod workshop;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use store::store::Store;
@@ -60,7 +61,15 @@ impl Context<'_> {
     /// # Errors
     /// When it cannot be opened.
     pub fn store(&self) -> Result<Store, Failure> {
-        Ok(Store::open(&self.world.store_dir(self.global.store.as_deref())?)?)
+        Ok(Store::open(&self.store_dir()?)?)
+    }
+
+    /// Where the store that is meant lies.
+    ///
+    /// # Errors
+    /// When none is named.
+    pub fn store_dir(&self) -> Result<PathBuf, Failure> {
+        self.world.store_dir(self.global.store.as_deref())
     }
 
     /// Whether standard output is to hold one JSON document.

@@ -1,21 +1,28 @@
-//! `store verify`: compares what stands in the store, or in an artifact, with what the recipes say, bit for bit.
+//! `store verify`: compares a store, an artifact or a host with what digests and recipes say of it, bit for bit.
+
+pub mod artifact;
+mod host;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use ::schema::id::PackageId;
+use builder::fetch::Network;
+use builder::fetch::medium::{Medium, is_address};
 use serde::Serialize;
 use store::Store;
-use store::host::Host;
-use store::host::verify::HostReport;
+use store::index::IndexError;
 use store::repair::{self, Repaired};
-use store::verify::{self, Difference, Report, Selection};
+use store::store::OpenError;
+use store::verify::locate::Reference;
+use store::verify::{self, Difference, Report, Run, Selection};
 
+use self::watch::Watch;
 use crate::args::verify::Verify;
-use crate::commands::{Context, artifact, build, host, workshop};
+use crate::commands::{Context, build, fetch, workshop};
 use crate::failure::{self, Failure, counted};
-use crate::render::bytes::Bytes;
 use crate::render::text;
 
 #[derive(Serialize)]
@@ -25,6 +32,13 @@ struct Document {
     /// What was done about packages that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     repaired: Vec<Repair>,
+}
+
+impl Document {
+    fn of(report: Report) -> Self {
+        let repaired = Vec::new();
+        Self { report, repaired }
+    }
 }
 
 #[derive(Serialize)]
@@ -40,29 +54,33 @@ struct Repair {
 /// When something cannot be read; differences are no error but an exit code.
 pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     if let Some(root) = &args.root {
-        return host(context, root.as_deref());
+        return host::run(context, root.as_deref(), args);
     }
-    if let [file] = args.what.as_slice()
-        && Path::new(file).is_file()
+    if let [place] = args.what.as_slice()
+        && (is_address(place) || Path::new(place).is_file())
     {
-        return artifact::verify(context, Path::new(file));
+        return artifact::run(context, place, args);
     }
-    let store = context.store()?;
     if args.rebuild {
         return build::reproduce(context, &args.what);
     }
-    let ids = ids(&store, &args.what)?;
-    let selection = if args.what.is_empty() {
-        Selection::All
-    } else {
-        Selection::Packages(&ids)
+    let store = match Store::open(&context.store_dir()?) {
+        Err(OpenError::Index(IndexError::Corrupt { detail, .. })) => {
+            let report = Report::of(verify::damaged_index(detail));
+            let document = Document::of(report);
+            context.output.result(&document, || summary(&document));
+            return Ok(ExitCode::from(failure::DIFFERS));
+        }
+        opened => opened?,
     };
-    let bytes = Bytes::new(context.output, "verifying", None);
-    let report = verify::store(&store, selection, &bytes);
-    bytes.finish();
-    let report = report?;
+    let ids = ids(&store, &args.what)?;
+    let selection = match args.what.is_empty() {
+        true => Selection::All,
+        false => Selection::Packages(&ids),
+    };
+    let report = verified(context, args, &store, selection)?;
     let differs = !report.differences.is_empty();
-    let repaired = if args.repair && differs {
+    let repaired = if args.repair && differs && report.left == 0 {
         repair(context, &store, &report)?
     } else {
         Vec::new()
@@ -76,58 +94,55 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
             .iter()
             .any(|repair| Some(&repair.id) == id.as_ref())
     });
-    Ok(ExitCode::from(if unmended {
-        failure::DIFFERS
-    } else {
-        failure::DONE
-    }))
+    Ok(exit(!unmended, document.report.left))
 }
 
-fn host(context: &Context<'_>, root: Option<&Path>) -> Result<ExitCode, Failure> {
-    let root = host::root(context, root)?;
-    let opened = Host::open(&root).map_err(|error| host::failed(error.into()))?;
-    let bytes = Bytes::new(context.output, "verifying", None);
-    let report = store::host::verify::host(&opened, &bytes);
-    bytes.finish();
-    let report = report.map_err(host::failed)?;
-    context.output.result(&report, || host_summary(&report));
-    Ok(ExitCode::from(match report.is_sound() {
-        true => failure::DONE,
-        false => failure::DIFFERS,
-    }))
-}
-
-fn host_summary(report: &HostReport) -> String {
-    let mut out: String = report
-        .differences
-        .iter()
-        .map(|difference| format!("{difference}\n"))
-        .collect();
-    for local in &report.overrides {
-        out.push_str(&format!("override {} of {}\n", local.id, local.of));
-        out.extend(local.changed.iter().map(|path| format!("  changed {path}\n")));
-    }
-    if let Some(pending) = &report.pending {
-        out.push_str(&format!(
-            "an activation of generation {} is not finished\n",
-            pending.to
-        ));
-    }
-    let changed: usize = report.overrides.iter().map(|local| local.changed.len()).sum();
-    let found = match report.differences.len() + changed {
-        0 => "all as it should be".to_owned(),
-        count => counted(count, "difference"),
+fn verified(
+    context: &Context<'_>,
+    args: &Verify,
+    store: &Store,
+    selection: Selection<'_>,
+) -> Result<Report, Failure> {
+    let options = fetch::options(context, Network::Allowed);
+    let from = args.from.as_ref();
+    let from = from.map(|place| Medium::artifact(place, context.world.cwd(), &options));
+    let from = from.transpose()?;
+    let references: Vec<&dyn Reference> = from.iter().map(|reader| reader as &dyn Reference).collect();
+    let about = format!("store {} {}", store.root().display(), args.what.join(" "));
+    let journal = watch::journal(context, args, &about)?;
+    let watch = Watch::new(context)?;
+    let run = Run {
+        references: &references,
+        journal: journal.as_ref(),
+        ..Run::new(&watch)
     };
-    let active = report
-        .generation
-        .map_or_else(|| "nothing is active".to_owned(), |n| format!("generation {n}"));
-    out.push_str(&format!(
-        "{active}, {}, {} files, {}: {found}",
-        counted(report.packages, "package"),
-        report.files,
-        text::size(report.bytes)
-    ));
-    out
+    let report = verify::store(store, selection, &run);
+    watch.finish();
+    let report = report?;
+    watch::close(context, journal, report.left)?;
+    Ok(report)
+}
+
+/// How a verification ends: with what it found, or as one that was interrupted before it found anything.
+fn exit(is_sound: bool, left: usize) -> ExitCode {
+    ExitCode::from(match (is_sound, left) {
+        (false, _) => failure::DIFFERS,
+        (true, 0) => failure::DONE,
+        (true, _) => failure::FAILED,
+    })
+}
+
+/// The last line of a report.
+fn verdict(looked_at: &str, differences: usize, left: usize) -> String {
+    let found = match (differences, left) {
+        (0, 0) => "all as it should be".to_owned(),
+        (0, _) => "as it should be".to_owned(),
+        (count, _) => counted(count, "difference"),
+    };
+    match left {
+        0 => format!("{looked_at}: {found}"),
+        left => format!("{looked_at}: {found}; {left} more not looked at"),
+    }
 }
 
 fn ids(store: &Store, names: &[String]) -> Result<Vec<PackageId>, Failure> {
@@ -175,15 +190,12 @@ fn summary(document: &Document) -> String {
         out.push_str(&format!("repaired {}: {}\n", repair.id, repair.how));
     }
     let report = &document.report;
-    let found = match report.differences.len() {
-        0 => "all as it should be".to_owned(),
-        count => counted(count, "difference"),
-    };
-    out.push_str(&format!(
-        "{}, {} files, {}: {found}",
+    let looked_at = format!(
+        "{}, {} files, {}",
         counted(report.packages, "package"),
         report.files,
         text::size(report.bytes)
-    ));
+    );
+    out.push_str(&verdict(&looked_at, report.differences.len(), report.left));
     out
 }

@@ -54,6 +54,17 @@ pub struct Record {
     frames: Vec<(u32, u32)>,
 }
 
+/// Why there is no record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// It is none.
+    #[error(transparent)]
+    Parse(#[from] serde_json::Error),
+}
+
 impl Record {
     pub(super) fn new(request: &Request, size: u64, frames: &[Frame], blake3: Digest) -> Self {
         Self {
@@ -77,10 +88,19 @@ impl Record {
         })
     }
 
+    /// The record of the archive of that tree, whatever it says.
+    ///
+    /// # Errors
+    /// When there is none, or it is none.
+    pub fn read(store: &Store, tree: &Digest) -> Result<Self, RecordError> {
+        let path = path(store, tree);
+        let bytes = fs::read(&path).at("read", &path)?;
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
     /// The record of an archive that can be used as it is; `None` when it has to be made.
     pub fn load(store: &Store, request: &Request) -> Option<Self> {
-        let bytes = fs::read(path(store, &request.tree)).ok()?;
-        let record: Self = serde_json::from_slice(&bytes).ok()?;
+        let record = Self::read(store, &request.tree).ok()?;
         let archive = fs::metadata(store.archive_path(&request.tree)).ok()?;
         let fits = record.format == FORMAT
             && record.encoder == Encoder::current()

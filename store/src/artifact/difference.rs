@@ -10,8 +10,10 @@ use schema::manifest::ManifestError;
 use serde::{Serialize, Serializer};
 
 use super::layout::LayoutError;
+use super::place::Place;
 use crate::archive::plan::PlanError;
 use crate::seekable::SeekTableError;
+use crate::seekable::frames::FrameError;
 use crate::seekable::stream::StreamError;
 use crate::verify::{DifferenceKind, PackageRef};
 
@@ -70,7 +72,11 @@ impl fmt::Display for Part {
 
 /// One thing in an artifact that is not as it should be.
 #[derive(Debug, thiserror::Error)]
-#[error("{part}{}: {problem}", path.as_ref().map(|path| format!("/{path}")).unwrap_or_default())]
+#[error(
+    "{part}{}: {problem}{}",
+    path.as_ref().map(|path| format!("/{path}")).unwrap_or_default(),
+    place.as_ref().map(|place| format!("; {place}")).unwrap_or_default()
+)]
 pub struct Difference {
     /// Where.
     pub part: Part,
@@ -78,15 +84,32 @@ pub struct Difference {
     pub path: Option<String>,
     /// What is wrong.
     pub problem: Problem,
+    /// Where in the artifact's file, as far as that is known.
+    pub place: Option<Place>,
 }
 
 impl Difference {
     /// About a part as a whole.
     pub fn of(part: Part, problem: impl Into<Problem>) -> Self {
-        Self {
-            part,
-            path: None,
-            problem: problem.into(),
+        Self::at(part, None, problem)
+    }
+
+    /// About an entry of a part, or about the part as a whole.
+    pub fn at(part: Part, path: Option<String>, problem: impl Into<Problem>) -> Self {
+        match problem.into() {
+            // A sound frame of another length than the seek table says.
+            problem if problem.is_announcement() => Self {
+                part: Part::SeekTable,
+                path: None,
+                place: None,
+                problem,
+            },
+            problem => Self {
+                part,
+                path,
+                place: Place::of_frame(&problem),
+                problem,
+            },
         }
     }
 }
@@ -167,6 +190,11 @@ impl Problem {
         }
     }
 
+    fn is_announcement(&self) -> bool {
+        let frame = |source: &FrameError| matches!(source, FrameError::Announced { .. });
+        matches!(self, Self::Stream(StreamError::Frame { source, .. }) if frame(source))
+    }
+
     /// One word for programs, beside those of [`DifferenceKind`].
     fn word(&self) -> &'static str {
         match self {
@@ -198,6 +226,8 @@ impl Serialize for Difference {
             path: &'a str,
             #[serde(flatten)]
             kind: Kind<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            place: Option<&'a Place>,
         }
         #[derive(Serialize)]
         #[serde(untagged)]
@@ -220,6 +250,7 @@ impl Serialize for Difference {
             part: self.part.word(),
             path: self.path.as_deref().unwrap_or_default(),
             kind,
+            place: self.place.as_ref(),
         };
         document.serialize(serializer)
     }

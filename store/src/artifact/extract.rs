@@ -190,13 +190,13 @@ impl Target<'_> {
         let path = self.packages.join(package.id.to_string());
         if fs::symlink_metadata(&path).is_ok() {
             let subject = verify::Subject {
-                folder: &path,
-                id: &package.id,
-                tree: &package.tree,
-                listing: &listing_path,
+                folder: path.clone(),
+                id: package.id.clone(),
+                tree: package.tree,
+                listing: listing_path.clone(),
                 owner: None,
             };
-            let found = verify::package(&subject, &());
+            let found = verify::package(&subject, &verify::Run::new(&()));
             return match found.differences.into_iter().next() {
                 None => Ok(None),
                 Some(difference) => Err(ExtractError::Differs {

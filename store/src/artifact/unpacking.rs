@@ -133,11 +133,8 @@ pub(crate) fn folder<R: ByteRanges>(
     observer: &dyn Observer,
 ) -> Result<(), UnpackError> {
     let stopped = |stopped: Stopped| {
-        ReadError::from(Difference {
-            part: Part::Package(announced.id.clone()),
-            path: stopped.path,
-            problem: *stopped.problem,
-        })
+        let part = Part::Package(announced.id.clone());
+        ReadError::from(Difference::at(part, stopped.path, *stopped.problem))
     };
     let mut writer = FolderWriter::create(path, announced.mtime, observer)?;
     match package::read(&mut stream, announced.plan, &mut writer) {

@@ -10,6 +10,7 @@ use schema::manifest::{Installer, SelectedPackage};
 
 use super::difference::{Difference, Part, Problem};
 use super::package::expect;
+use super::place;
 use super::reader::{ReadError, Reader};
 use super::{INSTALLER_PATH, workers};
 use crate::archive::press::Threads;
@@ -17,6 +18,7 @@ use crate::archive::tar_format::{self, TarKind};
 use crate::io_error::{IoContext, IoError};
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{FrameStream, StreamError, Unpacker};
+use crate::verify::journal::{Journal, Line};
 
 /// Hears how far a verification or an extraction is.
 pub trait Observer: Sync {
@@ -26,6 +28,10 @@ pub trait Observer: Sync {
     fn read(&self, bytes: u64);
     /// This package is done.
     fn package(&self, package: &SelectedPackage);
+    /// Whether to stop before the next part; only verifications do.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// An observer of nothing.
@@ -57,8 +63,25 @@ pub enum VerifyError {
 pub struct Report {
     /// Packages whose archives were read.
     pub packages: usize,
+    /// Parts that were not looked at since the run was stopped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left: usize,
     /// Everything that is not as it should be; empty for a sound artifact.
     pub differences: Vec<Difference>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// The journal of a verification, and a stamp of the file that is verified.
+#[derive(Debug, Clone, Copy)]
+pub struct Journaled<'a> {
+    /// The journal.
+    pub journal: &'a Journal,
+    /// What the artifact is like without reading all of it.
+    pub stamp: Digest,
 }
 
 /// Verifies the artifact at `path`. What is no artifact at all is a report of one difference.
@@ -67,12 +90,27 @@ pub struct Report {
 /// [`VerifyError`], when nothing can be said about the artifact.
 pub fn verify_file(path: &Path, threads: Threads, observer: &dyn Observer) -> Result<Report, VerifyError> {
     let file = File::open(path).at("open", path)?;
-    let verified = Reader::open(file).and_then(|reader| verify(&reader, threads, observer));
-    match verified {
+    match Reader::open(file) {
+        Ok(reader) => verify_opened(Ok(&reader), threads, observer, None),
+        Err(error) => verify_opened::<File>(Err(error), threads, observer, None),
+    }
+}
+
+/// Verifies an artifact that was opened, or could not be: a report of one difference, then.
+///
+/// # Errors
+/// [`VerifyError`], when nothing can be said about the artifact.
+pub fn verify_opened<R: ByteRanges>(
+    opened: Result<&Reader<R>, ReadError>,
+    threads: Threads,
+    observer: &dyn Observer,
+    journaled: Option<Journaled<'_>>,
+) -> Result<Report, VerifyError> {
+    match opened.and_then(|reader| verify_and_note(reader, threads, observer, journaled)) {
         Ok(report) => Ok(report),
         Err(ReadError::Damaged(difference)) if difference.problem.is_damage() => Ok(Report {
-            packages: 0,
             differences: vec![*difference],
+            ..Report::default()
         }),
         Err(error) => Err(VerifyError::Read(error)),
     }
@@ -87,6 +125,15 @@ pub fn verify<R: ByteRanges>(
     threads: Threads,
     observer: &dyn Observer,
 ) -> Result<Report, ReadError> {
+    verify_and_note(reader, threads, observer, None)
+}
+
+fn verify_and_note<R: ByteRanges>(
+    reader: &Reader<R>,
+    threads: Threads,
+    observer: &dyn Observer,
+    journaled: Option<Journaled<'_>>,
+) -> Result<Report, ReadError> {
     let mut tasks = vec![Task::End];
     tasks.extend(reader.manifest().installer.as_ref().map(Task::Installer));
     let mut packages: Vec<&SelectedPackage> = reader.manifest().packages.iter().collect();
@@ -96,13 +143,26 @@ pub fn verify<R: ByteRanges>(
     tasks.extend(packages.iter().map(|package| Task::Package(package)));
     let unpacker = || Unpacker::new().map_err(ReadError::Unpack);
     let found = workers::for_each(threads, &tasks, unpacker, |unpacker, task| {
-        task.verify(reader, unpacker, observer)
+        if observer.is_stopped() {
+            return Ok(None);
+        }
+        if task.is_known(journaled, observer) {
+            return Ok(Some(Vec::new()));
+        }
+        let found = task.verify(reader, unpacker, observer)?;
+        if found.is_empty() {
+            task.note(journaled);
+        }
+        Ok(Some(found))
     })?;
-    let mut differences: Vec<Difference> = found.into_iter().flatten().collect();
+    let left = found.iter().filter(|found| found.is_none()).count();
+    let mut differences: Vec<Difference> = found.into_iter().flatten().flatten().collect();
     // Stable, so those of one package stay in the order of its archive.
     differences.sort_by(|a, b| a.part.package().cmp(&b.part.package()));
+    place::add(reader, &mut differences);
     Ok(Report {
-        packages: packages.len(),
+        packages: packages.len().saturating_sub(left),
+        left,
         differences,
     })
 }
@@ -114,6 +174,44 @@ enum Task<'a> {
 }
 
 impl Task<'_> {
+    fn name(&self) -> String {
+        match self {
+            Self::End => Part::End.to_string(),
+            Self::Installer(_) => Part::Installer.to_string(),
+            Self::Package(package) => package.id.to_string(),
+        }
+    }
+
+    /// Whether an interrupted run found it as it should be.
+    fn is_known(&self, journaled: Option<Journaled<'_>>, observer: &dyn Observer) -> bool {
+        let known = |journaled: Journaled<'_>| {
+            let line = journaled.journal.recall(&self.name(), &journaled.stamp)?;
+            journaled.journal.note(line);
+            Some(())
+        };
+        let is_known = journaled.and_then(known).is_some();
+        if let Self::Package(package) = self
+            && is_known
+        {
+            observer.read(package.size);
+            observer.package(package);
+        }
+        is_known
+    }
+
+    fn note(&self, journaled: Option<Journaled<'_>>) {
+        if let Some(Journaled { journal, stamp }) = journaled {
+            let (files, bytes) = (0, 0);
+            let part = self.name();
+            journal.note(&Line {
+                part,
+                stamp,
+                files,
+                bytes,
+            });
+        }
+    }
+
     fn verify<R: ByteRanges>(
         &self,
         reader: &Reader<R>,
@@ -152,10 +250,7 @@ impl Findings {
     ) -> Result<(), ReadError> {
         match checked {
             Ok(()) => Ok(()),
-            Err(problem) => {
-                let difference = Difference { part, path, problem };
-                self.add(difference.into())
-            }
+            Err(problem) => self.add(Difference::at(part, path, problem).into()),
         }
     }
 

@@ -275,13 +275,13 @@ impl<R: ByteRanges> Bringing<'_, R> {
         let listing = self.document(&self.host.listing(&package.tree), &bytes)?;
         let path = self.host.package(&package.id);
         let subject = verify::Subject {
-            folder: &path,
-            id: &package.id,
-            tree: &package.tree,
-            listing: listing.partial(),
+            folder: path.clone(),
+            id: package.id.clone(),
+            tree: package.tree,
+            listing: listing.partial().to_owned(),
             owner: None,
         };
-        let found = verify::package(&subject, &());
+        let found = verify::package(&subject, &verify::Run::new(&()));
         match found.differences.into_iter().next() {
             None => Ok(Arrived {
                 listing,

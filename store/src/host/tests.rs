@@ -105,7 +105,12 @@ fn a_first_activation_that_is_not_healthy_leaves_nothing_active() {
         (world.host.current().unwrap(), world.host.pending().unwrap()),
         (None, None)
     );
-    assert!(verify::host(&world.host, &()).unwrap().generation.is_none());
+    assert!(
+        verify::host(&world.host, &crate::verify::Run::new(&()))
+            .unwrap()
+            .generation
+            .is_none()
+    );
 }
 
 #[test]
@@ -234,7 +239,9 @@ fn what_killed_commands_left_is_swept_and_never_a_difference() {
         fs::create_dir_all(world.host.root().join(path).join("deep")).unwrap();
     }
     fs::write(world.host.root().join(".partial-current"), "").unwrap();
-    let differences = verify::host(&world.host, &()).unwrap().differences;
+    let differences = verify::host(&world.host, &crate::verify::Run::new(&()))
+        .unwrap()
+        .differences;
     assert!(
         !differences
             .iter()

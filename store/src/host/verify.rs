@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use rayon::prelude::*;
 use schema::digest::Digest;
 use schema::generation::Generation;
 use schema::id::PackageId;
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::facts;
 use crate::io_error::IoContext;
-use crate::verify::{self, Difference, DifferenceKind, FileKind, Subject, VerifyObserver};
+use crate::verify::{self, Difference, DifferenceKind, FileKind, Run, Subject};
 
 /// What a verification of a host found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,6 +33,8 @@ pub struct HostReport {
     pub files: u64,
     /// How many bytes of files were hashed.
     pub bytes: u64,
+    /// How many packages were not looked at, or not to their end, since the run was stopped.
+    pub left: usize,
     /// Local changes that are active, with the files that differ.
     pub overrides: Vec<OverrideStatus>,
     /// The activation that is under way, or was interrupted. It is no difference: both of its ends are whole.
@@ -53,7 +54,7 @@ impl HostReport {
 ///
 /// # Errors
 /// When the host cannot be looked at; what is wrong with its content is a difference.
-pub fn host(host: &Host, observer: &dyn VerifyObserver) -> Result<HostReport, HostError> {
+pub fn host(host: &Host, run: &Run<'_>) -> Result<HostReport, HostError> {
     let mut differences = Vec::new();
     let mut known = Known::default();
     let current = match host.current() {
@@ -95,7 +96,7 @@ pub fn host(host: &Host, observer: &dyn VerifyObserver) -> Result<HostReport, Ho
         _ => {}
     }
     known.add_installed(host, &mut differences);
-    let packages = known.verify(host, observer);
+    let packages = known.verify(host, run);
     differences.extend(packages.differences);
     let mut problems = Vec::new();
     let overrides = active
@@ -116,6 +117,7 @@ pub fn host(host: &Host, observer: &dyn VerifyObserver) -> Result<HostReport, Ho
         packages: packages.packages,
         files: packages.files,
         bytes: packages.bytes,
+        left: packages.left,
         overrides: overrides.unwrap_or_default(),
         pending: host.pending()?,
         differences,
@@ -161,39 +163,32 @@ impl Known {
             .extend(packages.into_iter().map(|package| (package.id, package.tree)));
     }
 
-    fn verify(&self, host: &Host, observer: &dyn VerifyObserver) -> verify::Report {
+    fn verify(&self, host: &Host, run: &Run<'_>) -> verify::Report {
         let is_there = |id: &PackageId| fs::symlink_metadata(host.package(id)).is_ok();
         let (there, absent): (Vec<_>, Vec<_>) = self.trees.iter().partition(|(id, _)| is_there(id));
         // A prefix that cannot be looked at has no packages, either.
         let owner = verify::owner_of(host.root()).ok();
-        observer.begin(there.len(), 0);
-        let findings: Vec<_> = there
-            .par_iter()
-            .map(|(id, tree)| {
-                let (folder, listing) = (host.package(id), host.listing(tree));
-                let subject = Subject {
-                    folder: &folder,
-                    id,
-                    tree,
-                    listing: &listing,
-                    owner,
-                };
-                let mut findings = verify::package(&subject, observer);
-                findings
-                    .differences
-                    .retain(|found| !is_time_of_folder(&folder, found));
-                observer.verified(id, &findings.differences);
-                findings
-            })
-            .collect();
-        let mut report = verify::Report {
-            packages: there.len() + self.local.len(),
-            ..verify::Report::default()
+        run.observer.begin(there.len(), 0);
+        let subject = |(id, tree): &(&PackageId, &Digest)| Subject {
+            folder: host.package(id),
+            id: (*id).clone(),
+            tree: **tree,
+            listing: host.listing(tree),
+            owner,
         };
-        for mut findings in findings {
-            report.files += findings.files;
-            report.bytes += findings.bytes;
-            report.differences.append(&mut findings.differences);
+        let subjects: Vec<Subject> = there.iter().map(subject).collect();
+        let verified = verify::packages(&subjects, run);
+        let mut report = verify::Report {
+            packages: verified.packages + self.local.len(),
+            files: verified.files,
+            bytes: verified.bytes,
+            left: there.len() - verified.packages,
+            differences: Vec::new(),
+        };
+        for (subject, findings) in subjects.iter().zip(verified.findings) {
+            let found = findings.into_iter().flat_map(|findings| findings.differences);
+            let found = found.filter(|found| !is_time_of_folder(&subject.folder, found));
+            report.differences.extend(found);
         }
         let missing = absent
             .into_iter()

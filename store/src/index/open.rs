@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{Index, IndexError, corrupt, failed};
 
@@ -124,8 +124,29 @@ impl Index {
             .pragma_query_value(None, "quick_check", |row| row.get(0))
             .map_err(self.failed("check"))?;
         match verdict.as_str() {
-            "ok" => Ok(()),
+            "ok" => self.check_names(),
             wrong => Err(self.corrupt(wrong)),
+        }
+    }
+
+    /// What stands beside an ID, or is said to belong to one, and does not.
+    fn check_names(&self) -> Result<(), IndexError> {
+        let (misnamed, loose): (Option<String>, Option<String>) = {
+            let connection = self.connection();
+            let first = |query: &str| connection.query_row(query, [], |row| row.get(0)).optional();
+            let ask = || {
+                let misnamed = "SELECT id FROM packages WHERE id NOT GLOB name || '--*' LIMIT 1";
+                let loose = "SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1";
+                Ok((first(misnamed)?, first(loose)?))
+            };
+            ask().map_err(self.failed("check"))?
+        };
+        match (misnamed, loose) {
+            (None, None) => Ok(()),
+            (Some(id), _) => Err(self.corrupt(format!("{id} has another name"))),
+            (None, Some(table)) => {
+                Err(self.corrupt(format!("a row of `{table}` is about a package that no row is")))
+            }
         }
     }
 }

@@ -58,6 +58,14 @@ pub enum FrameError {
     /// Its content is longer or shorter than announced.
     #[error("it does not unpack to the {0} bytes announced")]
     Length(u32),
+    /// It is sound, but not of the length that was announced.
+    #[error("it unpacks to {found} bytes, {announced} are announced")]
+    Announced {
+        /// As announced, e.g. by a seek table.
+        announced: u32,
+        /// As it is.
+        found: u32,
+    },
     /// zstd cannot unpack it, e.g. as its checksum is wrong.
     #[error("zstd cannot unpack it: {0}")]
     Damaged(#[source] io::Error),
@@ -152,19 +160,31 @@ impl FrameReader {
         }
         let wanted = announced.decompressed;
         match zstd_safe::get_frame_content_size(frame) {
-            Ok(Some(length)) if length == u64::from(wanted) => {}
-            _ => return Err(FrameError::Length(wanted)),
+            Ok(Some(length)) if length == u64::from(wanted) => self.unpack(frame, wanted, content),
+            Ok(Some(length)) if length <= CHUNK as u64 => {
+                // The frame vouches for its own length by its checksum, so it is the announcement that is wrong.
+                let found = length as u32;
+                match self.unpack(frame, found, content) {
+                    Ok(()) => Err(FrameError::Announced {
+                        announced: wanted,
+                        found,
+                    }),
+                    Err(_) => Err(FrameError::Length(wanted)),
+                }
+            }
+            _ => Err(FrameError::Length(wanted)),
         }
+    }
+
+    /// Unpacks one frame to exactly `wanted` bytes.
+    fn unpack(&mut self, frame: &[u8], wanted: u32, content: &mut Vec<u8>) -> Result<(), FrameError> {
         content.clear();
         content.reserve(wanted as usize);
-        let length = self
-            .0
-            .decompress_to_buffer(frame, content)
-            .map_err(FrameError::Damaged)?;
-        if length != wanted as usize {
-            return Err(FrameError::Length(wanted));
+        let length = self.0.decompress_to_buffer(frame, content);
+        match length.map_err(FrameError::Damaged)? {
+            length if length == wanted as usize => Ok(()),
+            _ => Err(FrameError::Length(wanted)),
         }
-        Ok(())
     }
 }
 
@@ -206,7 +226,10 @@ mod tests {
         };
         assert!(matches!(
             reader.read(&frame, shorter, &mut back),
-            Err(FrameError::Length(2))
+            Err(FrameError::Announced {
+                announced: 2,
+                found: 3
+            })
         ));
         let twice = [frame.clone(), frame].concat();
         let result = reader.read(&twice, lengths, &mut back);

@@ -19,6 +19,8 @@ pub enum StreamError {
     Frame {
         /// Where it begins in the file.
         offset: u64,
+        /// Its length in the file, as announced.
+        length: u32,
         /// What is wrong with it.
         source: FrameError,
     },
@@ -112,7 +114,11 @@ impl<'a, R: ByteRanges> FrameStream<'a, R> {
 
     fn next(&mut self, frame: Frame) -> Result<(), StreamError> {
         let offset = self.offset;
-        let damaged = |source| StreamError::Frame { offset, source };
+        let damaged = |source| StreamError::Frame {
+            offset,
+            length: frame.compressed,
+            source,
+        };
         FrameReader::admit(frame).map_err(damaged)?;
         let unpacker = &mut *self.unpacker;
         unpacker.frame.resize(frame.compressed as usize, 0);

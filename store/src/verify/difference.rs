@@ -161,8 +161,63 @@ pub enum DifferenceKind {
         /// That one.
         dependency: PackageId,
     },
+    /// A root keeps the package, which is not in the store.
+    KeptAbsent {
+        /// The root's name.
+        root: String,
+    },
     /// A folder that the index does not know.
     Unregistered,
+    /// The index says something else of the package than its folder does.
+    Row {
+        /// What.
+        field: RowField,
+        /// As the resolved recipe or the listing says.
+        expected: String,
+        /// As the index says.
+        found: String,
+    },
+    /// The index is no database, or one that contradicts itself.
+    Index {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of the store's own that is not as the store wrote it.
+    Document {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What a row of the index says of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowField {
+    /// Its version.
+    Version,
+    /// The sum of its files' sizes, in bytes.
+    Size,
+    /// What it requires at run time.
+    Requires,
+    /// What it required at build time only.
+    BuildRequires,
+    /// The roles it is activated on.
+    Roles,
+    /// Its sources, by their keys.
+    Sources,
+}
+
+impl fmt::Display for RowField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Version => "version",
+            Self::Size => "size",
+            Self::Requires => "requirements",
+            Self::BuildRequires => "requirements at build time",
+            Self::Roles => "roles",
+            Self::Sources => "sources",
+        })
+    }
 }
 
 /// What can stand at a path.
@@ -284,6 +339,19 @@ impl fmt::Display for DifferenceKind {
             Self::RequiredAbsent { dependency } => {
                 write!(f, "requires {dependency}, which is not in the store")
             }
+            Self::KeptAbsent { root } => {
+                write!(f, "the root `{root}` keeps it, but it is not in the store")
+            }
+            Self::Row {
+                field,
+                expected,
+                found,
+            } => write!(
+                f,
+                "the index says {field} `{found}`, the package itself `{expected}`; `store index rebuild` mends that"
+            ),
+            Self::Index { reason } => write!(f, "damaged: {reason}; `store index rebuild` makes it anew"),
+            Self::Document { reason } => write!(f, "not as it was written: {reason}"),
             Self::Unregistered => write!(f, "not in the index"),
         }
     }

@@ -3,15 +3,16 @@
 use std::cmp::Ordering;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::{Entry, EntryKind, Listing};
 
-use super::{Difference, DifferenceKind, FileKind, FirstByte, Mode, VerifyObserver};
-use crate::facts::{self, FactsError, RESOLVED_RECIPE};
+use super::{Difference, DifferenceKind, FileKind, FirstByte, Mode, Run, VerifyObserver, locate};
+use crate::facts::{self, Facts, FactsError, RESOLVED_RECIPE};
+use crate::index::Registration;
 use crate::io_error::IoError;
 use crate::listing;
 use crate::publish::{EXECUTABLE_MODE, FILE_MODE, FOLDER_MODE, epoch};
@@ -26,32 +27,60 @@ pub struct Findings {
     pub bytes: u64,
     /// Everything that is not as it should be.
     pub differences: Vec<Difference>,
+    /// What its folder says of itself, where resolved recipe and listing can be relied on.
+    pub stated: Option<Stated>,
+}
+
+/// What a package's folder says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stated {
+    /// What an index should keep of it.
+    pub registration: Registration,
+    /// The modification time of everything in it, in seconds since 1970.
+    pub source_date_epoch: u64,
 }
 
 /// A path with what is wrong there.
 type Wrong = (String, DifferenceKind);
 
 /// A folder that should hold a package.
-#[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+#[derive(Debug, Clone)]
+pub struct Subject {
     /// Where it is.
-    pub folder: &'a Path,
+    pub folder: PathBuf,
     /// The package.
-    pub id: &'a PackageId,
+    pub id: PackageId,
     /// The digest of its listing.
-    pub tree: &'a Digest,
+    pub tree: Digest,
     /// Where the listing lies.
-    pub listing: &'a Path,
+    pub listing: PathBuf,
     /// Whom all of it should belong to; root is as good. Nothing where that does not matter.
     pub owner: Option<Owner>,
 }
 
-/// Compares a package with its listing, its ID and what all packages have in common.
-pub fn package(subject: &Subject<'_>, observer: &dyn VerifyObserver) -> Findings {
+impl Subject {
+    fn states(&self, facts: Facts, listing: &Listing) -> Stated {
+        Stated {
+            source_date_epoch: facts.source_date_epoch,
+            registration: facts.registration(self.id.clone(), self.tree, listing.size()),
+        }
+    }
+
+    /// What the folder says of itself, where that can be relied on.
+    pub(super) fn stated(&self) -> Option<Stated> {
+        let facts = facts::read(&self.folder, &self.id).ok()?;
+        let listing = read_listing(&self.listing, &self.tree).ok()?;
+        Some(self.states(facts, &listing))
+    }
+}
+
+/// Compares a package with its listing, its ID and what all packages have in common. Of a run that
+/// was stopped, the findings need not be all there are.
+pub fn package(subject: &Subject, run: &Run<'_>) -> Findings {
     let mut wrong = Vec::new();
     let mut findings = Findings::default();
-    let folder = subject.folder;
-    let listing = match read_listing(subject.listing, subject.tree) {
+    let folder = subject.folder.as_path();
+    let listing = match read_listing(&subject.listing, &subject.tree) {
         Ok(listing) => Some(listing),
         Err(unusable) => {
             let made_again = made_again(subject);
@@ -59,7 +88,7 @@ pub fn package(subject: &Subject<'_>, observer: &dyn VerifyObserver) -> Findings
                 let found = unusable.found.as_deref()?;
                 FirstByte::between(bytes, found)
             });
-            let difference = Difference::new(Some(subject.id), "", unusable.kind);
+            let difference = Difference::new(Some(&subject.id), "", unusable.kind);
             findings.differences.push(Difference { first, ..difference });
             made_again.map(|(_, listing)| listing)
         }
@@ -71,10 +100,11 @@ pub fn package(subject: &Subject<'_>, observer: &dyn VerifyObserver) -> Findings
             wrong.push((String::new(), DifferenceKind::Type { expected, found }));
         }
         Ok(metadata) => {
+            let facts = check_recipe(folder, &subject.id, &mut wrong);
             let checking = Checking {
                 subject,
-                epoch: check_recipe(folder, subject.id, &mut wrong),
-                observer,
+                epoch: facts.as_ref().map(epoch),
+                run,
             };
             let mode = metadata.mode() & 0o7777;
             wrong.extend(check_mode(mode, FOLDER_MODE).map(at_root));
@@ -84,6 +114,9 @@ pub fn package(subject: &Subject<'_>, observer: &dyn VerifyObserver) -> Findings
                 (metadata.mtime(), metadata.mtime_nsec()),
             );
             wrong.extend(about.into_iter().map(at_root));
+            findings.stated = facts
+                .zip(listing.as_ref())
+                .map(|(facts, listing)| subject.states(facts, listing));
             match (tree::walk(folder), listing) {
                 (Err(error), _) => wrong.push(from_io(folder, error)),
                 (Ok(walk), Some(listing)) => checking.compare(walk, &listing, &mut wrong, &mut findings),
@@ -93,24 +126,25 @@ pub fn package(subject: &Subject<'_>, observer: &dyn VerifyObserver) -> Findings
     }
     let named = wrong
         .into_iter()
-        .map(|(path, kind)| Difference::new(Some(subject.id), path, kind));
+        .map(|(path, kind)| Difference::new(Some(&subject.id), path, kind));
     findings.differences.extend(named);
+    locate::locate(subject, &mut findings.differences, run);
     findings.differences.sort();
     findings
 }
 
 /// The listing as it follows from the folder, if that is the one that is expected.
-fn made_again(subject: &Subject<'_>) -> Option<(Vec<u8>, Listing)> {
-    let listed = listing::of(subject.folder).ok()?;
-    (listed.tree == *subject.tree).then_some((listed.bytes, listed.listing))
+fn made_again(subject: &Subject) -> Option<(Vec<u8>, Listing)> {
+    let listed = listing::of(&subject.folder).ok()?;
+    (listed.tree == subject.tree).then_some((listed.bytes, listed.listing))
 }
 
 /// What every check of a package needs.
 struct Checking<'a> {
-    subject: &'a Subject<'a>,
+    subject: &'a Subject,
     /// The time that everything should have, if the resolved recipe says so.
     epoch: Option<i64>,
-    observer: &'a dyn VerifyObserver,
+    run: &'a Run<'a>,
 }
 
 impl Checking<'_> {
@@ -133,6 +167,9 @@ impl Checking<'_> {
 
     /// What is wrong with one path, and how many bytes it took to know.
     fn check(&self, node: &Node, entry: &Entry) -> (Vec<Wrong>, u64) {
+        if self.run.is_stopped() {
+            return (Vec::new(), 0);
+        }
         let mut bytes = 0;
         let mut kinds = Vec::new();
         let path = self.subject.folder.join(&node.path);
@@ -148,7 +185,7 @@ impl Checking<'_> {
                 let expected = if *executable { EXECUTABLE_MODE } else { FILE_MODE };
                 kinds.extend(check_mode(node.mode, expected));
                 if found == size {
-                    let (difference, read) = check_content(&path, blake3, self.observer);
+                    let (difference, read) = check_content(&path, blake3, self.run.observer);
                     bytes = read;
                     kinds.extend(difference);
                 } else {
@@ -236,10 +273,10 @@ fn check_content(
     }
 }
 
-/// Checks the resolved recipe; gives the time that everything should have, if it says so.
-fn check_recipe(folder: &Path, id: &PackageId, wrong: &mut Vec<Wrong>) -> Option<i64> {
+/// Checks the resolved recipe; gives what it says, if it can be relied on.
+fn check_recipe(folder: &Path, id: &PackageId, wrong: &mut Vec<Wrong>) -> Option<Facts> {
     let kind = match facts::read(folder, id) {
-        Ok(facts) => return Some(epoch(&facts)),
+        Ok(facts) => return Some(facts),
         // That it is missing follows from the listing too.
         Err(FactsError::Io(error)) if error.is_not_found() => return None,
         Err(FactsError::Io(error)) => unreadable(error.source),

@@ -6,6 +6,7 @@ use crate::fixture::{EPOCH, Sketch, TestStore};
 use crate::removal;
 use filetime::FileTime;
 use proptest::prelude::*;
+use schema::digest::Digest;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ fn rewrite(path: &Path, content: &[u8], mode: u32) {
 }
 
 fn all(test: &TestStore) -> Report {
-    store(&test.store, Selection::All, &()).unwrap()
+    store(&test.store, Selection::All, &Run::new(&())).unwrap()
 }
 
 /// The path and kind of each difference in the package.
@@ -72,7 +73,7 @@ fn a_sound_store_shows_no_difference_and_everything_is_read() {
     assert_eq!((report.packages, report.bytes), (1, recipe + 100_000 + 7 + 4));
     // bin, lib, share, share/doc and five files.
     assert_eq!(report.files, 9);
-    let chosen = store(&test.store, Selection::Packages(&[id]), &()).unwrap();
+    let chosen = store(&test.store, Selection::Packages(&[id]), &Run::new(&())).unwrap();
     assert_eq!(chosen, report);
 }
 
@@ -267,6 +268,116 @@ fn of_a_damaged_listing_the_first_byte_is_named_and_the_files_are_still_verified
     assert!(matches!(found[0].kind, DifferenceKind::Listing { .. }));
     assert_eq!(found[0].first.as_ref().unwrap().offset, 30);
     assert_eq!(found[1].path, "share");
+}
+
+#[test]
+fn rows_that_say_something_else_than_their_packages_are_found() {
+    let (test, id, _) = one();
+    let change = |sql: &str| {
+        let other = rusqlite::Connection::open(test.root().join("index.sqlite")).unwrap();
+        other.execute_batch(sql).unwrap();
+    };
+    for (sql, field) in [
+        ("UPDATE packages SET version = '1.1'", "version"),
+        ("UPDATE packages SET size = size + 1", "size"),
+        ("UPDATE roles SET role = 'mastes'", "roles"),
+        ("UPDATE sources SET key = 'blake3-0'", "sources"),
+        (
+            "INSERT INTO requires SELECT id, 'build', id FROM packages",
+            "build_requires",
+        ),
+    ] {
+        change(&format!("SAVEPOINT x; {sql}; RELEASE x"));
+        let found = all(&test).differences;
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(found.len(), 1, "{sql}: {json}");
+        assert_eq!(
+            (&json[0]["difference"], &json[0]["field"]),
+            (&"row".into(), &field.into())
+        );
+        assert_eq!(json[0]["package"]["id"], id.to_string());
+        test.store.index().forget(std::slice::from_ref(&id)).unwrap();
+        let lock = test.store.lock_package(&id).unwrap();
+        assert!(test.store.is_present(&lock).unwrap());
+        assert_eq!(all(&test).differences, []);
+    }
+    change("UPDATE packages SET name = 'zlic'");
+    let found = found(&test);
+    assert!(
+        matches!(&found[..], [(path, DifferenceKind::Index { .. })] if path == "index.sqlite"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_a_root_keeps_must_be_there() {
+    let (test, _, _) = one();
+    let absent = Sketch::new("absent").id();
+    test.store
+        .index()
+        .set_root("mine", std::slice::from_ref(&absent), 1)
+        .unwrap();
+    let root = "mine".to_owned();
+    assert_eq!(
+        found(&test),
+        [(String::new(), DifferenceKind::KeptAbsent { root })]
+    );
+}
+
+#[test]
+fn a_kept_archive_says_where_a_file_begins_to_differ_and_is_verified_itself() {
+    let (test, id, folder) = one();
+    let record = test.store.index().package(&id).unwrap().unwrap();
+    let request = crate::archive::record::Request {
+        id: id.clone(),
+        tree: record.tree,
+        source_date_epoch: EPOCH as u64,
+        size: record.size,
+    };
+    let threads = crate::archive::press::Threads::available();
+    crate::archive::ensure(&test.store, &[request], threads, &()).unwrap();
+    assert_eq!(all(&test).differences, []);
+    tamper(&folder, "lib/a", |path| {
+        let mut content = vec![7; 100_001];
+        content[70_000] = 8;
+        rewrite(path, &content, 0o444);
+    });
+    let found = all(&test).differences;
+    let first = found[0].first.as_ref().unwrap();
+    assert_eq!(
+        first.to_string(),
+        "from byte 70000 on 0807070707070707 instead of 0707070707070707"
+    );
+    tamper(&folder, "lib/a", |path| {
+        rewrite(path, &vec![7; 99_999], 0o444);
+    });
+    assert_eq!(
+        all(&test).differences[0].first.as_ref().unwrap().to_string(),
+        "from byte 99999 on nothing instead of 07"
+    );
+    tamper(&folder, "lib/a", |path| {
+        rewrite(path, &vec![7; 100_000], 0o444);
+    });
+
+    let archive = test.store.archive_path(&record.tree);
+    let sound = fs::read(&archive).unwrap();
+    let mut bytes = sound.clone();
+    bytes[sound.len() / 2] ^= 1;
+    rewrite(&archive, &bytes, 0o444);
+    let path = |extension| format!("archives/{}.{extension}", record.tree);
+    let paths = || -> Vec<String> { all(&test).differences.into_iter().map(|it| it.path).collect() };
+    assert_eq!(paths(), [path("tar.zst")]);
+    rewrite(&archive, &sound, 0o444);
+    let json = archive.with_file_name(format!("{}.json", record.tree));
+    let text = fs::read_to_string(&json).unwrap();
+    let at = text.find("\"blake3\":\"").unwrap() + 10;
+    let digit = if &text[at..=at] == "0" { "1" } else { "0" };
+    rewrite(
+        &json,
+        [&text[..at], digit, &text[at + 1..]].concat().as_bytes(),
+        0o444,
+    );
+    assert_eq!(paths(), [path("json")]);
 }
 
 #[test]

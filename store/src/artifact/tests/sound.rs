@@ -109,7 +109,15 @@ fn look(folder: &Path) -> Vec<(tree::Node, Option<Vec<u8>>)> {
         let is_file = matches!(node.kind, tree::NodeKind::File { .. });
         is_file.then(|| fs::read(folder.join(&node.path)).unwrap())
     };
-    nodes.map(|node| (node.clone(), content(&node))).collect()
+    // Whoever unpacks is the owner, and that may be somebody else.
+    let of_nobody = |node: tree::Node| tree::Node {
+        owner: tree::Owner::ROOT,
+        ..node
+    };
+    nodes
+        .map(|node| (content(&node), of_nobody(node)))
+        .map(|(content, node)| (node, content))
+        .collect()
 }
 
 #[test]

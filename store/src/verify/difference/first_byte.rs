@@ -4,9 +4,6 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// As many bytes as are shown of either side.
-const SHOWN: usize = 8;
-
 /// Where two contents begin to differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FirstByte {
@@ -23,6 +20,9 @@ pub struct FirstByte {
 pub struct Hex(Vec<u8>);
 
 impl FirstByte {
+    /// As many bytes as are shown of either side.
+    pub const SHOWN: usize = 8;
+
     /// Compares two contents; nothing when they are the same.
     pub fn between(expected: &[u8], found: &[u8]) -> Option<Self> {
         let same = expected.iter().zip(found).take_while(|(a, b)| a == b).count();
@@ -34,7 +34,7 @@ impl FirstByte {
 
     /// What differs at `offset`, where `expected` and `found` begin; nothing when both are empty.
     pub fn at(offset: u64, expected: &[u8], found: &[u8]) -> Option<Self> {
-        let shown = |bytes: &[u8]| Hex(bytes.iter().copied().take(SHOWN).collect());
+        let shown = |bytes: &[u8]| Hex(bytes.iter().copied().take(Self::SHOWN).collect());
         (!expected.is_empty() || !found.is_empty()).then(|| Self {
             offset,
             expected: shown(expected),

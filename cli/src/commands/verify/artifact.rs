@@ -1,0 +1,81 @@
+//! Owns `store verify FILE|URL` and `store artifact verify`: an artifact, wherever it lies.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use ::schema::digest::Digest;
+use builder::fetch::Network;
+use builder::fetch::medium::{Medium, MediumError, is_address};
+use store::archive::press::Threads;
+use store::artifact::place;
+use store::artifact::reader::{ReadError, Reader};
+use store::artifact::verify::{self, Journaled, Report};
+use store::verify::journal::stamp_of_file;
+
+use super::watch::{self, Watch};
+use crate::args::verify::Verify;
+use crate::commands::{Context, fetch};
+use crate::failure::{Failure, counted};
+
+/// Verifies the artifact at `place`, a path or an address.
+///
+/// # Errors
+/// When it cannot be read; differences are no error but an exit code.
+pub fn run(context: &Context<'_>, place: &str, args: &Verify) -> Result<ExitCode, Failure> {
+    let options = fetch::options(context, Network::Allowed);
+    let cwd = context.world.cwd();
+    let opened = match Medium::artifact(place, cwd, &options) {
+        Err(MediumError::Artifact { source, .. }) => Err(source),
+        opened => Ok(opened?),
+    };
+    let about = format!("artifact {}", absolute(cwd, place));
+    let journal = watch::journal(context, args, &about)?;
+    let journaled = journal.as_ref().zip(stamp(cwd, place, &opened));
+    let journaled = journaled.map(|(journal, stamp)| Journaled { journal, stamp });
+    let watch = Watch::new(context)?;
+    let as_reader: Result<&Reader<Medium>, ReadError> = match opened {
+        Ok(ref reader) => Ok(reader),
+        Err(error) => Err(error),
+    };
+    let report = verify::verify_opened(as_reader, Threads::available(), &watch, journaled);
+    watch.finish();
+    let mut report = report?;
+    if let Some(sound) = &args.from {
+        let sound = Medium::artifact(sound, cwd, &options)?;
+        let medium = Medium::open(place, cwd, &options)?;
+        place::compare(&mut report.differences, &medium, sound.file());
+    }
+    watch::close(context, journal, report.left)?;
+    context.output.result(&report, || summary(&report));
+    Ok(super::exit(report.differences.is_empty(), report.left))
+}
+
+fn absolute(cwd: &Path, place: &str) -> String {
+    match is_address(place) {
+        true => place.to_owned(),
+        false => cwd.join(place).display().to_string(),
+    }
+}
+
+/// What the artifact is like without reading all of it; nothing when it cannot be opened.
+fn stamp(cwd: &Path, place: &str, opened: &Result<Reader<Medium>, ReadError>) -> Option<Digest> {
+    let reader = opened.as_ref().ok()?;
+    let of_file = match is_address(place) {
+        // A server tells no more of a file than its length.
+        true => None,
+        false => Some(stamp_of_file(&cwd.join(place))?),
+    };
+    let text = format!("{:?} {} {}", of_file, reader.length(), reader.manifest_digest());
+    Some(Digest::of(text.as_bytes()))
+}
+
+fn summary(report: &Report) -> String {
+    let mut out: String = report
+        .differences
+        .iter()
+        .map(|difference| format!("{difference}\n"))
+        .collect();
+    let packages = counted(report.packages, "package");
+    out.push_str(&super::verdict(&packages, report.differences.len(), report.left));
+    out
+}

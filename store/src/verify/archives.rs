@@ -1,0 +1,158 @@
+//! Owns the verification of the archives that a store keeps: each against its record, and both against the package.
+
+use std::fs::File;
+
+use rayon::prelude::*;
+
+use super::{Difference, DifferenceKind, Findings, Run, Stated};
+use crate::archive::plan::Plan;
+use crate::archive::record::{Record, RecordError, Request};
+use crate::archive::{self};
+use crate::artifact::package::{self, Stopped, Visitor};
+use crate::index::PackageRecord;
+use crate::io_error::{IoContext, IoError};
+use crate::listing;
+use crate::seekable::Frame;
+use crate::seekable::stream::{FrameStream, Unpacker};
+use crate::store::Store;
+
+/// What is wrong with the kept archives of `records`. A package without one, or without its record, has simply none.
+pub(super) fn verify(
+    store: &Store,
+    records: &[PackageRecord],
+    findings: &[Option<Findings>],
+    run: &Run<'_>,
+) -> Vec<Difference> {
+    let stated: Vec<&Stated> = records
+        .iter()
+        .zip(findings)
+        .filter_map(|(_, findings)| findings.as_ref()?.stated.as_ref())
+        .collect();
+    stated
+        .into_par_iter()
+        .filter(|_| !run.is_stopped())
+        .filter_map(|stated| one(store, stated, run))
+        .collect()
+}
+
+fn one(store: &Store, stated: &Stated, run: &Run<'_>) -> Option<Difference> {
+    let tree = stated.registration.tree;
+    let about_record = |reason: String| about(&format!("{tree}.json"), DifferenceKind::Document { reason });
+    let record = match Record::read(store, &tree) {
+        Ok(record) => record,
+        Err(RecordError::Io(error)) if error.is_not_found() => return None,
+        Err(error) => return Some(about_record(error.to_string())),
+    };
+    let archive = |kind| Some(about(&format!("{tree}.tar.zst"), kind));
+    let path = store.archive_path(&tree);
+    let (found, length) = match listing::hash_file(&path, &mut |bytes| run.observer.read(bytes)) {
+        Ok(hashed) => hashed,
+        // The record goes first when an archive is forgotten, so it was not forgotten.
+        Err(error) if error.is_not_found() => return archive(DifferenceKind::Missing),
+        Err(error) => {
+            let reason = error.source.to_string();
+            return archive(DifferenceKind::Unreadable { reason });
+        }
+    };
+    if found == record.blake3 && length == record.length && speaks_of(&record, stated) {
+        return None;
+    }
+    if !speaks_of(&record, stated) {
+        return Some(about_record("it describes another archive".to_owned()));
+    }
+    let expected = record.length;
+    match read(store, &record) {
+        Ok(Ok(())) if length == expected => Some(about_record(format!(
+            "it says that the BLAKE3 of its archive is {}, which is {found}",
+            record.blake3
+        ))),
+        Ok(Err(stopped)) if length == expected => archive(DifferenceKind::Document {
+            reason: sentence(&stopped),
+        }),
+        Ok(_) => archive(DifferenceKind::Size {
+            expected,
+            found: length,
+        }),
+        Err(error) => archive(DifferenceKind::Unreadable {
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// Whether a record says of its package what the package does.
+fn speaks_of(record: &Record, stated: &Stated) -> bool {
+    let package = &stated.registration;
+    let lengths: u64 = record.frames().map(|frame| u64::from(frame.compressed)).sum();
+    record.id == package.id
+        && record.tree == package.tree
+        && record.size == package.size
+        && record.source_date_epoch == stated.source_date_epoch
+        && record.length == lengths
+}
+
+/// Reads an archive strictly: whether it holds the package, whatever its digest.
+fn read(store: &Store, record: &Record) -> Result<Result<(), Stopped>, IoError> {
+    let path = store.archive_path(&record.tree);
+    let request = Request {
+        id: record.id.clone(),
+        tree: record.tree,
+        source_date_epoch: record.source_date_epoch,
+        size: record.size,
+    };
+    let odd = |error: archive::ArchiveError| std::io::Error::other(error.to_string());
+    let listing = archive::read_listing(store, &request)
+        .map_err(odd)
+        .at("read", &path)?;
+    let plan = Plan::new(&record.id, listing, record.source_date_epoch)
+        .map_err(|error| std::io::Error::other(error.to_string()))
+        .at("read", &path)?;
+    let frames: Vec<Frame> = record.frames().collect();
+    let file = File::open(&path).at("open", &path)?;
+    let mut unpacker = Unpacker::new().at("unpack", &path)?;
+    let mut stream = FrameStream::new(&file, &frames, 0, &mut unpacker);
+    let outcome = package::read(&mut stream, &plan, &mut Strict);
+    Ok(outcome.and_then(|()| match stream.drain() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Stopped::of(None, error)),
+    }))
+}
+
+/// Takes no content that is not the listed one.
+struct Strict;
+
+impl Visitor for Strict {
+    type Error = Stopped;
+
+    fn begin(&mut self, _: &schema::listing::Entry) -> Result<(), Stopped> {
+        Ok(())
+    }
+
+    fn content(&mut self, _: &[u8]) -> Result<(), Stopped> {
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        entry: &schema::listing::Entry,
+        difference: Option<DifferenceKind>,
+    ) -> Result<(), Stopped> {
+        match difference {
+            None => Ok(()),
+            Some(kind) => Err(Stopped::of(
+                Some(entry.path.clone()),
+                crate::artifact::difference::Problem::Entry(kind),
+            )),
+        }
+    }
+}
+
+fn sentence(stopped: &Stopped) -> String {
+    match &stopped.path {
+        Some(path) => format!("{path}: {}", stopped.problem),
+        None => stopped.problem.to_string(),
+    }
+}
+
+fn about(name: &str, kind: DifferenceKind) -> Difference {
+    Difference::new(None, format!("archives/{name}"), kind)
+}

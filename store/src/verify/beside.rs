@@ -1,0 +1,102 @@
+//! Owns what is verified of a store beside its packages: that nothing is missing which is needed, and nothing else there.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use schema::digest::Digest;
+use schema::id::PackageId;
+
+use super::{Difference, DifferenceKind, FileKind, VerifyError};
+use crate::index::PackageRecord;
+use crate::io_error::{IoContext, IoError};
+use crate::listing;
+use crate::store::Store;
+
+/// What is required at run time, but not there.
+pub(super) fn holes(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, VerifyError> {
+    let required: HashSet<&PackageId> = records.iter().flat_map(|r| &r.requires).collect();
+    let required: Vec<PackageId> = required.into_iter().cloned().collect();
+    let there = store.index().registered(&required)?;
+    let holes = records.iter().flat_map(|record| {
+        let absent = record.requires.iter().filter(|id| !there.contains(id));
+        absent.map(|dependency| {
+            let dependency = dependency.clone();
+            Difference::new(
+                Some(&record.id),
+                "",
+                DifferenceKind::RequiredAbsent { dependency },
+            )
+        })
+    });
+    Ok(holes.collect())
+}
+
+/// What the index knows nothing of, and listings of no package that are not what their names say.
+pub(super) fn strays(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, VerifyError> {
+    let known: HashSet<String> = records.iter().map(|r| r.id.to_string()).collect();
+    let layout = store.layout();
+    let mut strays = Vec::new();
+    for name in store.package_folders()? {
+        if !known.contains(&name) && is_stray(store, &name)? {
+            let path = format!("packages/{name}");
+            strays.push(Difference::new(None, path, DifferenceKind::Unregistered));
+        }
+    }
+    let trees: HashSet<&Digest> = records.iter().map(|r| &r.tree).collect();
+    let folder = layout.trees();
+    for entry in std::fs::read_dir(&folder).at("read folder", &folder)? {
+        let path = entry.at("read folder", &folder)?.path();
+        let tree = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
+        match tree {
+            Some(tree) if trees.contains(&tree) => {}
+            tree => strays.extend(stray_listing(&path, tree)?),
+        }
+    }
+    Ok(strays)
+}
+
+/// Whether a folder that was in no row of the index is nothing that a build is about to register, has just registered,
+/// or was killed before it could; what is whole is registered now.
+fn is_stray(store: &Store, name: &str) -> Result<bool, VerifyError> {
+    let Ok(id) = name.parse() else {
+        return Ok(true);
+    };
+    match store.try_lock_package(&id)? {
+        Some(lock) => Ok(!store.is_present(&lock)? && store.package_path(&id).exists()),
+        None => Ok(false),
+    }
+}
+
+fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>, IoError> {
+    let kind = match tree {
+        None => DifferenceKind::Extra {
+            found: FileKind::File,
+        },
+        Some(expected) => match listing::hash_file(path, &mut |_| {}) {
+            Ok((found, _)) if found == expected => return Ok(None),
+            Ok((found, _)) => DifferenceKind::Listing { expected, found },
+            // Collected as garbage meanwhile.
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        },
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(Some(Difference::new(None, format!("trees/{name}"), kind)))
+}
+
+/// What a root keeps, but is not there.
+pub(super) fn roots(store: &Store) -> Result<Vec<Difference>, VerifyError> {
+    let roots = store.index().roots()?;
+    let kept: Vec<PackageId> = roots.iter().flat_map(|root| root.packages.clone()).collect();
+    let there = store.index().registered(&kept)?;
+    let mut absent = Vec::new();
+    for root in roots {
+        for id in root.packages.iter().filter(|id| !there.contains(id)) {
+            let root = root.name.clone();
+            absent.push(Difference::new(Some(id), "", DifferenceKind::KeptAbsent { root }));
+        }
+    }
+    Ok(absent)
+}

@@ -1,0 +1,214 @@
+//! Owns finding out where the content of files begins to differ: listings know digests only, so the right bytes must come
+//! from somewhere else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use schema::digest::Digest;
+use schema::id::PackageId;
+use schema::listing::Entry;
+
+use super::{Difference, DifferenceKind, FirstByte, Run, Subject};
+use crate::archive::plan::Plan;
+use crate::archive::record::{Record, Request};
+use crate::archive::{self};
+use crate::artifact::difference::Part;
+use crate::artifact::package::{self, Stopped, Visitor};
+use crate::artifact::reader::Reader;
+use crate::seekable::Frame;
+use crate::seekable::ranges::ByteRanges;
+use crate::seekable::stream::{FrameStream, Unpacker};
+use crate::store::Store;
+
+/// First differing bytes by path.
+pub type FirstBytes = BTreeMap<String, FirstByte>;
+
+/// Something that may hold packages as they should be. What it holds is believed only where it has the right digest.
+pub trait Reference: Sync {
+    /// Where the files `paths` in `folder` begin to differ from those of the package `id` with the listing of digest
+    /// `tree`; nothing of those that it does not hold, or that do not differ.
+    fn first_bytes(
+        &self,
+        id: &PackageId,
+        tree: &Digest,
+        folder: &Path,
+        paths: &BTreeSet<String>,
+    ) -> FirstBytes;
+}
+
+/// Adds to differences in content where they begin, as far as a reference of `run` tells.
+pub(super) fn locate(subject: &Subject, differences: &mut [Difference], run: &Run<'_>) {
+    let mut open: BTreeSet<String> = differences
+        .iter()
+        .filter(|difference| is_about_content(&difference.kind))
+        .map(|difference| difference.path.clone())
+        .collect();
+    for reference in run.references {
+        if open.is_empty() || run.is_stopped() {
+            return;
+        }
+        let mut found = reference.first_bytes(&subject.id, &subject.tree, &subject.folder, &open);
+        for difference in differences.iter_mut() {
+            if is_about_content(&difference.kind)
+                && let Some(first) = found.remove(&difference.path)
+            {
+                open.remove(&difference.path);
+                difference.first = Some(first);
+            }
+        }
+    }
+}
+
+fn is_about_content(kind: &DifferenceKind) -> bool {
+    matches!(kind, DifferenceKind::Content { .. } | DifferenceKind::Size { .. })
+}
+
+/// The archives that a store keeps.
+pub struct KeptArchives<'a>(pub &'a Store);
+
+impl Reference for KeptArchives<'_> {
+    fn first_bytes(
+        &self,
+        id: &PackageId,
+        tree: &Digest,
+        folder: &Path,
+        paths: &BTreeSet<String>,
+    ) -> FirstBytes {
+        let compare = || {
+            let store = self.0;
+            let record = Record::read(store, tree).ok()?;
+            let request = Request {
+                id: id.clone(),
+                tree: *tree,
+                source_date_epoch: record.source_date_epoch,
+                size: record.size,
+            };
+            let listing = archive::read_listing(store, &request).ok()?;
+            let plan = Plan::new(id, listing, record.source_date_epoch).ok()?;
+            let frames: Vec<Frame> = record.frames().collect();
+            let file = File::open(store.archive_path(tree)).ok()?;
+            let mut unpacker = Unpacker::new().ok()?;
+            let mut stream = FrameStream::new(&file, &frames, 0, &mut unpacker);
+            Some(in_archive(&mut stream, &plan, folder, paths))
+        };
+        compare().unwrap_or_default()
+    }
+}
+
+impl<R: ByteRanges> Reference for Reader<R> {
+    fn first_bytes(
+        &self,
+        id: &PackageId,
+        tree: &Digest,
+        folder: &Path,
+        paths: &BTreeSet<String>,
+    ) -> FirstBytes {
+        let compare = || {
+            let package = self.manifest().package(id)?;
+            if package.tree != *tree {
+                return None;
+            }
+            let mut unpacker = Unpacker::new().ok()?;
+            let (_, plan) = self.plan(package, &mut unpacker).ok()?;
+            let part = Part::Package(id.clone());
+            let mut stream = self.stream(part, package.archive, &mut unpacker).ok()?;
+            Some(in_archive(&mut stream, &plan, folder, paths))
+        };
+        compare().unwrap_or_default()
+    }
+}
+
+/// Compares files in `folder` with those of an archive, as far as that can be read.
+fn in_archive<R: ByteRanges>(
+    stream: &mut FrameStream<'_, R>,
+    plan: &Plan,
+    folder: &Path,
+    paths: &BTreeSet<String>,
+) -> FirstBytes {
+    let mut locator = Locator {
+        folder,
+        paths,
+        open: None,
+        found: FirstBytes::new(),
+    };
+    // What was found before the archive turned out to be damaged is right: each file's digest was.
+    let _ = package::read(stream, plan, &mut locator);
+    locator.found
+}
+
+struct Locator<'a> {
+    folder: &'a Path,
+    paths: &'a BTreeSet<String>,
+    open: Option<Comparing>,
+    found: FirstBytes,
+}
+
+struct Comparing {
+    file: File,
+    offset: u64,
+    first: Option<FirstByte>,
+}
+
+impl Comparing {
+    /// Compares the next bytes that should be there with those that are.
+    fn next(&mut self, expected: &[u8]) {
+        if self.first.is_some() {
+            return;
+        }
+        let mut found = Vec::new();
+        let read = self
+            .file
+            .by_ref()
+            .take(expected.len() as u64)
+            .read_to_end(&mut found);
+        if read.is_ok() {
+            self.first = FirstByte::between(expected, &found).map(|first| FirstByte {
+                offset: self.offset + first.offset,
+                ..first
+            });
+        }
+        self.offset += expected.len() as u64;
+    }
+
+    fn end(mut self) -> Option<FirstByte> {
+        let mut surplus = [0; FirstByte::SHOWN];
+        if self.first.is_none()
+            && let Ok(length) = self.file.read(&mut surplus)
+        {
+            return FirstByte::at(self.offset, &[], surplus.get(..length)?);
+        }
+        self.first
+    }
+}
+
+impl Visitor for Locator<'_> {
+    type Error = Stopped;
+
+    fn begin(&mut self, entry: &Entry) -> Result<(), Stopped> {
+        let is_wanted = self.paths.contains(&entry.path);
+        let open = || File::open(self.folder.join(&entry.path)).ok();
+        self.open = is_wanted.then(open).flatten().map(|file| Comparing {
+            file,
+            offset: 0,
+            first: None,
+        });
+        Ok(())
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
+        if let Some(open) = &mut self.open {
+            open.next(bytes);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, entry: &Entry, difference: Option<DifferenceKind>) -> Result<(), Stopped> {
+        let first = self.open.take().and_then(Comparing::end);
+        if difference.is_none() {
+            self.found.extend(first.map(|first| (entry.path.clone(), first)));
+        }
+        Ok(())
+    }
+}
