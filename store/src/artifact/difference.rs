@@ -191,7 +191,8 @@ impl Problem {
     }
 
     fn is_announcement(&self) -> bool {
-        let frame = |source: &FrameError| matches!(source, FrameError::Announced { .. });
+        let frame =
+            |source: &FrameError| matches!(source, FrameError::Announced { .. } | FrameError::TooLarge(_));
         matches!(self, Self::Stream(StreamError::Frame { source, .. }) if frame(source))
     }
 
