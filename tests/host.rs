@@ -268,7 +268,14 @@ fn every_damage_is_found() {
     let environment = host.root.join("generations/1/environment");
     fs::set_permissions(&environment, Permissions::from_mode(0o644)).unwrap();
     fs::write(&environment, "A=1").unwrap();
-    host.differs(&["generations/1/environment: other content"]);
+    host.differs(&[
+        "generations/1/environment: 3 bytes instead of",
+        "from byte 0 on 413d31 instead of",
+        "mode 0644",
+    ]);
+    fs::write(host.root.join("extra"), "").unwrap();
+    host.differs(&["extra: a file that does not belong there"]);
+    fs::remove_file(host.root.join("extra")).unwrap();
     fs::write(host.root.join("generations/1/extra"), "").unwrap();
     host.differs(&["generations/1/extra: a file that does not belong there"]);
     fs::remove_file(host.root.join("lib")).unwrap();

@@ -322,8 +322,8 @@ fn what_is_in_the_way_is_named_before_anything_changes() {
     let path = root.join("packages").join(&id);
     symlink("/tmp", &path).unwrap();
     site.install(1, &[]).fails(1, &[&id, "is in the way"]);
-    assert_eq!(site.tree.active(&root), before);
     fs::remove_file(&path).unwrap();
+    assert_eq!(site.tree.active(&root), before);
     site.installs(1);
 
     let odd = site.tree.path("odd");

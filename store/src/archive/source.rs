@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -251,7 +251,7 @@ impl PackageSource {
     }
 
     fn demand(&self, listed: &str, expected: FileKind, metadata: &Metadata) -> Result<(), SourceError> {
-        match kind_of(metadata) {
+        match FileKind::from(metadata) {
             found if found == expected => Ok(()),
             found => Err(self.damaged(listed, DifferenceKind::Type { expected, found })),
         }
@@ -263,24 +263,5 @@ impl PackageSource {
 
     fn damaged(&self, path: &str, kind: DifferenceKind) -> SourceError {
         SourceError::Damaged(Box::new(Difference::new(Some(&self.id), path, kind)))
-    }
-}
-
-fn kind_of(metadata: &Metadata) -> FileKind {
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        FileKind::File
-    } else if kind.is_dir() {
-        FileKind::Dir
-    } else if kind.is_symlink() {
-        FileKind::Symlink
-    } else if kind.is_fifo() {
-        FileKind::Fifo
-    } else if kind.is_socket() {
-        FileKind::Socket
-    } else if kind.is_block_device() || kind.is_char_device() {
-        FileKind::Device
-    } else {
-        FileKind::Unknown
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,9 @@ use super::members::{self, Wishes};
 use super::{ACTIVE, Finding, Host, HostError, Manifest, durable, files, units};
 use crate::activation::{Activation, ActivationError, Item};
 use crate::io_error::{IoContext, IoError};
-use crate::listing;
 use crate::publish::FILE_MODE;
-use crate::tree::{self, NodeKind};
-use crate::verify::{Difference, DifferenceKind, FileKind};
+use crate::tree::{self, Node, NodeKind, Owner};
+use crate::verify::{self, Difference, DifferenceKind, FileKind, FirstByte, Mode};
 
 /// The way from a generation's folder to that of all packages.
 const TO_PACKAGES: &str = "../../packages";
@@ -127,9 +126,10 @@ impl Blueprint {
     pub(super) fn compare(&self, folder: &Path, shown: &Path) -> Result<Vec<Difference>, IoError> {
         let walk = tree::walk(folder)?;
         let mut differences = Vec::new();
-        let mut add = |path: &Path, kind| differences.push(difference(&shown.join(path), kind));
+        let owner = verify::owner_of(folder.parent().unwrap_or(folder))?;
+        let about = |path: &Path, kind| difference(&shown.join(path), kind);
         for odd in &walk.odd_names {
-            add(odd, DifferenceKind::Name);
+            differences.push(about(odd, DifferenceKind::Name));
         }
         let found: BTreeMap<&Path, &tree::Node> = walk
             .nodes
@@ -138,15 +138,16 @@ impl Blueprint {
             .collect();
         for (path, node) in &found {
             match self.parts.get(*path) {
-                None => add(
-                    path,
-                    DifferenceKind::Extra {
-                        found: (&node.kind).into(),
-                    },
-                ),
+                None => {
+                    let found = (&node.kind).into();
+                    differences.push(about(path, DifferenceKind::Extra { found }));
+                }
                 Some(part) => {
-                    if let Some(kind) = unlike(part, &node.kind, &folder.join(path))? {
-                        add(path, kind);
+                    let (kinds, first) = unlike(part, node, owner, &folder.join(path))?;
+                    for kind in kinds {
+                        let first = first.clone().filter(|_| kind.is_about_content());
+                        let difference = difference(&shown.join(path), kind);
+                        differences.push(Difference { first, ..difference });
                     }
                 }
             }
@@ -156,7 +157,7 @@ impl Blueprint {
             .keys()
             .filter(|path| !found.contains_key(path.as_path()))
         {
-            add(path, DifferenceKind::Missing);
+            differences.push(about(path, DifferenceKind::Missing));
         }
         Ok(differences)
     }
@@ -210,24 +211,60 @@ fn target(path: &Path, package: &PackageId, inside: &Path) -> PathBuf {
     }
 }
 
-fn unlike(part: &Part, found: &NodeKind, place: &Path) -> Result<Option<DifferenceKind>, IoError> {
+/// How what stands at `place` differs from `part`, and where its content begins to.
+fn unlike(
+    part: &Part,
+    node: &Node,
+    owner: Owner,
+    place: &Path,
+) -> Result<(Vec<DifferenceKind>, Option<FirstByte>), IoError> {
+    let mut kinds = Vec::new();
+    let mut first = None;
     let of_type = |expected| DifferenceKind::Type {
         expected,
-        found: found.into(),
+        found: (&node.kind).into(),
     };
-    Ok(match (part, found) {
-        (Part::Folder, NodeKind::Dir) => None,
-        (Part::Folder, _) => Some(of_type(FileKind::Dir)),
+    let mode = |expected| {
+        let (expected, found) = (Mode(expected), Mode(node.mode));
+        (expected != found).then_some(DifferenceKind::Mode { expected, found })
+    };
+    match (part, &node.kind) {
+        (Part::Folder, NodeKind::Dir) => kinds.extend(mode(durable::FOLDER_MODE)),
+        (Part::Folder, _) => kinds.push(of_type(FileKind::Dir)),
         (Part::Link(target), NodeKind::Symlink { target: there }) => {
             let expected = target.to_string_lossy().into_owned();
-            let found = there.clone();
-            (found.as_ref() != Some(&expected)).then_some(DifferenceKind::Target { expected, found })
+            if there.as_ref() != Some(&expected) {
+                let found = there.clone();
+                kinds.push(DifferenceKind::Target { expected, found });
+            }
         }
-        (Part::Link(_), _) => Some(of_type(FileKind::Symlink)),
-        (Part::File(bytes), NodeKind::File { .. }) => {
-            let (expected, (found, _)) = (Digest::of(bytes), listing::hash_file(place, &mut |_| {})?);
-            (found != expected).then_some(DifferenceKind::Content { expected, found })
+        (Part::Link(_), _) => kinds.push(of_type(FileKind::Symlink)),
+        (Part::File(bytes), NodeKind::File { size }) => {
+            kinds.extend(mode(FILE_MODE));
+            let length = bytes.len() as u64;
+            let mut there = Vec::new();
+            let file = fs::File::open(place).at("open", place)?;
+            // Whoever put something longer there does not get it into memory.
+            let read = file
+                .take(length + FirstByte::SHOWN as u64)
+                .read_to_end(&mut there);
+            read.at("read", place)?;
+            first = FirstByte::between(bytes, &there);
+            let (expected, found) = (Digest::of(bytes), Digest::of(&there));
+            if *size != length {
+                let (expected, found) = (length, *size);
+                kinds.push(DifferenceKind::Size { expected, found });
+            } else if found != expected {
+                kinds.push(DifferenceKind::Content { expected, found });
+            }
         }
-        (Part::File(_), _) => Some(of_type(FileKind::File)),
-    })
+        (Part::File(_), _) => kinds.push(of_type(FileKind::File)),
+    }
+    if node.owner != owner && node.owner != Owner::ROOT {
+        let (expected, found) = (owner, node.owner);
+        kinds.push(DifferenceKind::Owner { expected, found });
+    }
+    let attributes = tree::attributes(place)?.into_iter();
+    kinds.extend(attributes.map(|name| DifferenceKind::Attribute { name }));
+    Ok((kinds, first))
 }

@@ -10,7 +10,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::publish::sync;
 
 /// Mode of folders that the store makes on hosts outside of packages, whatever the umask.
-const FOLDER_MODE: u32 = 0o755;
+pub(super) const FOLDER_MODE: u32 = 0o755;
 
 /// Puts a file of these bytes at `path`, in place of what is there.
 pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IoError> {

@@ -20,6 +20,7 @@ pub use live::Live;
 
 use super::layout::Change;
 use crate::io_error::IoError;
+use crate::verify::Difference;
 
 /// The system around a prefix.
 ///
@@ -56,6 +57,16 @@ pub trait System {
     /// # Errors
     /// When the system refuses something; a unit that does not start is one.
     fn start(&self, change: &Change) -> Result<(), SystemError>;
+
+    /// Everything that `change.to`, which is active, was given and that is not there, leads elsewhere, or is left of
+    /// another generation. Changes nothing.
+    ///
+    /// # Errors
+    /// When the system cannot be looked at.
+    fn verify(&self, change: &Change) -> Result<Vec<Difference>, SystemError> {
+        let _ = change;
+        Ok(Vec::new())
+    }
 
     /// Waits until the host is as `health` asks, at most until its deadline.
     ///

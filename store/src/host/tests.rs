@@ -106,7 +106,7 @@ fn a_first_activation_that_is_not_healthy_leaves_nothing_active() {
         (None, None)
     );
     assert!(
-        verify::host(&world.host, &crate::verify::Run::new(&()))
+        verify::host(&world.host, &system::Detached, &crate::verify::Run::new(&()))
             .unwrap()
             .generation
             .is_none()
@@ -239,7 +239,7 @@ fn what_killed_commands_left_is_swept_and_never_a_difference() {
         fs::create_dir_all(world.host.root().join(path).join("deep")).unwrap();
     }
     fs::write(world.host.root().join(".partial-current"), "").unwrap();
-    let differences = verify::host(&world.host, &crate::verify::Run::new(&()))
+    let differences = verify::host(&world.host, &system::Detached, &crate::verify::Run::new(&()))
         .unwrap()
         .differences;
     assert!(

@@ -10,7 +10,7 @@ use crate::io_error::IoContext;
 use crate::publish::FILE_MODE;
 
 /// The name of its file among the generations.
-const LAST: &str = ".last";
+pub(super) const LAST: &str = ".last";
 
 /// What is remembered of the switches of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

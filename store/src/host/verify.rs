@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use schema::digest::Digest;
@@ -11,14 +10,16 @@ use schema::id::PackageId;
 use schema::status::OverrideStatus;
 use serde::Serialize;
 
-use super::blueprint::{self, difference};
+mod beside;
+mod generation;
+
+use super::blueprint::difference;
 use super::existing::Existing;
-use super::{
-    CURRENT, GENERATION, GENERATIONS, Host, HostError, MANIFEST, PACKAGES, Pending, status, top_links,
-};
+use super::system::System;
+use super::{GENERATION, GENERATIONS, Host, HostError, MANIFEST, Manifest, PACKAGES, Pending, status};
 use crate::facts;
-use crate::io_error::IoContext;
-use crate::verify::{self, Difference, DifferenceKind, FileKind, Run, Subject};
+use crate::verify::{self, Difference, DifferenceKind, Run, Subject};
+use beside::Named;
 
 /// What a verification of a host found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,29 +51,15 @@ impl HostReport {
     }
 }
 
-/// Verifies `host`. What a killed command left behind is no difference; the next one sweeps it.
+/// Verifies `host` and what the system around it was given for it. What a killed command left behind is no difference;
+/// the next one sweeps it.
 ///
 /// # Errors
 /// When the host cannot be looked at; what is wrong with its content is a difference.
-pub fn host(host: &Host, run: &Run<'_>) -> Result<HostReport, HostError> {
+pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostReport, HostError> {
     let mut differences = Vec::new();
     let mut known = Known::default();
-    let current = match host.current() {
-        Ok(current) => current,
-        Err(HostError::OddCurrent { found, .. }) => {
-            let expected = format!("{GENERATIONS}/<n>");
-            let found = Some(found);
-            differences.push(difference(
-                Path::new(CURRENT),
-                DifferenceKind::Target { expected, found },
-            ));
-            None
-        }
-        Err(error) => return Err(error),
-    };
-    if current.is_none() && differences.is_empty() && host.trail()?.is_some() {
-        differences.push(difference(Path::new(CURRENT), DifferenceKind::Missing));
-    }
+    let current = generation::current(host, &mut differences)?;
     let mut active = None;
     for number in host.generations()? {
         match Existing::read(host, number) {
@@ -85,18 +72,24 @@ pub fn host(host: &Host, run: &Run<'_>) -> Result<HostReport, HostError> {
             Err(error) => differences.push(of_error(number, GENERATION, &error)),
         }
     }
+    let pending = host.pending()?;
     match (current, &active) {
         (Some(number), None) if !host.generation_folder(number).exists() => {
             differences.push(difference(&in_generations(number, ""), DifferenceKind::Missing));
         }
         (_, Some(existing)) => {
-            differences.extend(check_links(host)?);
-            differences.extend(check_layout(host, existing)?);
+            differences.extend(generation::links(host)?);
+            differences.extend(generation::layout(host, existing, system, pending)?);
         }
         _ => {}
     }
-    known.add_installed(host, &mut differences);
+    let installed = known.add_installed(host, &mut differences);
     let packages = known.verify(host, run);
+    if packages.left == 0 {
+        let program = installed.map(|manifest| beside::program(host, &manifest, run));
+        differences.extend(program.transpose()?.into_iter().flatten());
+        differences.extend(beside::strays(host, &known.named())?);
+    }
     differences.extend(packages.differences);
     let mut problems = Vec::new();
     let overrides = active
@@ -119,7 +112,7 @@ pub fn host(host: &Host, run: &Run<'_>) -> Result<HostReport, HostError> {
         bytes: packages.bytes,
         left: packages.left,
         overrides: overrides.unwrap_or_default(),
-        pending: host.pending()?,
+        pending,
         differences,
     })
 }
@@ -150,11 +143,25 @@ impl Known {
 
     /// What was installed but is not active yet. An installation puts the manifest in place last, so nothing of it
     /// need be there.
-    fn add_installed(&mut self, host: &Host, differences: &mut Vec<Difference>) {
+    fn add_installed(&mut self, host: &Host, differences: &mut Vec<Difference>) -> Option<Manifest> {
         match host.manifest() {
-            Ok(manifest) => self.add_all(manifest.document.packages),
+            Ok(manifest) => {
+                self.add_all(manifest.document.packages.clone());
+                return Some(manifest);
+            }
             Err(HostError::NoManifest(_)) => {}
             Err(error) => differences.push(difference(Path::new(MANIFEST), unreadable(&error))),
+        }
+        None
+    }
+
+    fn named(&self) -> Named {
+        let mut packages = self.needed.clone();
+        packages.extend(self.trees.keys().cloned());
+        packages.extend(self.local.iter().cloned());
+        Named {
+            packages,
+            trees: self.trees.values().copied().collect(),
         }
     }
 
@@ -222,54 +229,6 @@ fn check_local(host: &Host, id: &PackageId) -> Option<Difference> {
 
 fn in_package(id: &PackageId, kind: DifferenceKind) -> Difference {
     Difference::new(Some(id), "", kind)
-}
-
-/// The links beside `current`.
-fn check_links(host: &Host) -> Result<Vec<Difference>, HostError> {
-    let mut differences = Vec::new();
-    for name in top_links() {
-        let path = host.root().join(name);
-        let expected = Path::new(CURRENT).join(name);
-        let kind = match fs::read_link(&path) {
-            Ok(found) if found == expected => continue,
-            Ok(found) => DifferenceKind::Target {
-                expected: expected.to_string_lossy().into_owned(),
-                found: found.to_str().map(str::to_owned),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => DifferenceKind::Missing,
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                let metadata = fs::symlink_metadata(&path).at("look at", &path)?;
-                let found = if metadata.is_dir() {
-                    FileKind::Dir
-                } else {
-                    FileKind::File
-                };
-                let expected = FileKind::Symlink;
-                DifferenceKind::Type { expected, found }
-            }
-            Err(error) => return Err(error).at("read link", &path)?,
-        };
-        differences.push(difference(Path::new(name), kind));
-    }
-    Ok(differences)
-}
-
-/// The active generation's folder.
-fn check_layout(host: &Host, existing: &Existing) -> Result<Vec<Difference>, HostError> {
-    let drawn: Result<blueprint::Blueprint, HostError> = existing.blueprint(host);
-    let shown = in_generations(existing.number, "");
-    match drawn {
-        Ok(blueprint) => Ok(blueprint.compare(&host.generation_folder(existing.number), &shown)?),
-        // Each package that is gone or damaged is a difference of its own.
-        Err(HostError::Findings(findings)) => {
-            let sentences = findings.iter().map(ToString::to_string);
-            let unusable = |reason| difference(&shown, DifferenceKind::Unreadable { reason });
-            Ok(sentences.map(unusable).collect())
-        }
-        // Told of with the manifest itself.
-        Err(HostError::Damaged { .. }) => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
 }
 
 fn in_generations(number: u64, inside: &str) -> std::path::PathBuf {

@@ -123,6 +123,11 @@ pub enum DifferenceKind {
         /// Its name, e.g. `security.capability`.
         name: String,
     },
+    /// A system user or group that packages ask for is not there.
+    Account {
+        /// Its name.
+        name: String,
+    },
     /// A name that is not UTF-8, and so in no listing. The path shows it as well as it can be shown.
     Name,
     /// The system does not let it be read.
@@ -256,6 +261,13 @@ impl Serialize for Mode {
     }
 }
 
+impl DifferenceKind {
+    /// Whether it is a file with other bytes than it should have.
+    pub fn is_about_content(&self) -> bool {
+        matches!(self, Self::Content { .. } | Self::Size { .. })
+    }
+}
+
 impl From<&NodeKind> for FileKind {
     fn from(kind: &NodeKind) -> Self {
         match kind {
@@ -266,6 +278,21 @@ impl From<&NodeKind> for FileKind {
             NodeKind::Other(Special::Fifo) => Self::Fifo,
             NodeKind::Other(Special::Socket) => Self::Socket,
             NodeKind::Other(Special::Unknown) => Self::Unknown,
+        }
+    }
+}
+
+impl From<&std::fs::Metadata> for FileKind {
+    fn from(metadata: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::FileTypeExt;
+        match metadata.file_type() {
+            kind if kind.is_file() => Self::File,
+            kind if kind.is_dir() => Self::Dir,
+            kind if kind.is_symlink() => Self::Symlink,
+            kind if kind.is_fifo() => Self::Fifo,
+            kind if kind.is_socket() => Self::Socket,
+            kind if kind.is_char_device() || kind.is_block_device() => Self::Device,
+            _ => Self::Unknown,
         }
     }
 }
@@ -318,6 +345,7 @@ impl fmt::Display for DifferenceKind {
             }
             Self::Owner { expected, found } => write!(f, "owned by {found} instead of {expected}"),
             Self::Attribute { name } => write!(f, "the extended attribute `{name}` does not belong there"),
+            Self::Account { name } => write!(f, "the user or group `{name}` is missing"),
             Self::Name => write!(f, "its name is not UTF-8, so it does not belong there"),
             Self::Unreadable { reason } => write!(f, "cannot be read: {reason}"),
             Self::Id { expected, found } => {
@@ -352,7 +380,7 @@ impl fmt::Display for DifferenceKind {
             ),
             Self::Index { reason } => write!(f, "damaged: {reason}; `store index rebuild` makes it anew"),
             Self::Document { reason } => write!(f, "not as it was written: {reason}"),
-            Self::Unregistered => write!(f, "not in the index"),
+            Self::Unregistered => write!(f, "nothing names it, and it is no whole package"),
         }
     }
 }

@@ -42,7 +42,7 @@ pub trait Reference: Sync {
 pub(super) fn locate(subject: &Subject, differences: &mut [Difference], run: &Run<'_>) {
     let mut open: BTreeSet<String> = differences
         .iter()
-        .filter(|difference| is_about_content(&difference.kind))
+        .filter(|difference| difference.kind.is_about_content())
         .map(|difference| difference.path.clone())
         .collect();
     for reference in run.references {
@@ -51,7 +51,7 @@ pub(super) fn locate(subject: &Subject, differences: &mut [Difference], run: &Ru
         }
         let mut found = reference.first_bytes(&subject.id, &subject.tree, &subject.folder, &open);
         for difference in differences.iter_mut() {
-            if is_about_content(&difference.kind)
+            if difference.kind.is_about_content()
                 && let Some(first) = found.remove(&difference.path)
             {
                 open.remove(&difference.path);
@@ -59,10 +59,6 @@ pub(super) fn locate(subject: &Subject, differences: &mut [Difference], run: &Ru
             }
         }
     }
-}
-
-fn is_about_content(kind: &DifferenceKind) -> bool {
-    matches!(kind, DifferenceKind::Content { .. } | DifferenceKind::Size { .. })
 }
 
 /// The archives that a store keeps.

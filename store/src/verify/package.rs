@@ -96,7 +96,7 @@ pub fn package(subject: &Subject, run: &Run<'_>) -> Findings {
     match fs::symlink_metadata(folder) {
         Err(error) => wrong.push((String::new(), unreadable(error))),
         Ok(metadata) if !metadata.is_dir() => {
-            let (expected, found) = (FileKind::Dir, kind_of_root(&metadata));
+            let (expected, found) = (FileKind::Dir, FileKind::from(&metadata));
             wrong.push((String::new(), DifferenceKind::Type { expected, found }));
         }
         Ok(metadata) => {
@@ -332,14 +332,6 @@ fn listed_kind(kind: &EntryKind) -> FileKind {
         EntryKind::File { .. } => FileKind::File,
         EntryKind::Dir => FileKind::Dir,
         EntryKind::Symlink { .. } => FileKind::Symlink,
-    }
-}
-
-fn kind_of_root(metadata: &fs::Metadata) -> FileKind {
-    match metadata {
-        m if m.is_file() => FileKind::File,
-        m if m.is_symlink() => FileKind::Symlink,
-        _ => FileKind::Unknown,
     }
 }
 

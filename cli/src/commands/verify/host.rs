@@ -35,7 +35,7 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
         journal: journal.as_ref(),
         ..Run::new(&watch)
     };
-    let report = store::host::verify::host(&opened, &run);
+    let report = store::host::verify::host(&opened, host::system(&opened).as_ref(), &run);
     watch.finish();
     let report = report.map_err(host::failed)?;
     watch::close(context, journal, report.left)?;

@@ -9,12 +9,14 @@ use schema::manifest::Health;
 use schema::platform::Platform;
 
 use super::accounts::{self, Accounts};
+use super::links::Link;
 use super::{Obstacle, System, SystemError, Unhealthy, links};
 use crate::host::durable;
 use crate::host::layout::{Change, Layout, Owner};
 use crate::host::sweep::PARTIAL;
 use crate::io_error::{IoContext, IoError};
 use crate::removal;
+use crate::verify::{Difference, DifferenceKind, FileKind};
 
 /// Where packages keep what changes, relative to the top of the system.
 const STATE: &str = "var/lib";
@@ -147,6 +149,40 @@ impl System for Image {
         Ok(self.lay_sysctl(change)?)
     }
 
+    fn verify(&self, change: &Change) -> Result<Vec<Difference>, SystemError> {
+        let mut found = links::differences(&self.top, change)?;
+        if !change.to.sysctl.is_empty() {
+            let path = sysctl_link(&self.top, &change.to.distribution);
+            let target = change.prefix.join("current/sysctl.conf");
+            found.extend(links::difference(&self.top, &Link { path, target })?);
+        }
+        let above = self.top.join(STATE).join(&change.to.distribution);
+        for package in change.to.state.keys() {
+            let path = above.join(package.as_str());
+            // Through links: one to a folder is how an administrator moves state to another disk.
+            let kind = match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => continue,
+                Ok(metadata) => DifferenceKind::Type {
+                    expected: FileKind::Dir,
+                    found: FileKind::from(&metadata),
+                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => DifferenceKind::Missing,
+                Err(error) => return Err(error).at("look at", &path).map_err(SystemError::from),
+            };
+            found.push(links::about(&self.top, &path, kind));
+        }
+        let accounts = Accounts::read(&self.top)?;
+        let users = self.top.join(super::USERS);
+        let missing = accounts.missing(&change.to).into_iter();
+        found.extend(missing.map(|name| links::about(&self.top, &users, DifferenceKind::Account { name })));
+        let contradictions = accounts.contradict(&change.to).into_iter();
+        found.extend(contradictions.map(|obstacle| {
+            let reason = obstacle.to_string();
+            links::about(&self.top, &users, DifferenceKind::Document { reason })
+        }));
+        Ok(found)
+    }
+
     fn healthy(&self, _: &Health, _: &Change) -> Result<(), Unhealthy> {
         Ok(())
     }
@@ -218,6 +254,46 @@ mod tests {
         fs::remove_file(&settings).unwrap();
         image.lay_sysctl(&change).unwrap();
         assert_eq!(image.check(&change).unwrap(), expected[..1]);
+    }
+
+    #[test]
+    fn what_a_system_lost_of_what_it_was_given_is_a_difference() {
+        let top = tempfile::tempdir().unwrap();
+        fs::create_dir(top.path().join("etc")).unwrap();
+        fs::write(
+            top.path().join("etc/passwd"),
+            "root:x:0:0::/:/bin/sh\nodd:x:9:99::/:\n",
+        )
+        .unwrap();
+        let change = Change {
+            root: PathBuf::from("/opt/store"),
+            prefix: PathBuf::from("/opt/store"),
+            from: None,
+            to: Layout {
+                distribution: "demo".to_owned(),
+                users: [("odd".to_owned(), None), ("web".to_owned(), None)].into(),
+                state: [("db".parse().unwrap(), Owner::default())].into(),
+                sysctl: [("vm.swappiness".to_owned(), "2".to_owned())].into(),
+                ..Layout::default()
+            },
+        };
+        let image = Image::new(top.path());
+        let paths = || -> Vec<String> {
+            let found = image.verify(&change).unwrap();
+            found.into_iter().map(|difference| difference.path).collect()
+        };
+        assert_eq!(
+            paths(),
+            [
+                "/etc/sysctl.d/60-demo.conf",
+                "/var/lib/demo/db",
+                "/etc/passwd",
+                "/etc/passwd"
+            ]
+        );
+        image.lay_sysctl(&change).unwrap();
+        image.lay_state(&change.to).unwrap();
+        assert_eq!(paths(), ["/etc/passwd", "/etc/passwd"]);
     }
 
     #[test]

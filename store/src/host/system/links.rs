@@ -11,6 +11,7 @@ use crate::host::durable;
 use crate::host::layout::{Change, Fate, Unit};
 use crate::host::system::Obstacle;
 use crate::io_error::{IoContext, IoError};
+use crate::verify::{Difference, DifferenceKind, FileKind};
 
 /// Where the administrator's units are, relative to the top of the system.
 pub(in crate::host) const FOLDER: &str = "etc/systemd/system";
@@ -123,6 +124,13 @@ pub(super) fn lay(top: &Path, change: &Change) -> Result<(), IoError> {
 /// Removes the links to units that the generation which is to be does not bring, whichever brought them: the one from
 /// before may be gone.
 pub(super) fn clear(top: &Path, change: &Change) -> Result<(), IoError> {
+    leftovers(top, change)?
+        .iter()
+        .try_for_each(|path| durable::remove(path))
+}
+
+/// The links that [`clear`] removes, what wants a unit before the unit.
+fn leftovers(top: &Path, change: &Change) -> Result<Vec<PathBuf>, IoError> {
     let needed: BTreeSet<PathBuf> = wanted(top, change).into_iter().map(|link| link.path).collect();
     let folder = top.join(FOLDER);
     let through_current = change.prefix.join("current");
@@ -144,11 +152,50 @@ pub(super) fn clear(top: &Path, change: &Change) -> Result<(), IoError> {
             wants.extend(entries(&path)?.into_iter().filter(of_ours));
         }
     }
-    // What wants a unit goes before the unit.
-    for path in wants.iter().chain(&gone).filter(|path| !needed.contains(*path)) {
-        durable::remove(path)?;
+    wants.extend(gone);
+    wants.retain(|path| !needed.contains(path));
+    Ok(wants)
+}
+
+/// The links of the generation that is active which are missing or lead elsewhere, and those left of others.
+pub(super) fn differences(top: &Path, change: &Change) -> Result<Vec<Difference>, IoError> {
+    let mut found = Vec::new();
+    for link in wanted(top, change) {
+        found.extend(difference(top, &link)?);
     }
-    Ok(())
+    let left = leftovers(top, change)?.into_iter();
+    found.extend(left.map(|path| {
+        let found = FileKind::Symlink;
+        about(top, &path, DifferenceKind::Extra { found })
+    }));
+    Ok(found)
+}
+
+/// What is wrong with one link.
+pub(super) fn difference(top: &Path, link: &Link) -> Result<Option<Difference>, IoError> {
+    let kind = match fs::read_link(&link.path) {
+        Ok(found) if found == link.target => return Ok(None),
+        Ok(found) => DifferenceKind::Target {
+            expected: link.target.to_string_lossy().into_owned(),
+            found: found.to_str().map(str::to_owned),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => DifferenceKind::Missing,
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            let metadata = fs::symlink_metadata(&link.path).at("look at", &link.path)?;
+            DifferenceKind::Type {
+                expected: FileKind::Symlink,
+                found: FileKind::from(&metadata),
+            }
+        }
+        Err(error) => return Err(error).at("read link", &link.path),
+    };
+    Ok(Some(about(top, &link.path, kind)))
+}
+
+/// A difference at `path` of the system whose `/` is `top`.
+pub(super) fn about(top: &Path, path: &Path, kind: DifferenceKind) -> Difference {
+    let inside = path.strip_prefix(top).unwrap_or(path);
+    Difference::new(None, format!("/{}", inside.display()), kind)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, IoError> {
@@ -272,6 +319,39 @@ mod tests {
                 unit: "new.service".to_owned(),
                 path: vendor.join("new.service")
             }]
+        );
+    }
+
+    #[test]
+    fn links_that_are_missing_lead_elsewhere_or_are_left_over_are_differences() {
+        let top = tempfile::tempdir().unwrap();
+        let folder = top.path().join(FOLDER);
+        let change = Change {
+            root: PathBuf::from("/opt/store"),
+            prefix: PathBuf::from("/opt/store"),
+            from: None,
+            to: layout(&[
+                ("a.service", "multi-user.target"),
+                ("b.service", "multi-user.target"),
+            ]),
+        };
+        lay(top.path(), &change).unwrap();
+        assert_eq!(differences(top.path(), &change).unwrap(), []);
+        fs::remove_file(folder.join("multi-user.target.wants/a.service")).unwrap();
+        fs::remove_file(folder.join("b.service")).unwrap();
+        symlink("/dev/null", folder.join("b.service")).unwrap();
+        symlink("/opt/store/current/systemd/x", folder.join("old.service")).unwrap();
+        let found = differences(top.path(), &change).unwrap();
+        let mut lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+        lines.sort();
+        assert_eq!(
+            lines,
+            [
+                "/etc/systemd/system/b.service: a link to `/dev/null` instead of \
+                 `/opt/store/current/systemd/multi-user.target.wants/b.service`",
+                "/etc/systemd/system/multi-user.target.wants/a.service: missing",
+                "/etc/systemd/system/old.service: a symbolic link that does not belong there",
+            ]
         );
     }
 }

@@ -14,6 +14,7 @@ use super::{Obstacle, System, SystemError, Unhealthy, links};
 use crate::host::address;
 use crate::host::layout::{Change, Fate};
 use crate::process::{self, ProcessError, Verdict};
+use crate::verify::Difference;
 
 /// How long systemd may take for what it is told; its own limits for each unit are shorter.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -94,6 +95,10 @@ impl System for Live {
         // What failed too often a moment ago would not be started again otherwise; what never failed is no error.
         let _ = systemctl("reset-failed", &here);
         systemctl("start", &here)
+    }
+
+    fn verify(&self, change: &Change) -> Result<Vec<Difference>, SystemError> {
+        self.files.verify(change)
     }
 
     fn healthy(&self, health: &Health, change: &Change) -> Result<(), Unhealthy> {

@@ -1,0 +1,169 @@
+//! Owns what is verified of a host beside packages and the active generation: the program, and what does not belong there.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use schema::digest::Digest;
+use schema::id::PackageId;
+
+use super::super::sweep::{EXTRACT_LOCK, NEW, PARTIAL};
+use super::super::{
+    CURRENT, GENERATIONS, Host, LOCK, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, pending,
+    top_links, trail,
+};
+use super::difference;
+use crate::facts;
+use crate::io_error::{IoContext, IoError};
+use crate::listing;
+use crate::publish::EXECUTABLE_MODE;
+use crate::tree;
+use crate::verify::{Difference, DifferenceKind, FileKind, Mode, Run};
+
+/// Where attestations come to lie when an artifact is unpacked by tar.
+const ATTESTATIONS: &str = "attestations.json";
+/// What file systems put at their own top, which a prefix may be.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Compares the program for hosts with what the installed manifest says of it.
+pub(super) fn program(host: &Host, manifest: &Manifest, run: &Run<'_>) -> Result<Vec<Difference>, IoError> {
+    let Some(installer) = &manifest.document.installer else {
+        return Ok(Vec::new());
+    };
+    let path = host.root().join(PROGRAM);
+    let about = |kind| difference(Path::new(PROGRAM), kind);
+    let metadata = match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(vec![about(DifferenceKind::Missing)]);
+        }
+        looked => looked.at("look at", &path)?,
+    };
+    if !metadata.is_file() {
+        let (expected, found) = (FileKind::File, FileKind::from(&metadata));
+        return Ok(vec![about(DifferenceKind::Type { expected, found })]);
+    }
+    let mut differences = Vec::new();
+    let mode = metadata.mode() & 0o7777;
+    if mode != EXECUTABLE_MODE {
+        let (expected, found) = (Mode(EXECUTABLE_MODE), Mode(mode));
+        differences.push(about(DifferenceKind::Mode { expected, found }));
+    }
+    let expected = installer.blake3;
+    let (found, _) = listing::hash_file(&path, &mut |bytes| run.observer.read(bytes))?;
+    if found != expected {
+        differences.push(about(DifferenceKind::Content { expected, found }));
+    }
+    let attributes = tree::attributes(&path)?.into_iter();
+    differences.extend(attributes.map(|name| about(DifferenceKind::Attribute { name })));
+    Ok(differences)
+}
+
+/// What manifests and generations name.
+#[derive(Default)]
+pub(super) struct Named {
+    pub(super) packages: BTreeSet<PackageId>,
+    pub(super) trees: BTreeSet<Digest>,
+}
+
+/// What stands in the host's own folders and has no business there. What a killed command left has: the next clears it.
+pub(super) fn strays(host: &Host, named: &Named) -> Result<Vec<Difference>, IoError> {
+    let mut strays = Vec::new();
+    for (name, path) in entries(host.root())? {
+        if !belongs_at_top(&name) {
+            strays.push(extra("", &path)?);
+        }
+    }
+    for (name, path) in entries(&host.generations_folder())? {
+        if number(&name).is_none() && name != trail::LAST {
+            strays.push(extra(GENERATIONS, &path)?);
+        }
+    }
+    for (name, path) in entries(&host.packages())? {
+        match name.to_str().and_then(|name| name.parse().ok()) {
+            None => strays.push(extra(PACKAGES, &path)?),
+            Some(id) if named.packages.contains(&id) => {}
+            Some(_) if !fs::symlink_metadata(&path).at("look at", &path)?.is_dir() => {
+                strays.push(extra(PACKAGES, &path)?);
+            }
+            // An interrupted installation, or an earlier one, leaves packages that no manifest names; whole ones.
+            Some(id) if !is_whole(host, &id) => {
+                strays.push(Difference::new(Some(&id), "", DifferenceKind::Unregistered));
+            }
+            Some(_) => {}
+        }
+    }
+    for (name, path) in entries(&host.root().join(TREES))? {
+        match name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".json")?.parse().ok())
+        {
+            None => strays.push(extra(TREES, &path)?),
+            Some(tree) if named.trees.contains(&tree) => {}
+            Some(expected) => {
+                let (found, _) = listing::hash_file(&path, &mut |_| {})?;
+                if found != expected {
+                    let kind = DifferenceKind::Listing { expected, found };
+                    strays.push(difference(&Path::new(TREES).join(&name), kind));
+                }
+            }
+        }
+    }
+    Ok(strays)
+}
+
+fn belongs_at_top(name: &OsString) -> bool {
+    let own = [
+        PACKAGES,
+        TREES,
+        GENERATIONS,
+        MANIFEST,
+        ATTESTATIONS,
+        CURRENT,
+        PROGRAM,
+        LOCK,
+        EXTRACT_LOCK,
+        pending::PENDING,
+        LOST_AND_FOUND,
+    ];
+    let mut own = own.into_iter().chain(top_links());
+    own.any(|own| name == own)
+}
+
+/// What is in a folder, but for what is swept; nothing when there is none.
+fn entries(folder: &Path) -> Result<Vec<(OsString, PathBuf)>, IoError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at("read folder", folder)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.at("read folder", folder)?;
+        let name = entry.file_name();
+        let begins = |start: &str| name.as_encoded_bytes().starts_with(start.as_bytes());
+        if !begins(PARTIAL) && !begins(NEW) {
+            found.push((name, entry.path()));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn extra(folder: &str, path: &Path) -> Result<Difference, IoError> {
+    let metadata = fs::symlink_metadata(path).at("look at", path)?;
+    let found = FileKind::from(&metadata);
+    let shown = Path::new(folder).join(path.file_name().unwrap_or_default());
+    Ok(difference(&shown, DifferenceKind::Extra { found }))
+}
+
+/// Whether the folder of `id` is a package that has come here whole, whichever.
+fn is_whole(host: &Host, id: &PackageId) -> bool {
+    let folder = host.package(id);
+    let is_listed = |listed: listing::Listed| {
+        fs::read(host.listing(&listed.tree)).is_ok_and(|listing| listing == listed.bytes)
+    };
+    facts::read(&folder, id).is_ok_and(|facts| facts.host.local.is_some())
+        || facts::read(&folder, id).is_ok() && listing::of(&folder).is_ok_and(is_listed)
+}
