@@ -1,41 +1,37 @@
 """Verifies a master artifact from docs/src/formats.md alone: a second opinion that shares no line with `store`.
 
-    python3 verify.py ARTIFACT
+    python3 verify.py ARTIFACT [PUBLIC-KEY-FILE]
 
-Prints {"differences": [{"part": …, "package": …}, …]} and exits with 0 when there are none, else with 3. It needs the
-`blake3` package and, as Python has no zstd, the program `zstd`.
+With a key, ARTIFACT.minisig must be its signature of the artifact. Prints {"differences": [{"part": …, "package": …},
+…]} and exits with 0 when there are none, else with 3. It needs the `blake3` package and, as Python has no zstd, `zstd`.
 """
 
-import base64
+import hashlib
 import json
 import re
 import struct
 import subprocess
 import sys
+from base64 import b32decode, b32encode, b64decode
+from pathlib import Path
 
 from blake3 import blake3
 
 NAME = re.compile(rb"[a-z0-9_@][a-z0-9_@.+-]{0,99}")
 FRAME_MAGIC, SKIPPABLE_MAGIC, TABLE_MAGIC = 0xFD2FB528, 0x184D2A5E, 0x8F92EAB1
-RECIPE = "buildinfo.full.json"
-
 
 class Differs(Exception):
     """Something is not as docs/src/formats.md says."""
 
-
 class TableDiffers(Differs):
     """The seek table says something else of a frame that is sound."""
-
 
 def demand(condition, reason):
     if not condition:
         raise Differs(reason)
 
-
 def digest(data):
     return blake3(data).hexdigest()
-
 
 def canonical(data):
     """What the JSON document `data` says, when it is spelled canonically."""
@@ -48,33 +44,25 @@ def canonical(data):
     demand(isinstance(document, dict), "no object")
     return document
 
-
 def parse_id(text):
     """The name and the digest that a store ID is made of."""
     name, _, spelled = text.rpartition("--")
     demand(NAME.fullmatch(name.encode()) and "--" not in name and not name.endswith("-"), f"no name: {name}")
     demand(re.fullmatch("[a-z2-7]{52}", spelled), f"no digest: {spelled}")
-    raw = base64.b32decode(spelled.upper() + "====")
-    demand(base64.b32encode(raw).decode().rstrip("=").lower() == spelled, "spare bits are not zero")
+    raw = b32decode(spelled.upper() + "====")
+    demand(b32encode(raw).decode().rstrip("=").lower() == spelled, "spare bits are not zero")
     return name, raw.hex()
-
-
-# --- The tar ---------------------------------------------------------------------------------------------------------
-
 
 def number(value):
     return b"%011o\0" % value if value < 1 << 33 else b"\x80" + value.to_bytes(11, "big")
-
 
 def block(name, mode, size, mtime, kind, target=b""):
     head = name[:100].ljust(100, b"\0") + b"%07o\0" % mode + b"0000000\0" * 2 + number(size) + number(mtime)
     tail = kind + target[:100].ljust(100, b"\0") + b"ustar  \0" + bytes(247)
     return head + b"%07o\0" % sum(head + b" " * 8 + tail) + tail
 
-
 def padded(data):
     return data + bytes(-len(data) % 512)
-
 
 def header(path, entry, mtime):
     """The blocks before an entry's content."""
@@ -89,23 +77,16 @@ def header(path, entry, mtime):
         return out + block(name, 0o555 if entry["executable"] else 0o444, entry["size"], mtime, b"0")
     return out + (block(name, 0o555, 0, mtime, b"5") if kind == "dir" else block(name, 0o777, 0, mtime, b"2", target))
 
-
 def document_entry(tar, path, mtime=None):
     """The content of the one entry of `tar`, which is the document `path`."""
-    try:
-        size = int(tar[124:135], 8)
-    except ValueError as error:
-        raise Differs("no tar header") from error
+    demand(re.fullmatch(rb"[0-7]{11}", tar[124:135]), "no tar header")
+    size = int(tar[124:135], 8)
     content = tar[512 : 512 + size]
     epoch = canonical(content).get("source_date_epoch") if mtime is None else mtime
     demand(isinstance(epoch, int) and epoch >= 0, "no time")
     entry = {"type": "file", "executable": False, "size": size}
     demand(tar == header(path, entry, epoch) + padded(content), "another header or padding")
     return content
-
-
-# --- Frames ----------------------------------------------------------------------------------------------------------
-
 
 def content_size(frame):
     """What a zstd frame says it unpacks to (RFC 8878, 3.1.1.1)."""
@@ -117,12 +98,10 @@ def content_size(frame):
     demand(width and len(frame) >= start + width, "a frame that does not say its size")
     return int.from_bytes(frame[start : start + width], "little") + (256 if width == 2 else 0)
 
-
 def unpack(frames):
     ran = subprocess.run(["zstd", "-dcq"], input=frames, capture_output=True, check=False)
     demand(ran.returncode == 0, ran.stderr.decode(errors="replace").strip())
     return ran.stdout
-
 
 def seek_table(data):
     """The lengths of all frames, as (compressed, decompressed), from the end of the file."""
@@ -137,6 +116,45 @@ def seek_table(data):
     demand(sum(compressed for compressed, _ in frames) == len(data) - length, "frames that do not fill the file")
     return frames
 
+P, Q = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+
+def add(one, other):
+    (x, y), (u, v) = one, other
+    t = D * x * u * y * v % P
+    return (x * v + u * y) * pow(1 + t, -1, P) % P, (y * v + x * u) * pow(1 - t, -1, P) % P
+
+def times(factor, point):
+    total = (0, 1)
+    for bit in bin(factor)[2:]:
+        total = add(total, total)
+        total = add(total, point) if bit == "1" else total
+    return total
+
+def point(data):
+    """The point of edwards25519 that 32 bytes spell (RFC 8032, 5.1.3)."""
+    y, sign = int.from_bytes(data, "little") & (1 << 255) - 1, data[31] >> 7
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    root = pow(square, (P + 3) // 8, P)
+    x = root if root * root % P == square else root * pow(2, (P - 1) // 4, P) % P
+    demand(y < P and x * x % P == square, "no point")
+    return (x if x & 1 == sign else P - x), y
+
+def demand_signed(message, signature, key):
+    """Ed25519 (RFC 8032, 5.1.7)."""
+    demand(len(signature) == 64 and len(key) == 32, "no signature or no key")
+    challenge = hashlib.sha512(signature[:32] + key + message).digest()
+    s, k = (int.from_bytes(data, "little") for data in (signature[32:], challenge))
+    base = point(b"\x58" + b"\x66" * 31)
+    demand(s < Q and times(s, base) == add(point(signature[:32]), times(k % Q, point(key))), "signed by somebody else")
+
+def check_signature(data, signature, key):
+    """A signature of minisign, over the artifact's BLAKE2b, and a second one, over the first and the comment."""
+    (_, first, comment, second), key = signature.splitlines(), b64decode(key.split()[-1])
+    first = b64decode(first)
+    demand(first[:2] == b"ED" and first[2:10] == key[2:10], "another key")
+    demand_signed(hashlib.blake2b(data).digest(), first[10:], key[10:])
+    demand_signed(first[10:] + comment.removeprefix(b"trusted comment: "), b64decode(second), key[10:])
 
 class Artifact:
     def __init__(self, data):
@@ -154,7 +172,7 @@ class Artifact:
         """Runs one check; what it finds is noted, once for each part."""
         try:
             step()
-        except (Differs, KeyError, TypeError, ValueError) as reason:
+        except (Differs, KeyError, OSError, TypeError, ValueError) as reason:
             found = {"part": part, "package": package}
             if isinstance(reason, TableDiffers):
                 found = {"part": "seek_table", "package": None}
@@ -253,7 +271,7 @@ class Artifact:
                 demand(digest(content) == entry["blake3"], f"another content: {path}")
                 demand(tar[at : at + len(padded(content))] == padded(content), f"another padding: {path}")
                 at += len(padded(content))
-                recipe = content if entry["path"] == RECIPE else recipe
+                recipe = content if entry["path"] == "buildinfo.full.json" else recipe
         demand(at == len(tar), "more than is listed")
         self.check_recipe(package, recipe)
 
@@ -266,13 +284,15 @@ class Artifact:
         demand(resolved["roles"] == package.get("roles", []), "other roles")
         demand(resolved["source_date_epoch"] == self.manifest["source_date_epoch"], "another time")
 
-
 def main():
-    with open(sys.argv[1], "rb") as file:
-        artifact = Artifact(file.read())
+    path, *keys = map(Path, sys.argv[1:])
+    artifact = Artifact(path.read_bytes())
+    for key in keys:
+        signature = Path(f"{path}.minisig")
+        check = lambda: check_signature(artifact.data, signature.read_bytes(), key.read_bytes())
+        artifact.guard("signature", None, check)
     json.dump({"differences": artifact.differences}, sys.stdout, indent=1)
     return 3 if artifact.differences else 0
-
 
 if __name__ == "__main__":
     sys.exit(main())
