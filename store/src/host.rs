@@ -22,6 +22,7 @@ mod pending;
 pub mod plan;
 pub mod preflight;
 pub mod receive;
+pub mod repair;
 pub mod rollback;
 pub mod root;
 pub mod status;

@@ -4,6 +4,7 @@ pub mod activation;
 pub mod archive;
 pub mod artifact;
 pub mod closure;
+mod exchange;
 pub mod facts;
 #[cfg(test)]
 mod fixture;

@@ -279,7 +279,7 @@ pub(crate) fn epoch(facts: &Facts) -> i64 {
     i64::try_from(facts.source_date_epoch).unwrap_or(i64::MAX)
 }
 
-fn check_normal(folder: &Path, walk: &Walk, facts: &Facts) -> Result<(), PublishError> {
+pub(crate) fn check_normal(folder: &Path, walk: &Walk, facts: &Facts) -> Result<(), PublishError> {
     let epoch = epoch(facts);
     match walk
         .nodes
@@ -295,7 +295,7 @@ fn check_normal(folder: &Path, walk: &Walk, facts: &Facts) -> Result<(), Publish
 }
 
 /// Gives a package's own folder the mode and time that it has in every store.
-fn seal(folder: &Path, epoch: i64) -> Result<(), IoError> {
+pub(crate) fn seal(folder: &Path, epoch: i64) -> Result<(), IoError> {
     filetime::set_file_mtime(folder, FileTime::from_unix_time(epoch, 0)).at("set time of", folder)?;
     set_mode(folder, FOLDER_MODE)
 }
@@ -353,7 +353,7 @@ pub(crate) fn sync(path: &Path) -> Result<(), IoError> {
         .at("make durable", path)
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<(), IoError> {
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), IoError> {
     fs::set_permissions(path, Permissions::from_mode(mode)).at("set mode of", path)
 }
 

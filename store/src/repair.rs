@@ -1,23 +1,34 @@
-//! Owns what can be done about a damaged package: its listing is made again, or it is given up to be built again.
+//! Owns what can be done about a damaged package of a store: what follows from its folder is made again, the folder is
+//! replaced by a sound one, or the package is given up to be built again.
+//!
+//! No file is ever written into: another name of it may be in use elsewhere, and programs may be running from it. What is
+//! replaced keeps its row in the index, so a kill at any point leaves a store of which a verification finds the rest.
+
+use std::fs;
+use std::path::Path;
 
 use nix::errno::Errno;
-use schema::id::PackageId;
+use schema::digest::Digest;
 
-use crate::index::IndexError;
+use crate::exchange::exchange;
+use crate::facts;
+use crate::index::{IndexError, Registration};
 use crate::io_error::IoError;
 use crate::listing::{self, ListError};
 use crate::lock::PackageLock;
 use crate::publish::{self, PublishError};
 use crate::removal;
 use crate::store::Store;
+use crate::tree;
+use crate::verify::{self, Run, Subject};
 
 /// What became of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repaired {
-    /// Only its listing was damaged, and is whole again.
-    Listing,
-    /// It counts as absent from now on. Its folder is replaced when it is built again.
-    GivenUp,
+    /// Only what is written about it was damaged, and is as it should be again: its listing, its row in the index.
+    Records,
+    /// Its folder is not what it should be.
+    Damaged,
 }
 
 /// Why nothing could be done.
@@ -32,37 +43,96 @@ pub enum RepairError {
     /// The package could not be looked at.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// There is no such package.
-    #[error("{0} is not in the store")]
-    Absent(PackageId),
 }
 
-/// Repairs the package that `lock` is for, in which [`crate::verify`] found differences, or gives it up.
+/// Makes again what is written about the package that `lock` is for, in which [`crate::verify`] found differences, if its
+/// folder is what it should be.
 ///
 /// # Errors
 /// See [`RepairError`].
-pub fn package(store: &Store, lock: &PackageLock) -> Result<Repaired, RepairError> {
+pub fn records(store: &Store, lock: &PackageLock) -> Result<Repaired, RepairError> {
     let id = lock.id();
-    let record = store.index().package(id)?;
-    let record = record.ok_or_else(|| RepairError::Absent(id.clone()))?;
-    match listing::of(&store.package_path(id)) {
-        Ok(listed) if listed.tree == record.tree => {
-            publish::write_listing(store, &listed.bytes, &store.tree_path(&listed.tree))?;
+    let Some(record) = store.index().package(id)? else {
+        return Ok(Repaired::Damaged);
+    };
+    let folder = store.package_path(id);
+    let listed = match listing::of(&folder) {
+        Ok(listed) if listed.tree == record.tree => listed,
+        Err(ListError::Io(error)) if !error.is_not_found() && !is_beyond_reading(&error) => {
+            return Err(error.into());
         }
-        Err(ListError::Io(error)) if is_beyond_reading(&error) => {
-            store.index().forget(std::slice::from_ref(id))?;
-            removal::remove(&publish::set_aside(store, &store.package_path(id))?)?;
-            return Ok(Repaired::GivenUp);
+        Ok(_) | Err(_) => return Ok(Repaired::Damaged),
+    };
+    publish::write_listing(store, &listed.bytes, &store.tree_path(&listed.tree))?;
+    let subject = Subject {
+        folder,
+        id: id.clone(),
+        tree: record.tree,
+        listing: store.tree_path(&record.tree),
+        owner: verify::owner_of(store.root()).ok(),
+    };
+    let findings = verify::package(&subject, &Run::new(&()));
+    match findings.stated {
+        Some(stated) if findings.differences.is_empty() => {
+            publish::sync_file_system(store.root())?;
+            register(store, stated.registration)?;
+            Ok(Repaired::Records)
         }
-        Err(ListError::Io(error)) if !error.is_not_found() => return Err(error.into()),
-        Ok(_) | Err(_) => {}
+        _ => Ok(Repaired::Damaged),
     }
-    // Without a row, the folder is taken up again only if all of it is right.
+}
+
+/// Puts the normalised folder `staged`, which lies on the store's file system and must have the listing of digest `tree`,
+/// in the place of the package that `lock` is for, and registers it. What was there is removed; whoever has files of it
+/// open keeps them, and another name of such a file stays what it is.
+///
+/// # Errors
+/// When `staged` is something else, or the system refuses something.
+pub fn replace(store: &Store, lock: &PackageLock, staged: &Path, tree: &Digest) -> Result<(), PublishError> {
+    let id = lock.id();
+    let target = store.package_path(id);
+    store.protect(std::slice::from_ref(id))?;
+    let facts = facts::read(staged, id)?;
+    let walk = tree::walk(staged)?;
+    publish::check_normal(staged, &walk, &facts)?;
+    let listed = listing::of_walk(staged, walk)?;
+    if listed.tree != *tree {
+        return Err(PublishError::NotListed(staged.to_owned()));
+    }
+    publish::write_listing(store, &listed.bytes, &store.tree_path(tree))?;
+    // Who is not root can move a folder to another parent only while it is writable.
+    publish::set_mode(staged, 0o755)?;
+    match fs::symlink_metadata(&target) {
+        Ok(metadata) if metadata.is_dir() => publish::set_mode(&target, 0o755)?,
+        _ => {}
+    }
+    publish::sync_file_system(store.root())?;
+    exchange(staged, &target, &store.fresh_path()?)?;
+    publish::seal(&target, publish::epoch(&facts))?;
+    publish::sync_file_system(store.root())?;
+    register(
+        store,
+        facts.registration(id.clone(), listed.tree, listed.listing.size()),
+    )?;
+    Ok(removal::remove(staged)?)
+}
+
+/// Takes the package that `lock` is for out of the store, so that it is built anew when it is next asked for.
+///
+/// # Errors
+/// When index or folder refuse.
+pub fn give_up(store: &Store, lock: &PackageLock) -> Result<(), RepairError> {
+    let id = lock.id();
     store.index().forget(std::slice::from_ref(id))?;
-    match store.is_present(lock)? {
-        true => Ok(Repaired::Listing),
-        false => Ok(Repaired::GivenUp),
-    }
+    Ok(removal::remove(&publish::set_aside(
+        store,
+        &store.package_path(id),
+    )?)?)
+}
+
+/// Writes the row anew, with all that hangs on it.
+fn register(store: &Store, registration: Registration) -> Result<(), IndexError> {
+    store.index().register(&[registration])
 }
 
 /// Whether the disk or its file system, rather than a passing shortage, refused. Then looking again does not help.
@@ -75,30 +145,59 @@ fn is_beyond_reading(error: &IoError) -> bool {
 mod tests {
     use super::*;
     use crate::fixture::{Sketch, TestStore};
-    use crate::verify::{self, Run, Selection};
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+    use crate::verify::Selection;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    fn sound(store: &Store) {
+        let report = verify::store(store, Selection::All, &Run::new(&())).unwrap();
+        assert_eq!(report.differences, []);
+    }
 
     #[test]
-    fn a_listing_is_made_again_and_a_changed_package_given_up() {
+    fn what_follows_from_a_whole_folder_is_made_again() {
         let test = TestStore::new();
         let store = &test.store;
         let id = test.add(&Sketch::new("zlib"));
         let tree = store.index().package(&id).unwrap().unwrap().tree;
         fs::remove_file(store.tree_path(&tree)).unwrap();
+        let other = rusqlite::Connection::open(store.index().path()).unwrap();
+        other.execute_batch("UPDATE packages SET version = 'x'").unwrap();
         let lock = store.lock_package(&id).unwrap();
-        assert_eq!(package(store, &lock).unwrap(), Repaired::Listing);
-        assert_eq!(
-            verify::store(store, Selection::All, &Run::new(&()))
-                .unwrap()
-                .differences,
-            []
-        );
+        assert_eq!(records(store, &lock).unwrap(), Repaired::Records);
+        sound(store);
+    }
 
+    #[test]
+    fn a_damaged_folder_is_replaced_and_nothing_that_shares_its_files_changes() {
+        let test = TestStore::new();
+        let store = &test.store;
+        let sketch = Sketch::new("zlib");
+        let id = test.add(&sketch);
+        let tree = store.index().package(&id).unwrap().unwrap().tree;
         let tool = store.package_path(&id).join("bin/tool");
-        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(package(store, &lock).unwrap(), Repaired::GivenUp);
+        let elsewhere = store.root().join("tmp/kept/elsewhere");
+        fs::hard_link(&tool, &elsewhere).unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        mode(&tool, 0o755);
+        fs::write(&tool, "evil").unwrap();
+        let inode = fs::metadata(&elsewhere).unwrap().ino();
+        let lock = store.lock_package(&id).unwrap();
+        assert_eq!(records(store, &lock).unwrap(), Repaired::Damaged);
+
+        let area = store.work_area("test").unwrap();
+        let staged = area.path().join("package");
+        sketch.stage(&staged);
+        let wrong = replace(store, &lock, &staged, &Digest::of(b"other"));
+        assert!(matches!(wrong, Err(PublishError::NotListed(_))), "{wrong:?}");
+        replace(store, &lock, &staged, &tree).unwrap();
+        assert_eq!(fs::read(&tool).unwrap(), b"zlib");
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"evil");
+        assert_eq!(fs::metadata(&elsewhere).unwrap().ino(), inode);
+        assert!(!staged.exists());
+        sound(store);
+
+        give_up(store, &lock).unwrap();
         assert!(!store.is_present(&lock).unwrap());
-        assert!(matches!(package(store, &lock), Err(RepairError::Absent(_))));
+        assert_eq!(records(store, &lock).unwrap(), Repaired::Damaged);
     }
 }

@@ -6,13 +6,17 @@ use schema::cache::CacheEntry;
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::{Listing, ListingError};
+use schema::manifest::SelectedPackage;
 
 use crate::archive::plan::{Plan, PlanError};
+use crate::artifact::difference::Part;
+use crate::artifact::reader::Reader;
 use crate::artifact::unpacking::{self, Announced};
 use crate::artifact::verify::Observer;
 use crate::io_error::IoError;
 use crate::lock::PackageLock;
 use crate::publish::{self, Placed, PublishError};
+use crate::repair;
 use crate::seekable::Frame;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{FrameStream, Unpacker};
@@ -131,6 +135,38 @@ pub fn unpack<R: ByteRanges>(
     })
 }
 
+/// Unpacks a package of an artifact.
+///
+/// # Errors
+/// See [`SubstituteError`].
+pub fn unpack_part<R: ByteRanges>(
+    store: &Store,
+    reader: &Reader<R>,
+    package: &SelectedPackage,
+    observer: &dyn Observer,
+) -> Result<Unpacked, SubstituteError> {
+    let mut unpacker = Unpacker::new().map_err(SubstituteError::Zstd)?;
+    let (_, plan) = reader.plan(package, &mut unpacker).map_err(UnpackError::from)?;
+    let area = store.work_area(&format!("substitute-{}", package.id))?;
+    let folder = area.path().join("package");
+    let announced = Announced {
+        id: &package.id,
+        plan: &plan,
+        mtime: reader.manifest().source_date_epoch,
+        blake3: package.archive.blake3,
+    };
+    let part = Part::Package(package.id.clone());
+    let stream = reader
+        .stream(part, package.archive, &mut unpacker)
+        .map_err(UnpackError::from)?;
+    unpacking::folder(&announced, stream, &folder, observer)?;
+    Ok(Unpacked {
+        id: package.id.clone(),
+        folder,
+        _area: area,
+    })
+}
+
 impl Unpacked {
     /// Makes it a package of the store, to be registered once what it requires is.
     ///
@@ -138,6 +174,14 @@ impl Unpacked {
     /// When it is another package than its ID says, or cannot be placed.
     pub fn place(self, store: &Store, lock: PackageLock) -> Result<Placed, SubstituteError> {
         Ok(publish::place(store, &self.folder, lock)?)
+    }
+
+    /// Puts it in the place of a damaged package of the store, or of none, as [`repair::replace`] does.
+    ///
+    /// # Errors
+    /// When it is another package than `tree`, the digest of the listing, says, or cannot be placed.
+    pub fn replace(self, store: &Store, lock: &PackageLock, tree: &Digest) -> Result<(), SubstituteError> {
+        Ok(repair::replace(store, lock, &self.folder, tree)?)
     }
 
     /// Which package it is.

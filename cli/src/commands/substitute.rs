@@ -72,21 +72,11 @@ impl CacheObserver for Hearer {
     }
 }
 
-/// Takes from caches what they have of what is wanted.
+/// The caches that the command line names.
 ///
 /// # Errors
-/// When a key makes no sense, or the store takes nothing more.
-pub fn substitute(
-    context: &Context<'_>,
-    store: &Store,
-    workshop: &Workshop,
-    args: &Caches,
-    wanted: &Wanted<'_>,
-    network: Network,
-) -> Result<Vec<Taken>, Failure> {
-    if args.caches.is_empty() {
-        return Ok(Vec::new());
-    }
+/// When a key or an option makes no sense.
+pub fn caches(context: &Context<'_>, args: &Caches, network: Network) -> Result<Vec<Cache>, Failure> {
     let cwd = context.world.cwd();
     let keys = args.keys.iter().map(|key| CheckingKey::read(key, cwd));
     let keys: Vec<CheckingKey> = keys.collect::<Result<_, _>>()?;
@@ -102,7 +92,25 @@ pub fn substitute(
         .caches
         .iter()
         .map(|place| Cache::new(place, cwd, keys.clone(), &options));
-    let caches: Vec<Cache> = caches.collect::<Result<_, _>>()?;
+    Ok(caches.collect::<Result<_, _>>()?)
+}
+
+/// Takes from caches what they have of what is wanted.
+///
+/// # Errors
+/// When a key makes no sense, or the store takes nothing more.
+pub fn substitute(
+    context: &Context<'_>,
+    store: &Store,
+    workshop: &Workshop,
+    args: &Caches,
+    wanted: &Wanted<'_>,
+    network: Network,
+) -> Result<Vec<Taken>, Failure> {
+    if args.caches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let caches = caches(context, args, network)?;
     let built: HashSet<PackageId> = match wanted.purpose {
         Purpose::Have => HashSet::new(),
         Purpose::Reproduce => wanted.selected.iter().cloned().collect(),

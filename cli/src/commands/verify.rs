@@ -2,26 +2,26 @@
 
 pub mod artifact;
 mod host;
+mod repair;
 mod watch;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use ::schema::id::PackageId;
-use builder::fetch::Network;
 use builder::fetch::medium::{Medium, is_address};
 use serde::Serialize;
 use store::Store;
-use store::index::IndexError;
-use store::repair::{self, Repaired};
+use store::artifact::reader::Reader;
+use store::index::{self, IndexError};
 use store::store::OpenError;
 use store::verify::locate::Reference;
-use store::verify::{self, Difference, Report, Run, Selection};
+use store::verify::{self, Difference, DifferenceKind, Report, Run, Selection};
 
+use self::repair::Repair;
 use self::watch::Watch;
 use crate::args::verify::Verify;
-use crate::commands::{Context, build, fetch, workshop};
+use crate::commands::{Context, build, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::text;
 
@@ -29,23 +29,21 @@ use crate::render::text;
 struct Document {
     #[serde(flatten)]
     report: Report,
-    /// What was done about packages that differ.
+    /// What was done about what differs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     repaired: Vec<Repair>,
+    /// What a second verification found after that; nothing when nothing was to be repaired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<Vec<Difference>>,
 }
 
 impl Document {
-    fn of(report: Report) -> Self {
-        let repaired = Vec::new();
-        Self { report, repaired }
+    fn is_sound(&self) -> bool {
+        self.remaining
+            .as_ref()
+            .unwrap_or(&self.report.differences)
+            .is_empty()
     }
-}
-
-#[derive(Serialize)]
-struct Repair {
-    name: String,
-    id: String,
-    how: &'static str,
 }
 
 /// Runs the verb.
@@ -64,37 +62,62 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     if args.rebuild {
         return build::reproduce(context, &args.what);
     }
-    let store = match Store::open(&context.store_dir()?) {
+    let root = context.store_dir()?;
+    let mut repaired = Vec::new();
+    let store = match Store::open(&root) {
         Err(OpenError::Index(IndexError::Corrupt { detail, .. })) => {
             let report = Report::of(verify::damaged_index(detail));
-            let document = Document::of(report);
-            context.output.result(&document, || summary(&document));
-            return Ok(ExitCode::from(failure::DIFFERS));
+            if !args.repair {
+                return Ok(show(context, report, Vec::new(), None));
+            }
+            repaired.push(new_index(context, &root)?);
+            Store::open(&root)?
         }
         opened => opened?,
     };
+    let from = artifact::sound(context, args)?;
     let ids = ids(&store, &args.what)?;
     let selection = match args.what.is_empty() {
         true => Selection::All,
         false => Selection::Packages(&ids),
     };
-    let report = verified(context, args, &store, selection)?;
-    let differs = !report.differences.is_empty();
-    let repaired = if args.repair && differs && report.left == 0 {
-        repair(context, &store, &report)?
+    let mut report = verified(context, args, &store, selection, from.as_ref())?;
+    let is_damaged = |difference: &Difference| matches!(difference.kind, DifferenceKind::Index { .. });
+    let store = if args.repair && report.differences.iter().any(is_damaged) {
+        drop(store);
+        repaired.push(new_index(context, &root)?);
+        let store = Store::open(&root)?;
+        report = verified(context, args, &store, selection, from.as_ref())?;
+        store
     } else {
-        Vec::new()
+        store
     };
-    let document = Document { report, repaired };
+    let mut remaining = None;
+    if args.repair && report.left == 0 && !(report.differences.is_empty() && repaired.is_empty()) {
+        repaired.extend(repair::store(context, args, &store, &report, from.as_ref())?);
+        remaining = Some(verified(context, args, &store, selection, from.as_ref())?.differences);
+    }
+    Ok(show(context, report, repaired, remaining))
+}
+
+fn show(
+    context: &Context<'_>,
+    report: Report,
+    repaired: Vec<Repair>,
+    remaining: Option<Vec<Difference>>,
+) -> ExitCode {
+    let document = Document {
+        report,
+        repaired,
+        remaining,
+    };
     context.output.result(&document, || summary(&document));
-    let unmended = document.report.differences.iter().any(|difference| {
-        let id = difference.package.as_ref().map(|package| package.id.to_string());
-        !document
-            .repaired
-            .iter()
-            .any(|repair| Some(&repair.id) == id.as_ref())
-    });
-    Ok(exit(!unmended, document.report.left))
+    exit(document.is_sound(), document.report.left)
+}
+
+fn new_index(context: &Context<'_>, root: &Path) -> Result<Repair, Failure> {
+    index::rebuild(root, context.world.now_unix(), &())?;
+    Ok(Repair::path("index.sqlite", "made anew from the packages"))
 }
 
 fn verified(
@@ -102,12 +125,9 @@ fn verified(
     args: &Verify,
     store: &Store,
     selection: Selection<'_>,
+    from: Option<&Reader<Medium>>,
 ) -> Result<Report, Failure> {
-    let options = fetch::options(context, Network::Allowed);
-    let from = args.from.as_ref();
-    let from = from.map(|place| Medium::artifact(place, context.world.cwd(), &options));
-    let from = from.transpose()?;
-    let references: Vec<&dyn Reference> = from.iter().map(|reader| reader as &dyn Reference).collect();
+    let references: Vec<&dyn Reference> = from.into_iter().map(|reader| reader as &dyn Reference).collect();
     let about = format!("store {} {}", store.root().display(), args.what.join(" "));
     let journal = watch::journal(context, args, &about)?;
     let watch = Watch::new(context)?;
@@ -153,41 +173,12 @@ fn ids(store: &Store, names: &[String]) -> Result<Vec<PackageId>, Failure> {
     Ok(found?.concat())
 }
 
-/// Makes listings again where only they are damaged, and builds again what is beyond that.
-fn repair(context: &Context<'_>, store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
-    let damaged: BTreeSet<&PackageId> = report
-        .differences
-        .iter()
-        .filter_map(|difference| Some(&difference.package.as_ref()?.id))
-        .collect();
-    let mut repaired = Vec::new();
-    let mut given_up = Vec::new();
-    for id in damaged {
-        let lock = store.lock_package(id)?;
-        let how = match repair::package(store, &lock)? {
-            Repaired::Listing => "listing made again",
-            Repaired::GivenUp => {
-                given_up.push(id.clone());
-                "built again"
-            }
-        };
-        repaired.push(Repair {
-            name: id.name().to_string(),
-            id: id.to_string(),
-            how,
-        });
-    }
-    if !given_up.is_empty() {
-        build::again(context, store, &given_up)?;
-    }
-    Ok(repaired)
-}
-
 fn summary(document: &Document) -> String {
     let line = |difference: &Difference| format!("{difference}\n");
     let mut out: String = document.report.differences.iter().map(line).collect();
-    for repair in &document.repaired {
-        out.push_str(&format!("repaired {}: {}\n", repair.id, repair.how));
+    out.extend(document.repaired.iter().map(Repair::line));
+    for difference in document.remaining.iter().flatten() {
+        out.push_str(&format!("not mended: {difference}\n"));
     }
     let report = &document.report;
     let looked_at = format!(
@@ -197,5 +188,10 @@ fn summary(document: &Document) -> String {
         text::size(report.bytes)
     );
     out.push_str(&verdict(&looked_at, report.differences.len(), report.left));
+    match document.remaining.as_ref().map(Vec::len) {
+        None => {}
+        Some(0) => out.push_str(", all mended"),
+        Some(left) => out.push_str(&format!(", {left} not mended")),
+    }
     out
 }

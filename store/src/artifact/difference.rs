@@ -129,6 +129,9 @@ pub enum Problem {
     /// A tar header that cannot be understood; nothing behind it in the same part was looked at.
     #[error("{0} bytes from its beginning is what is no tar entry")]
     NoHeader(u64),
+    /// Other compressed bytes that unpack to the same.
+    #[error("other compressed bytes than those of a sound copy, though they unpack to the same")]
+    Spare,
     /// So many differences that the rest was not looked for.
     #[error("more differences than are worth listing")]
     More,
@@ -204,7 +207,7 @@ impl Problem {
             Self::Header | Self::NoHeader(_) => "header",
             Self::More => "more",
             Self::Stream(error) if !error.is_damage() => "unreadable",
-            Self::Stream(_) | Self::Frames => "frames",
+            Self::Stream(_) | Self::Frames | Self::Spare => "frames",
             Self::TooLarge(_) => "too_large",
             Self::Listing(_) | Self::Plan(_) => "no_listing",
             Self::Digest { .. } => "content",

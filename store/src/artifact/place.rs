@@ -212,6 +212,32 @@ pub fn compare<F: ByteRanges, S: ByteRanges>(differences: &mut [Difference], fou
     }
 }
 
+/// Adds to the differences of an artifact those from `sound`, another with the same manifest, that nothing in it vouches
+/// for: compressed bytes that unpack to the same content.
+pub fn spare<F: ByteRanges, S: ByteRanges>(
+    reader: &Reader<F>,
+    sound: &Reader<S>,
+    differences: &mut Vec<Difference>,
+) {
+    if reader.manifest_digest() != sound.manifest_digest() {
+        return;
+    }
+    for part in [Part::Manifest, Part::End, Part::SeekTable] {
+        if differences.iter().any(|difference| difference.part == part) {
+            continue;
+        }
+        let Some(place) = of_part(sound, &part) else {
+            continue;
+        };
+        let first = first_byte(place.start..place.end, reader.file(), sound.file());
+        if first.is_some() {
+            let mut difference = Difference::of(part, Problem::Spare);
+            difference.place = Some(Place { first, ..place });
+            differences.push(difference);
+        }
+    }
+}
+
 fn first_byte<F: ByteRanges, S: ByteRanges>(range: Range<u64>, found: &F, sound: &S) -> Option<FirstByte> {
     let mut start = range.start;
     while start < range.end {

@@ -16,6 +16,7 @@ use super::package::{self, Stopped};
 use super::reader::{ReadError, Reader};
 use super::verify::{Observer, read_installer};
 use crate::archive::plan::Plan;
+use crate::exchange::exchange;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::EXECUTABLE_MODE;
 use crate::removal;
@@ -50,6 +51,21 @@ impl Staged {
         let target = self.partial.with_file_name(self.id.to_string());
         // In the same folder, so it need not be writable: its mode is final, and stays.
         fs::rename(&self.partial, &target).at("publish", &target)?;
+        Ok(self.id.clone())
+    }
+}
+
+impl Staged {
+    /// Puts the package in the place of the one that has its name, if any, and removes that; both must lie on the disk.
+    /// Whoever has files of the old one open keeps them, and another name of such a file stays what it is.
+    pub(crate) fn replace(self) -> Result<PackageId, IoError> {
+        let target = self.partial.with_file_name(self.id.to_string());
+        let spare = self
+            .partial
+            .with_file_name(format!("{PARTIAL}{PARTIAL}{}", self.id));
+        exchange(&self.partial, &target, &spare)?;
+        crate::publish::sync(target.parent().unwrap_or(&target))?;
+        // What has this name now is removed when this is dropped.
         Ok(self.id.clone())
     }
 }

@@ -68,6 +68,14 @@ pub trait System {
         Ok(Vec::new())
     }
 
+    /// Gives again what [`System::verify`] misses, starting nothing.
+    ///
+    /// # Errors
+    /// When the system refuses something.
+    fn restore(&self, change: &Change) -> Result<(), SystemError> {
+        self.prepare(change)
+    }
+
     /// Waits until the host is as `health` asks, at most until its deadline.
     ///
     /// # Errors

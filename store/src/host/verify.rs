@@ -84,6 +84,7 @@ pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostRepor
         _ => {}
     }
     let installed = known.add_installed(host, &mut differences);
+    differences.extend(beside::manifest(host, installed.as_ref(), run));
     let packages = known.verify(host, run);
     if packages.left == 0 {
         let program = installed.map(|manifest| beside::program(host, &manifest, run));

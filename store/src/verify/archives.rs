@@ -23,20 +23,20 @@ pub(super) fn verify(
     findings: &[Option<Findings>],
     run: &Run<'_>,
 ) -> Vec<Difference> {
-    let stated: Vec<&Stated> = records
+    let packages: Vec<(&PackageRecord, Option<&Stated>)> = records
         .iter()
         .zip(findings)
-        .filter_map(|(_, findings)| findings.as_ref()?.stated.as_ref())
+        .map(|(record, findings)| (record, findings.as_ref().and_then(|it| it.stated.as_ref())))
         .collect();
-    stated
+    packages
         .into_par_iter()
         .filter(|_| !run.is_stopped())
-        .filter_map(|stated| one(store, stated, run))
+        .filter_map(|(record, stated)| one(store, record, stated, run))
         .collect()
 }
 
-fn one(store: &Store, stated: &Stated, run: &Run<'_>) -> Option<Difference> {
-    let tree = stated.registration.tree;
+fn one(store: &Store, package: &PackageRecord, stated: Option<&Stated>, run: &Run<'_>) -> Option<Difference> {
+    let tree = package.tree;
     let about_record = |reason: String| about(&format!("{tree}.json"), DifferenceKind::Document { reason });
     let record = match Record::read(store, &tree) {
         Ok(record) => record,
@@ -54,10 +54,10 @@ fn one(store: &Store, stated: &Stated, run: &Run<'_>) -> Option<Difference> {
             return archive(DifferenceKind::Unreadable { reason });
         }
     };
-    if found == record.blake3 && length == record.length && speaks_of(&record, stated) {
+    if found == record.blake3 && length == record.length && speaks_of(&record, package, stated) {
         return None;
     }
-    if !speaks_of(&record, stated) {
+    if !speaks_of(&record, package, stated) {
         return Some(about_record("it describes another archive".to_owned()));
     }
     let expected = record.length;
@@ -79,15 +79,15 @@ fn one(store: &Store, stated: &Stated, run: &Run<'_>) -> Option<Difference> {
     }
 }
 
-/// Whether a record says of its package what the package does.
-fn speaks_of(record: &Record, stated: &Stated) -> bool {
-    let package = &stated.registration;
+/// Whether a record says of its package what the index does, and the package itself as far as it can be relied on.
+fn speaks_of(record: &Record, package: &PackageRecord, stated: Option<&Stated>) -> bool {
     let lengths: u64 = record.frames().map(|frame| u64::from(frame.compressed)).sum();
     record.id == package.id
         && record.tree == package.tree
-        && record.size == package.size
-        && record.source_date_epoch == stated.source_date_epoch
         && record.length == lengths
+        && stated.is_none_or(|stated| {
+            record.size == stated.registration.size && record.source_date_epoch == stated.source_date_epoch
+        })
 }
 
 /// Reads an archive strictly: whether it holds the package, whatever its digest.

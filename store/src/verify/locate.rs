@@ -36,6 +36,17 @@ pub trait Reference: Sync {
         folder: &Path,
         paths: &BTreeSet<String>,
     ) -> FirstBytes;
+
+    /// The bytes of the listing of digest `tree`, which is the package `id`'s, if it is held.
+    fn listing(&self, id: &PackageId, tree: &Digest) -> Option<Vec<u8>> {
+        let _ = (id, tree);
+        None
+    }
+
+    /// The bytes of the manifest that the packages are held with, if there is one.
+    fn manifest(&self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Adds to differences in content where they begin, as far as a reference of `run` tells.
@@ -113,6 +124,18 @@ impl<R: ByteRanges> Reference for Reader<R> {
             Some(in_archive(&mut stream, &plan, folder, paths))
         };
         compare().unwrap_or_default()
+    }
+
+    fn listing(&self, id: &PackageId, tree: &Digest) -> Option<Vec<u8>> {
+        let package = self.manifest().package(id)?;
+        let mut unpacker = Unpacker::new().ok()?;
+        // Checked against the digest in the manifest.
+        let (bytes, _) = self.listing(package, &mut unpacker).ok()?;
+        (package.tree == *tree).then_some(bytes)
+    }
+
+    fn manifest(&self) -> Option<Vec<u8>> {
+        self.manifest().to_bytes().ok()
     }
 }
 

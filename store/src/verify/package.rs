@@ -83,7 +83,7 @@ pub fn package(subject: &Subject, run: &Run<'_>) -> Findings {
     let listing = match read_listing(&subject.listing, &subject.tree) {
         Ok(listing) => Some(listing),
         Err(unusable) => {
-            let made_again = made_again(subject);
+            let made_again = made_again(subject).or_else(|| held(subject, run));
             let first = made_again.as_ref().and_then(|(bytes, _)| {
                 let found = unusable.found.as_deref()?;
                 FirstByte::between(bytes, found)
@@ -137,6 +137,15 @@ pub fn package(subject: &Subject, run: &Run<'_>) -> Findings {
 fn made_again(subject: &Subject) -> Option<(Vec<u8>, Listing)> {
     let listed = listing::of(&subject.folder).ok()?;
     (listed.tree == subject.tree).then_some((listed.bytes, listed.listing))
+}
+
+/// The listing as a reference has it.
+fn held(subject: &Subject, run: &Run<'_>) -> Option<(Vec<u8>, Listing)> {
+    let references = run.references.iter();
+    let mut listings = references.filter_map(|reference| reference.listing(&subject.id, &subject.tree));
+    let bytes = listings.find(|bytes| Digest::of(bytes) == subject.tree)?;
+    let listing = Listing::parse(&bytes).ok()?;
+    Some((bytes, listing))
 }
 
 /// What every check of a package needs.

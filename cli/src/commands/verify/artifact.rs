@@ -33,21 +33,50 @@ pub fn run(context: &Context<'_>, place: &str, args: &Verify) -> Result<ExitCode
     let journaled = journal.as_ref().zip(stamp(cwd, place, &opened));
     let journaled = journaled.map(|(journal, stamp)| Journaled { journal, stamp });
     let watch = Watch::new(context)?;
-    let as_reader: Result<&Reader<Medium>, ReadError> = match opened {
-        Ok(ref reader) => Ok(reader),
-        Err(error) => Err(error),
+    let (report, opened) = match opened {
+        Ok(reader) => {
+            let report = verify::verify_opened(Ok(&reader), Threads::available(), &watch, journaled);
+            (report, Some(reader))
+        }
+        Err(error) => {
+            let report = verify::verify_opened::<Medium>(Err(error), Threads::available(), &watch, None);
+            (report, None)
+        }
     };
-    let report = verify::verify_opened(as_reader, Threads::available(), &watch, journaled);
     watch.finish();
     let mut report = report?;
-    if let Some(sound) = &args.from {
-        let sound = Medium::artifact(sound, cwd, &options)?;
-        let medium = Medium::open(place, cwd, &options)?;
-        place::compare(&mut report.differences, &medium, sound.file());
+    if let Some(sound) = sound(context, args)? {
+        match &opened {
+            Some(reader) if reader.manifest_digest() != sound.manifest_digest() => {
+                let text = "warning: --from names another artifact, so it cannot say where this one begins to differ";
+                context.output.complain(text);
+            }
+            Some(reader) => {
+                place::compare(&mut report.differences, reader.file(), sound.file());
+                place::spare(reader, &sound, &mut report.differences);
+            }
+            None => {
+                let medium = Medium::open(place, cwd, &options)?;
+                place::compare(&mut report.differences, &medium, sound.file());
+            }
+        }
     }
     watch::close(context, journal, report.left)?;
     context.output.result(&report, || summary(&report));
     Ok(super::exit(report.differences.is_empty(), report.left))
+}
+
+/// The artifact that --from names.
+///
+/// # Errors
+/// When it cannot be read or is none.
+pub fn sound(context: &Context<'_>, args: &Verify) -> Result<Option<Reader<Medium>>, Failure> {
+    let options = fetch::options(context, Network::Allowed);
+    let cwd = context.world.cwd();
+    let place = args.from.as_ref();
+    Ok(place
+        .map(|place| Medium::artifact(place, cwd, &options))
+        .transpose()?)
 }
 
 fn absolute(cwd: &Path, place: &str) -> String {

@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use builder::fetch::Network;
-use builder::fetch::medium::Medium;
+use serde::{Serialize, Serializer};
 use store::host::Host;
+use store::host::repair::{self, Mended};
 use store::host::verify::HostReport;
 use store::verify::Run;
 use store::verify::locate::Reference;
 
 use super::watch::{self, Watch};
 use crate::args::verify::Verify;
-use crate::commands::{Context, fetch, host};
+use crate::commands::{Context, host};
 use crate::failure::{Failure, counted};
 use crate::render::text;
 
@@ -23,10 +23,7 @@ use crate::render::text;
 pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<ExitCode, Failure> {
     let root = host::root(context, root)?;
     let opened = Host::open(&root).map_err(|error| host::failed(error.into()))?;
-    let options = fetch::options(context, Network::Allowed);
-    let from = args.from.as_ref();
-    let from = from.map(|place| Medium::artifact(place, context.world.cwd(), &options));
-    let from = from.transpose()?;
+    let from = super::artifact::sound(context, args)?;
     let references: Vec<&dyn Reference> = from.iter().map(|reader| reader as &dyn Reference).collect();
     let journal = watch::journal(context, args, &format!("host {}", root.display()))?;
     let watch = Watch::new(context)?;
@@ -35,15 +32,66 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
         journal: journal.as_ref(),
         ..Run::new(&watch)
     };
-    let report = store::host::verify::host(&opened, host::system(&opened).as_ref(), &run);
+    let system = host::system(&opened);
+    let verify =
+        |run: &Run<'_>| store::host::verify::host(&opened, system.as_ref(), run).map_err(host::failed);
+    let report = verify(&run)?;
     watch.finish();
-    let report = report.map_err(host::failed)?;
     watch::close(context, journal, report.left)?;
-    context.output.result(&report, || summary(&report));
-    Ok(super::exit(report.is_sound(), report.left))
+    let mut document = Document {
+        report,
+        repaired: Vec::new(),
+        remaining: None,
+    };
+    if args.repair && !document.report.differences.is_empty() && document.report.left == 0 {
+        let lock = opened.lock().map_err(host::failed)?;
+        let (report, system) = (&document.report, system.as_ref());
+        document.repaired = repair::repair(&opened, &lock, system, report, from.as_ref(), &())?;
+        document.remaining = Some(verify(&Run::new(&()))?);
+    }
+    context.output.result(&document, || summary(&document));
+    let last = document.remaining.as_ref().unwrap_or(&document.report);
+    Ok(super::exit(last.is_sound(), last.left))
 }
 
-fn summary(report: &HostReport) -> String {
+#[derive(Serialize)]
+struct Document {
+    #[serde(flatten)]
+    report: HostReport,
+    /// What was done about what differs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    repaired: Vec<Mended>,
+    /// What a second verification found after that; nothing when nothing was to be repaired.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "differences")]
+    remaining: Option<HostReport>,
+}
+
+fn differences<S: Serializer>(report: &Option<HostReport>, serializer: S) -> Result<S::Ok, S::Error> {
+    report
+        .as_ref()
+        .map(|report| &report.differences)
+        .serialize(serializer)
+}
+
+fn summary(document: &Document) -> String {
+    let mut out = found(&document.report);
+    let Some(remaining) = &document.remaining else {
+        return out;
+    };
+    for mended in &document.repaired {
+        out.push_str(&format!("\nrepaired {}: {}", mended.path, mended.how));
+    }
+    for difference in &remaining.differences {
+        out.push_str(&format!("\nnot mended: {difference}"));
+    }
+    out.push_str(match remaining.is_sound() {
+        true => "\nall mended",
+        false => "\nnot all is mended; --from names an artifact to take packages from, `store activate` makes generations",
+    });
+    out
+}
+
+fn found(report: &HostReport) -> String {
     let mut out: String = report
         .differences
         .iter()

@@ -7,8 +7,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::archive::ArchiveError;
 use crate::archive::source::SourceError;
+use crate::artifact::difference::Part;
 use crate::artifact::output::Output;
 use crate::artifact::pack::PackError;
+use crate::artifact::verify::verify_opened;
+use crate::artifact::{layout, place};
 use crate::verify::DifferenceKind;
 
 fn try_pack(demo: &Demo, path: &Path) -> Result<Packed, PackError> {
@@ -157,4 +160,67 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
         Ok(())
     };
     runner.run(&place, cut).unwrap();
+}
+
+/// The parts of an artifact, with where each lies in the file.
+fn parts(reader: &Reader<Vec<u8>>) -> Vec<(Part, std::ops::Range<u64>)> {
+    let body = reader.body();
+    let mut parts = vec![(Part::Manifest, 0..body)];
+    for (section, range) in layout::sections(reader.manifest()) {
+        let start = body + range.offset;
+        parts.push((section.part(), start..start + range.length));
+    }
+    let end = parts.last().unwrap().1.end;
+    let table = reader.length() - reader.table().length();
+    parts.push((Part::End, end..table));
+    parts.push((Part::SeekTable, table..reader.length()));
+    parts
+}
+
+#[test]
+fn each_of_500_flipped_bytes_is_found_in_its_part_and_at_its_place() {
+    let demo = Demo::new();
+    let sound = fs::read(demo.packed()).unwrap();
+    let sound = Reader::open(sound).unwrap();
+    let parts = parts(&sound);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(500));
+    // Each part as often as the others, however small it is.
+    let place = (0..parts.len(), any::<prop::sample::Index>(), 0..8u8);
+    let flip = |(part, at, bit): (usize, prop::sample::Index, u8)| {
+        let (part, range) = &parts[part];
+        let at = range.start + at.index((range.end - range.start) as usize) as u64;
+        let mut damaged = sound.file().clone();
+        damaged[at as usize] ^= 1 << bit;
+        let found = match Reader::open(damaged.clone()) {
+            Ok(reader) => {
+                let mut found = verify_opened(Ok(&reader), threads(1), &(), None)
+                    .unwrap()
+                    .differences;
+                place::compare(&mut found, &damaged, sound.file());
+                place::spare(&reader, &sound, &mut found);
+                found
+            }
+            Err(error) => {
+                let report = verify_opened::<Vec<u8>>(Err(error), threads(1), &(), None);
+                let mut found = report.unwrap().differences;
+                place::compare(&mut found, &damaged, sound.file());
+                found
+            }
+        };
+        let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let first = |it: &Difference| Some(it.place.as_ref()?.first.as_ref()?.offset);
+        let is_it = |it: &&Difference| it.part == *part && first(it) == Some(at);
+        prop_assert!(
+            found.iter().any(|it| is_it(&it)),
+            "byte {} of {:?}: {:?}",
+            at,
+            part,
+            told
+        );
+        // Nothing else is blamed.
+        let others = found.iter().filter(|it| !is_it(it)).count();
+        prop_assert_eq!(others, 0, "byte {} of {:?}: {:?}", at, part, told);
+        Ok(())
+    };
+    runner.run(&place, flip).unwrap();
 }

@@ -149,6 +149,11 @@ impl System for Image {
         Ok(self.lay_sysctl(change)?)
     }
 
+    fn restore(&self, change: &Change) -> Result<(), SystemError> {
+        self.prepare(change)?;
+        self.start(change)
+    }
+
     fn verify(&self, change: &Change) -> Result<Vec<Difference>, SystemError> {
         let mut found = links::differences(&self.top, change)?;
         if !change.to.sysctl.is_empty() {

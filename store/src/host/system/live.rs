@@ -97,6 +97,11 @@ impl System for Live {
         systemctl("start", &here)
     }
 
+    fn restore(&self, change: &Change) -> Result<(), SystemError> {
+        self.files.restore(change)?;
+        systemctl("daemon-reload", &[])
+    }
+
     fn verify(&self, change: &Change) -> Result<Vec<Difference>, SystemError> {
         self.files.verify(change)
     }

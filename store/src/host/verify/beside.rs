@@ -21,7 +21,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::listing;
 use crate::publish::EXECUTABLE_MODE;
 use crate::tree;
-use crate::verify::{Difference, DifferenceKind, FileKind, Mode, Run};
+use crate::verify::{Difference, DifferenceKind, FileKind, FirstByte, Mode, Run};
 
 /// Where attestations come to lie when an artifact is unpacked by tar.
 const ATTESTATIONS: &str = "attestations.json";
@@ -59,6 +59,30 @@ pub(super) fn program(host: &Host, manifest: &Manifest, run: &Run<'_>) -> Result
     let attributes = tree::attributes(&path)?.into_iter();
     differences.extend(attributes.map(|name| about(DifferenceKind::Attribute { name })));
     Ok(differences)
+}
+
+/// Compares the installed manifest with that of a reference which is the same release: nothing on the host vouches for the
+/// one that was installed last, except that it can be read.
+pub(super) fn manifest(host: &Host, installed: Option<&Manifest>, run: &Run<'_>) -> Option<Difference> {
+    let expected = run.references.iter().find_map(|reference| reference.manifest())?;
+    let release = Manifest::parse(expected.clone()).ok()?.document;
+    let is_it = |installed: &Manifest| {
+        let installed = &installed.document;
+        (&installed.name, &installed.version) == (&release.name, &release.version)
+    };
+    if !installed.is_none_or(is_it) {
+        return None;
+    }
+    let bytes = fs::read(host.root().join(MANIFEST)).ok()?;
+    let first = FirstByte::between(&expected, &bytes)?;
+    let kind = DifferenceKind::Content {
+        expected: Digest::of(&expected),
+        found: Digest::of(&bytes),
+    };
+    Some(Difference {
+        first: Some(first),
+        ..difference(Path::new(MANIFEST), kind)
+    })
 }
 
 /// What manifests and generations name.

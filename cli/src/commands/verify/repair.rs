@@ -1,0 +1,220 @@
+//! Owns `store verify --repair` of a store: what differs is made again, taken from an artifact or a cache, or built again.
+
+use std::collections::BTreeSet;
+
+use ::schema::digest::Digest;
+use ::schema::id::PackageId;
+use builder::cache::{Cache, CacheProblem};
+use builder::fetch::Network;
+use builder::fetch::medium::Medium;
+use serde::Serialize;
+use store::Store;
+use store::archive::record;
+use store::artifact::reader::Reader;
+use store::lock::PackageLock;
+use store::repair::{self, Repaired};
+use store::substitute::{self, SubstituteError};
+use store::verify::{Difference, DifferenceKind, PackageRef, Report};
+
+use crate::args::verify::Verify;
+use crate::commands::{Context, build, substitute as caches, workshop};
+use crate::failure::{Failure, sentence};
+
+/// What was done about one thing that differed.
+#[derive(Debug, Serialize)]
+pub struct Repair {
+    /// The package, when it is one.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub package: Option<PackageRef>,
+    /// What else it is: a path within the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// What was done, in a few words.
+    pub how: String,
+}
+
+impl Repair {
+    fn package(id: &PackageId, how: impl Into<String>) -> Self {
+        Self {
+            package: Some(id.into()),
+            path: None,
+            how: how.into(),
+        }
+    }
+
+    /// What was done about a file of the store.
+    pub fn path(path: &str, how: &str) -> Self {
+        Self {
+            package: None,
+            path: Some(path.to_owned()),
+            how: how.to_owned(),
+        }
+    }
+
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let what = self.package.as_ref().map(|package| package.id.to_string());
+        let what = what.or_else(|| self.path.clone()).unwrap_or_default();
+        format!("repaired {what}: {}\n", self.how)
+    }
+}
+
+/// Where sound packages may come from.
+struct Supplies<'a> {
+    context: &'a Context<'a>,
+    artifact: Option<&'a Reader<Medium>>,
+    caches: Vec<Cache>,
+}
+
+/// Mends what `report` found, as far as it can be. What cannot is said on standard error, and found by the next verification.
+///
+/// # Errors
+/// When the store cannot be written, or a package cannot be built.
+pub fn store(
+    context: &Context<'_>,
+    args: &Verify,
+    store: &Store,
+    report: &Report,
+    artifact: Option<&Reader<Medium>>,
+) -> Result<Vec<Repair>, Failure> {
+    let supplies = Supplies {
+        context,
+        artifact,
+        caches: caches::caches(context, &args.caches, Network::Allowed)?,
+    };
+    let mut repaired = files(store, report)?;
+    let mut open = Vec::new();
+    for id in damaged(report) {
+        let lock = store.lock_package(&id)?;
+        let record = store.index().package(&id)?;
+        if record.is_some() && repair::records(store, &lock)? == Repaired::Records {
+            repaired.push(Repair::package(&id, "its listing or its row made again"));
+            continue;
+        }
+        let tree = record.map(|record| record.tree);
+        match supplies.take(store, &lock, tree)? {
+            Some(how) => repaired.push(Repair::package(&id, how)),
+            None => open.push(id),
+        }
+    }
+    if !open.is_empty() {
+        repaired.extend(built(context, store, &open)?);
+    }
+    Ok(repaired)
+}
+
+/// The packages that differ, or that others need and are not there.
+fn damaged(report: &Report) -> BTreeSet<PackageId> {
+    let about = |difference: &Difference| match (&difference.kind, &difference.package) {
+        (DifferenceKind::RequiredAbsent { dependency }, _) => Some(dependency.clone()),
+        (DifferenceKind::Unregistered, _) => difference.path.strip_prefix("packages/")?.parse().ok(),
+        (_, package) => package.as_ref().map(|package| package.id.clone()),
+    };
+    report.differences.iter().filter_map(about).collect()
+}
+
+/// Forgets kept archives that differ: they are made again when they are needed.
+fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
+    let mut repaired = Vec::new();
+    for difference in &report.differences {
+        let name = difference.path.strip_prefix("archives/");
+        let tree = name.and_then(|name| name.split_once('.')?.0.parse().ok());
+        if let Some(tree) = tree {
+            record::forget(store, &tree)?;
+            repaired.push(Repair::path(
+                &difference.path,
+                "forgotten, and made again when it is needed",
+            ));
+        }
+    }
+    Ok(repaired)
+}
+
+impl Supplies<'_> {
+    /// Takes the package that `lock` is for from the first that has it; says from where.
+    fn take(
+        &self,
+        store: &Store,
+        lock: &PackageLock,
+        tree: Option<Digest>,
+    ) -> Result<Option<String>, Failure> {
+        let id = lock.id();
+        let is_it = |found: &Digest| tree.is_none_or(|tree| tree == *found);
+        if let Some(reader) = self.artifact
+            && let Some(package) = reader.manifest().package(id).filter(|it| is_it(&it.tree))
+        {
+            let unpacked = substitute::unpack_part(store, reader, package, &());
+            match unpacked.and_then(|unpacked| unpacked.replace(store, lock, &package.tree)) {
+                Ok(()) => return Ok(Some("taken from the artifact".to_owned())),
+                Err(error) => self.refused(id, "the artifact", error)?,
+            }
+        }
+        for cache in &self.caches {
+            match from_cache(cache, store, lock, &is_it) {
+                Ok(true) => return Ok(Some(format!("taken from {}", cache.name()))),
+                Ok(false) => {}
+                Err(CacheProblem::Substitute(error)) => self.refused(id, cache.name(), error)?,
+                Err(why) => self.say(id, cache.name(), &sentence(&why)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn refused(&self, id: &PackageId, from: &str, error: SubstituteError) -> Result<(), Failure> {
+        if error.is_local() {
+            return Err(error.into());
+        }
+        self.say(id, from, &sentence(&error));
+        Ok(())
+    }
+
+    fn say(&self, id: &PackageId, from: &str, why: &str) {
+        let text = format!("warning: {id} is not taken from {from}: {why}");
+        self.context.output.complain(&text);
+    }
+}
+
+fn from_cache(
+    cache: &Cache,
+    store: &Store,
+    lock: &PackageLock,
+    is_it: &dyn Fn(&Digest) -> bool,
+) -> Result<bool, CacheProblem> {
+    let Some(entry) = cache.entry(lock.id())?.filter(|entry| is_it(&entry.tree)) else {
+        return Ok(false);
+    };
+    cache
+        .unpack(store, &entry, &())?
+        .replace(store, lock, &entry.tree)?;
+    Ok(true)
+}
+
+/// Builds again what the tree of recipes still makes.
+fn built(context: &Context<'_>, store: &Store, open: &[PackageId]) -> Result<Vec<Repair>, Failure> {
+    let workshop = match workshop::open(context, None) {
+        Ok(workshop) => workshop,
+        Err(failure) => {
+            let names: Vec<String> = open.iter().map(ToString::to_string).collect();
+            let text = format!("cannot be built again: {}: {}", names.join(", "), failure.message);
+            context.output.complain(&text);
+            return Ok(Vec::new());
+        }
+    };
+    let mut given_up = Vec::new();
+    for id in open {
+        match workshop::package(&workshop, &id.to_string()) {
+            Ok(_) => {
+                repair::give_up(store, &store.lock_package(id)?)?;
+                given_up.push(id.clone());
+            }
+            Err(failure) => context
+                .output
+                .complain(&format!("{id} cannot be built again: {}", failure.message)),
+        }
+    }
+    if !given_up.is_empty() {
+        build::again(context, store, &given_up)?;
+    }
+    let built = given_up.iter().map(|id| Repair::package(id, "built again"));
+    Ok(built.collect())
+}

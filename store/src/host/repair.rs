@@ -1,0 +1,291 @@
+//! Owns the repair of a host: packages and documents from an artifact, generations and links from what follows from them.
+//!
+//! Nothing is written in place. A damaged package or generation is exchanged for a sound one that was unpacked and made
+//! durable beside it; programs that run from the old one go on with its files, and other names of them stay what they
+//! are. A kill leaves what was not mended yet to the next repair, and what is put aside to the next sweep.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use schema::id::PackageId;
+use schema::manifest::SelectedPackage;
+use serde::Serialize;
+
+use super::existing::Existing;
+use super::layout::Change;
+use super::receive::ReceiveError;
+use super::sweep::{NEW, PARTIAL};
+use super::system::System;
+use super::verify::HostReport;
+use super::{GENERATIONS, Host, HostError, HostLock, MANIFEST, PACKAGES, PROGRAM, TREES, durable, top_links};
+use crate::artifact::reader::{ReadError, Reader};
+use crate::artifact::unpacking::{self, UnpackError};
+use crate::artifact::verify::Observer;
+use crate::exchange::exchange;
+use crate::io_error::{IoContext, IoError};
+use crate::publish::{self, FILE_MODE};
+use crate::removal;
+use crate::seekable::ranges::ByteRanges;
+use crate::seekable::stream::Unpacker;
+use crate::verify::DifferenceKind;
+
+/// Why a host was not mended, or not wholly.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// The host cannot be looked at or written.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The artifact cannot be read, or the disk refused something.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+}
+
+impl From<IoError> for RepairError {
+    fn from(error: IoError) -> Self {
+        Self::Host(error.into())
+    }
+}
+
+impl From<UnpackError> for RepairError {
+    fn from(error: UnpackError) -> Self {
+        Self::Receive(error.into())
+    }
+}
+
+impl From<ReadError> for RepairError {
+    fn from(error: ReadError) -> Self {
+        Self::Receive(error.into())
+    }
+}
+
+/// One thing that was mended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mended {
+    /// What, relative to the host's root.
+    pub path: String,
+    /// How, in a few words.
+    pub how: &'static str,
+}
+
+/// Mends what `report` found on `host`, as far as it can be: packages, the program and the manifest from `source`, an
+/// artifact, where it holds the very same; the rest from what is there. A verification says what is left.
+///
+/// # Errors
+/// When the host or the artifact cannot be read, or the disk refuses something; what was mended until then is.
+pub fn repair<R: ByteRanges>(
+    host: &Host,
+    _lock: &HostLock,
+    system: &dyn System,
+    report: &HostReport,
+    source: Option<&Reader<R>>,
+    observer: &dyn Observer,
+) -> Result<Vec<Mended>, RepairError> {
+    let mut repair = Repair {
+        host,
+        mended: Vec::new(),
+    };
+    repair.strays(report)?;
+    if let Some(reader) = source {
+        repair.packages(report, reader, observer)?;
+        repair.documents(report, reader)?;
+    }
+    repair.links(report)?;
+    repair.generations(report)?;
+    repair.system(report, system)?;
+    Ok(repair.mended)
+}
+
+struct Repair<'a> {
+    host: &'a Host,
+    mended: Vec<Mended>,
+}
+
+impl Repair<'_> {
+    fn done(&mut self, path: impl AsRef<Path>, how: &'static str) {
+        let path = path.as_ref().to_string_lossy().into_owned();
+        self.mended.push(Mended { path, how });
+    }
+
+    /// Removes torn packages that nothing names, and listings that are neither named nor what their names say.
+    fn strays(&mut self, report: &HostReport) -> Result<(), IoError> {
+        for difference in &report.differences {
+            let path = match (&difference.kind, &difference.package) {
+                (DifferenceKind::Unregistered, Some(package)) => {
+                    Path::new(PACKAGES).join(package.id.to_string())
+                }
+                (DifferenceKind::Listing { .. }, None) if difference.path.starts_with(TREES) => {
+                    PathBuf::from(&difference.path)
+                }
+                _ => continue,
+            };
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let target = self.host.root().join(&path);
+            let aside = target.with_file_name(format!("{PARTIAL}{name}"));
+            removal::remove(&aside)?;
+            fs::rename(&target, &aside).at("move aside", &target)?;
+            removal::remove(&aside)?;
+            self.done(path, "removed: nothing names it");
+        }
+        Ok(())
+    }
+
+    /// Replaces packages that differ by those of the artifact with the same listing.
+    fn packages<R: ByteRanges>(
+        &mut self,
+        report: &HostReport,
+        reader: &Reader<R>,
+        observer: &dyn Observer,
+    ) -> Result<(), RepairError> {
+        let damaged: BTreeSet<&PackageId> = report
+            .differences
+            .iter()
+            .filter(|difference| difference.kind != DifferenceKind::Unregistered)
+            .filter_map(|difference| Some(&difference.package.as_ref()?.id))
+            .collect();
+        let held: Vec<&SelectedPackage> = damaged
+            .into_iter()
+            .filter_map(|id| reader.manifest().package(id))
+            .collect();
+        reader.expect_listings(&held)?;
+        let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+        let mtime = reader.manifest().source_date_epoch;
+        for package in held {
+            let (bytes, plan) = reader.plan(package, &mut unpacker)?;
+            let listing = self.host.listing(&package.tree);
+            let listing = unpacking::document(&listing, &bytes, FILE_MODE, mtime)?;
+            let packages = self.host.packages();
+            // What a killed repair left there.
+            removal::remove(&packages.join(format!("{PARTIAL}{}", package.id)))?;
+            let staged = unpacking::package(reader, package, &plan, &packages, &mut unpacker, observer)?;
+            publish::sync_file_system(self.host.root())?;
+            listing.publish()?;
+            let id = staged.replace()?;
+            self.done(
+                Path::new(PACKAGES).join(id.to_string()),
+                "replaced from the artifact",
+            );
+        }
+        Ok(publish::sync(&self.host.root().join(TREES))?)
+    }
+
+    /// Replaces the program and the manifests, where the artifact is the one that they came from.
+    fn documents<R: ByteRanges>(
+        &mut self,
+        report: &HostReport,
+        reader: &Reader<R>,
+    ) -> Result<(), RepairError> {
+        let differs = |path: &str| {
+            let mut differences = report.differences.iter();
+            differences.any(|it| it.package.is_none() && it.path == path)
+        };
+        let root = self.host.root();
+        let bytes = reader.manifest().to_bytes().map_err(HostError::from)?;
+        let mtime = reader.manifest().source_date_epoch;
+        let mut staged = Vec::new();
+        if differs(MANIFEST) {
+            let path = root.join(MANIFEST);
+            staged.push((
+                MANIFEST.to_owned(),
+                unpacking::document(&path, &bytes, FILE_MODE, mtime)?,
+            ));
+        }
+        if let Some(installer) = &reader.manifest().installer
+            && differs(PROGRAM)
+        {
+            let path = root.join(PROGRAM);
+            staged.push((
+                PROGRAM.to_owned(),
+                unpacking::installer(reader, installer, &path)?,
+            ));
+        }
+        for number in self.host.generations().map_err(RepairError::from)? {
+            let path = format!("{GENERATIONS}/{number}/{MANIFEST}");
+            let is_from_it = |existing: &Existing| existing.generation.manifest == reader.manifest_digest();
+            if differs(&path) && Existing::read(self.host, number).is_ok_and(|it| is_from_it(&it)) {
+                let target = root.join(&path);
+                durable::write(&target, &bytes, FILE_MODE)?;
+                self.done(path, "replaced from the artifact");
+            }
+        }
+        if !staged.is_empty() {
+            publish::sync_file_system(root)?;
+            for (path, file) in staged {
+                file.publish()?;
+                self.done(path, "replaced from the artifact");
+            }
+            publish::sync(root)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the links beside `current` again, where nothing but another link is in their place.
+    fn links(&mut self, report: &HostReport) -> Result<(), IoError> {
+        for name in top_links() {
+            let is_link = |kind: &DifferenceKind| {
+                matches!(kind, DifferenceKind::Missing | DifferenceKind::Target { .. })
+            };
+            let mut differences = report.differences.iter();
+            if differences.any(|it| it.package.is_none() && it.path == name && is_link(&it.kind)) {
+                durable::link(
+                    &self.host.root().join(name),
+                    &Path::new(super::CURRENT).join(name),
+                )?;
+                self.done(name, "linked again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Lays out anew what differs of generations whose `generation.json` and manifest can be relied on.
+    fn generations(&mut self, report: &HostReport) -> Result<(), HostError> {
+        for number in self.host.generations()? {
+            let inside = Path::new(GENERATIONS).join(number.to_string());
+            let mut differences = report.differences.iter();
+            if !differences.any(|it| it.package.is_none() && Path::new(&it.path).starts_with(&inside)) {
+                continue;
+            }
+            let drawn = Existing::read(self.host, number).and_then(|existing| existing.blueprint(self.host));
+            // What cannot be worked out is laid out by an activation, under another number.
+            let Ok(blueprint) = drawn else { continue };
+            let folder = self.host.generation_folder(number);
+            if blueprint.compare(&folder, &inside)?.is_empty() {
+                continue;
+            }
+            let beside = |name: &str| self.host.generations_folder().join(name);
+            let aside = beside(&format!("{NEW}{number}"));
+            removal::remove(&aside)?;
+            blueprint.write(&aside)?;
+            publish::sync_file_system(&aside)?;
+            exchange(&aside, &folder, &beside(&format!("{PARTIAL}{number}")))?;
+            publish::sync(&self.host.generations_folder())?;
+            removal::remove(&aside)?;
+            self.done(inside, "laid out anew");
+        }
+        Ok(())
+    }
+
+    /// Gives the system around again what it lost of what the active generation asks for.
+    fn system(&mut self, report: &HostReport, system: &dyn System) -> Result<(), HostError> {
+        let about_system = |path: &str| Path::new(path).is_absolute();
+        let mut differences = report.differences.iter();
+        if report.pending.is_some() || !differences.any(|it| about_system(&it.path)) {
+            return Ok(());
+        }
+        let Some(number) = self.host.current()? else {
+            return Ok(());
+        };
+        let existing = Existing::read(self.host, number)?;
+        let change = Change {
+            root: self.host.root().to_owned(),
+            prefix: PathBuf::from(&existing.generation.prefix),
+            from: None,
+            to: existing.blueprint(self.host)?.layout(self.host, number),
+        };
+        if system.check(&change)?.is_empty() {
+            system.restore(&change)?;
+            self.done("/", "what the system was given, given again");
+        }
+        Ok(())
+    }
+}
