@@ -1,0 +1,315 @@
+//! Owns the guess at what causes a difference, by what the two sides look like where they differ.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Side;
+use crate::vary::{Axis, traces};
+
+/// Longer files are not searched for the same parts in another order.
+const LONGEST_SORTED: usize = 32 << 20;
+
+/// How far a word, or what belongs to a time, may reach from the difference, in bytes.
+const REACH: usize = 96;
+
+/// Numbers of seconds since 1970 that are taken for times: from 2015 to 2040. In binary, where any four bytes are a
+/// number, both sides must also be within [`SAME_AGE`] of each other.
+const PLAUSIBLE: std::ops::Range<u64> = 1_420_000_000..2_210_000_000;
+const SAME_AGE: u64 = 3 * 366 * 24 * 60 * 60;
+
+/// Numbers up to this are taken for counts.
+const MOST_COUNTED: u32 = 4096;
+
+/// So many bytes, nearly all of them different, are taken for random numbers or a digest.
+const SHORTEST_DICE: usize = 8;
+
+/// What usually causes a difference that looks like this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The same lines or words in another order.
+    Order,
+    /// A time or a date.
+    Time,
+    /// A path.
+    Path,
+    /// A small number.
+    Number,
+    /// Letters that differ in case or accent only.
+    Case,
+    /// Random numbers, or a digest of something that differs.
+    Random,
+    /// One file ends where the other goes on.
+    Length,
+    /// None of these.
+    Unknown,
+    /// A word that is known to differ along an axis.
+    #[serde(untagged)]
+    Known(Known),
+}
+
+/// See [`Cause::Known`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known(pub Axis);
+
+impl Serialize for Known {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl Cause {
+    /// What it looks like and where that usually comes from, for people.
+    pub fn usual(self) -> String {
+        let text = match self {
+            Self::Order => {
+                "the same parts in another order: sort what a folder, a table or parallel jobs give, by bytes"
+            }
+            Self::Time => "a time or a date: use $SOURCE_DATE_EPOCH",
+            Self::Path => "a path of the build: map it away, e.g. with -ffile-prefix-map, or do not keep it",
+            Self::Known(Known(axis)) => return format!("what differs with {axis}: {}", axis.meaning()),
+            Self::Number => "a small number, such as a count of CPUs, of jobs or of runs",
+            Self::Case => "letters of other case, as other locales make them",
+            Self::Random => {
+                "random numbers or a temporary name, or a digest or compressed form of something that differs"
+            }
+            Self::Length => "one file goes on where the other ends",
+            Self::Unknown => "nothing that is easily told",
+        };
+        text.to_owned()
+    }
+}
+
+/// Whether two sides, and the words in them where they differ, look as a cause makes them.
+type Look = fn([&Side; 2], [&str; 2]) -> bool;
+
+/// Guesses; the first look that fits is taken.
+pub(super) fn of(sides: [&Side; 2]) -> Cause {
+    let words = sides.map(word);
+    let looks: [(Cause, Look); 7] = [
+        (Cause::Order, |sides, _| is_order(sides)),
+        (Cause::Time, |sides, words| is_time(sides, words)),
+        (Cause::Path, |_, words| {
+            words.iter().any(|word| word.contains('/'))
+        }),
+        (Cause::Case, |_, [one, other]| {
+            one != other && one.to_lowercase() == other.to_lowercase()
+        }),
+        (Cause::Random, |sides, words| {
+            is_dice(sides) && words.iter().all(|word| is_odd(word))
+        }),
+        (Cause::Number, |_, words| {
+            words
+                .iter()
+                .all(|word| word.parse().is_ok_and(|number: u32| number <= MOST_COUNTED))
+        }),
+        (Cause::Length, |sides, _| {
+            sides.iter().any(|side| side.at >= side.bytes.len())
+        }),
+    ];
+    let texts = [&*words[0], &*words[1]];
+    let known = || traces::axis_of(texts).map(|axis| Cause::Known(Known(axis)));
+    let looked = || {
+        looks
+            .iter()
+            .find(|(_, fits)| fits(sides, texts))
+            .map(|(cause, _)| *cause)
+    };
+    match looked() {
+        Some(Cause::Order) => Cause::Order,
+        first => known().or(first).unwrap_or(Cause::Unknown),
+    }
+}
+
+/// The word that the difference is in; words end at white space, quotes and what is not printable.
+fn word(side: &Side) -> String {
+    let belongs = |byte: &u8| byte.is_ascii_graphic() && !b"\"'`,;=()<>".contains(byte);
+    let at = side.at.min(side.bytes.len());
+    let before = side.bytes[..at]
+        .iter()
+        .rev()
+        .take(REACH)
+        .take_while(|byte| belongs(byte))
+        .count();
+    let after = side.bytes[at..]
+        .iter()
+        .take(REACH)
+        .take_while(|byte| belongs(byte))
+        .count();
+    String::from_utf8_lossy(&side.bytes[at - before..at + after]).into_owned()
+}
+
+/// The line that the difference is in, or what of it is in reach.
+fn line(side: &Side) -> String {
+    let belongs = |byte: &u8| *byte != b'\n' && *byte != 0;
+    let at = side.at.min(side.bytes.len());
+    let before = side.bytes[..at]
+        .iter()
+        .rev()
+        .take(REACH)
+        .take_while(|byte| belongs(byte))
+        .count();
+    let after = side.bytes[at..]
+        .iter()
+        .take(REACH)
+        .take_while(|byte| belongs(byte))
+        .count();
+    String::from_utf8_lossy(&side.bytes[at - before..at + after]).into_owned()
+}
+
+fn is_order([one, other]: [&Side; 2]) -> bool {
+    let whole = one.is_whole && other.is_whole && one.size == other.size;
+    if !whole || one.bytes.len() > LONGEST_SORTED {
+        return false;
+    }
+    let by = |separates: fn(&u8) -> bool| parts(&one.bytes, separates) == parts(&other.bytes, separates);
+    by(|byte| *byte == b'\n') || by(u8::is_ascii_whitespace) || by(|byte| *byte == 0)
+}
+
+/// How often each part occurs; none of a file that is one part.
+fn parts(bytes: &[u8], separates: fn(&u8) -> bool) -> BTreeMap<&[u8], usize> {
+    let mut counts = BTreeMap::new();
+    for part in bytes.split(separates) {
+        *counts.entry(part).or_default() += 1;
+    }
+    counts
+}
+
+fn is_time(sides: [&Side; 2], words: [&str; 2]) -> bool {
+    let seconds = words.map(|word| word.split('.').next().and_then(|text| text.parse::<u64>().ok()));
+    if seconds
+        .iter()
+        .all(|it| it.is_some_and(|number| PLAUSIBLE.contains(&number)))
+    {
+        return true;
+    }
+    sides.map(line).iter().all(|line| has_date(line)) || is_binary_time(sides)
+}
+
+/// Whether a line has a time of day (`12:34`), a date (`2024-02-01`, `20240201`), or a month or weekday by its name.
+fn has_date(line: &str) -> bool {
+    const NAMES: [&str; 19] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Mon", "Tue",
+        "Wed", "Thu", "Fri", "Sat", "Sun",
+    ];
+    let is_number =
+        |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    let of_numbers = |word: &str, separator: char, lengths: &[usize]| {
+        let parts: Vec<&str> = word.split(separator).collect();
+        parts.len() >= lengths.len()
+            && parts
+                .iter()
+                .zip(lengths)
+                .all(|(part, length)| is_number(part, *length))
+    };
+    line.split(|c: char| c.is_whitespace() || "\"'(),;TZ".contains(c))
+        .any(|word| {
+            let year = |text: &str| text.starts_with("20") || text.starts_with("19");
+            NAMES.contains(&word)
+                || of_numbers(word, ':', &[2, 2])
+                || (year(word) && (of_numbers(word, '-', &[4, 2, 2]) || is_number(word, 8)))
+        })
+}
+
+/// Whether four bytes that the difference is in are times, in either order of bytes.
+fn is_binary_time(sides: [&Side; 2]) -> bool {
+    let number = |side: &Side, start: usize, read: fn([u8; 4]) -> u32| {
+        let bytes = side.bytes.get(start..start + 4)?.try_into().ok()?;
+        Some(u64::from(read(bytes))).filter(|number| PLAUSIBLE.contains(number))
+    };
+    let starts =
+        (0..4).filter_map(|back| Some([sides[0].at.checked_sub(back)?, sides[1].at.checked_sub(back)?]));
+    let is_text = |side: &Side| side.bytes.get(side.at).is_some_and(u8::is_ascii_graphic);
+    if sides.iter().all(|side| is_text(side)) {
+        return false;
+    }
+    starts.into_iter().any(|[one, other]| {
+        [u32::from_le_bytes, u32::from_be_bytes].into_iter().any(|read| {
+            let both = number(sides[0], one, read).zip(number(sides[1], other, read));
+            both.is_some_and(|(one, other)| one.abs_diff(other) < SAME_AGE)
+        })
+    })
+}
+
+/// Whether no person would write such a word.
+fn is_odd(word: &str) -> bool {
+    let has = |kind: fn(char) -> bool| word.chars().any(kind);
+    word.is_empty() || has(|c| c.is_ascii_digit()) || (has(char::is_uppercase) && has(char::is_lowercase))
+}
+
+/// Whether the bytes from the difference on have hardly one in common.
+fn is_dice([one, other]: [&Side; 2]) -> bool {
+    let one = one.bytes.get(one.at..).unwrap_or_default();
+    let other = other.bytes.get(other.at..).unwrap_or_default();
+    let is_sign = |byte: &u8| !byte.is_ascii_whitespace();
+    let pairs: Vec<(&u8, &u8)> = one
+        .iter()
+        .zip(other)
+        .filter(|(a, b)| is_sign(a) || is_sign(b))
+        .take(2 * SHORTEST_DICE)
+        .collect();
+    let same = pairs.iter().filter(|(a, b)| a == b).count();
+    pairs.len() >= SHORTEST_DICE && same * 4 <= pairs.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(one: &[u8], other: &[u8]) -> Cause {
+        let at = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+        let side = |bytes: &[u8]| Side {
+            bytes: bytes.to_vec(),
+            at,
+            size: bytes.len() as u64,
+            is_whole: true,
+        };
+        of([&side(one), &side(other)])
+    }
+
+    #[test]
+    fn each_look_has_its_cause() {
+        let cases: [(&str, &str, Cause); 14] = [
+            ("b\na\n", "a\nb\n", Cause::Order),
+            ("x: b a", "x: a b", Cause::Order),
+            ("built 1700000000\n", "built 1737150000\n", Cause::Time),
+            ("on Mon May 5\n", "on Thu Jul 9\n", Cause::Time),
+            ("2024-02-01", "2025-04-07", Cause::Time),
+            ("at 10:20:30", "at 21:37:53", Cause::Time),
+            (
+                "/pkg/src/a.c",
+                "/pkg/varied/elsewhere/src/a.c",
+                Cause::Known(Known(Axis::BuildPath)),
+            ),
+            ("/a/b.c", "/c/b.c", Cause::Path),
+            ("by builder!", "by varied-user!", Cause::Unknown),
+            ("by builder", "by varied-user", Cause::Known(Known(Axis::User))),
+            ("jobs 4\n", "jobs 8\n", Cause::Number),
+            ("ISTANBUL", "istanbul", Cause::Case),
+            ("f81d4fae7dec11d0a765", "0b9c3e5a14f26d87b2c4", Cause::Random),
+            ("abc", "abcd", Cause::Length),
+        ];
+        for (one, other, expected) in cases {
+            assert_eq!(
+                cause(one.as_bytes(), other.as_bytes()),
+                expected,
+                "{one:?} {other:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_in_binary_are_seen() {
+        let at = |seconds: u32| [&[0, 1, 2, 3][..], &seconds.to_le_bytes(), &[9; 4]].concat();
+        assert_eq!(cause(&at(1_700_000_000), &at(1_737_000_000)), Cause::Time);
+        assert_ne!(cause(&at(1_700_000_000), &at(3_900_000_000)), Cause::Time);
+    }
+
+    #[test]
+    fn a_cause_is_one_word_in_documents() {
+        let text = |cause| serde_json::to_value(cause).unwrap();
+        assert_eq!(text(Cause::Order), "order");
+        assert_eq!(text(Cause::Known(Known(Axis::Host))), "host");
+    }
+}

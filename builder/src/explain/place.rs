@@ -1,0 +1,225 @@
+//! Owns the parts that files consist of: sections of programs, members of archives, headers of compressed files.
+
+use std::io::Cursor;
+
+use object::read::archive::ArchiveFile;
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object, ObjectSection};
+use serde::Serialize;
+
+/// How far archives in archives are looked into.
+const DEEPEST: usize = 4;
+
+/// The header that stands before each member of an `ar` archive.
+const AR_HEADER: u64 = 60;
+
+/// Where `gzip` writes the time of what it compressed.
+const GZIP_TIME: std::ops::Range<u64> = 4..8;
+
+/// A part of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Place {
+    /// A section of an ELF file.
+    Section {
+        /// Its name, e.g. `.rodata`.
+        name: String,
+        /// How far into it.
+        offset: u64,
+    },
+    /// A member of an archive.
+    Member {
+        /// Its name.
+        name: String,
+        /// Which part of it.
+        part: Part,
+        /// How far into that.
+        offset: u64,
+        /// The part of the member itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inside: Option<Box<Place>>,
+    },
+    /// The time in the header of a `gzip` file.
+    GzipTime,
+    /// The content of a compressed file, where one difference changes all that follows.
+    Compressed,
+}
+
+/// A part of a member of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// What the archive says of it: name, time, owner, mode, size.
+    Header,
+    /// What is in it.
+    Content,
+}
+
+/// The part of a file that `offset` is in, as far as we know the file's format.
+pub fn of(file: &[u8], offset: u64) -> Option<Place> {
+    part(file, offset, 0)
+}
+
+fn part(file: &[u8], offset: u64, depth: usize) -> Option<Place> {
+    if depth > DEEPEST {
+        return None;
+    }
+    match file {
+        [0x7f, b'E', b'L', b'F', ..] => section(file, offset),
+        [0x1f, 0x8b, ..] if GZIP_TIME.contains(&offset) => Some(Place::GzipTime),
+        [0x1f, 0x8b, ..] | [0xfd, b'7', b'z', b'X', b'Z', ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Some(Place::Compressed)
+        }
+        [b'B', b'Z', b'h', ..] => Some(Place::Compressed),
+        _ if file.starts_with(b"!<arch>\n") => ar_member(file, offset, depth),
+        _ if file.get(257..262) == Some(b"ustar") => tar_member(file, offset, depth),
+        _ => None,
+    }
+}
+
+fn section(file: &[u8], offset: u64) -> Option<Place> {
+    let elf = ElfFile64::<Endianness>::parse(file).ok()?;
+    elf.sections().find_map(|section| {
+        let (start, size) = section.file_range()?;
+        let into = offset.checked_sub(start).filter(|into| *into < size)?;
+        let name = String::from_utf8_lossy(section.name_bytes().ok()?).into_owned();
+        Some(Place::Section { name, offset: into })
+    })
+}
+
+fn ar_member(file: &[u8], offset: u64, depth: usize) -> Option<Place> {
+    let archive = ArchiveFile::parse(file).ok()?;
+    let found = archive.members().flatten().find_map(|member| {
+        let (start, size) = member.file_range();
+        let name = String::from_utf8_lossy(member.name()).into_owned();
+        let header = start.saturating_sub(AR_HEADER);
+        (header..start.saturating_add(size))
+            .contains(&offset)
+            .then_some((name, header, start, size))
+    });
+    let (name, header, start, size) = found?;
+    Some(member(file, offset, depth, name, [header, start, start + size]))
+}
+
+fn tar_member(file: &[u8], offset: u64, depth: usize) -> Option<Place> {
+    let mut archive = tar::Archive::new(Cursor::new(file));
+    let mut last = None;
+    for entry in archive.entries().ok()?.flatten() {
+        if entry.raw_header_position() > offset {
+            break;
+        }
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let start = entry.raw_file_position();
+        last = Some((name, entry.raw_header_position(), start, start + entry.size()));
+    }
+    let (name, header, start, end) = last?;
+    Some(member(file, offset, depth, name, [header, start, end]))
+}
+
+/// `bounds` are where the member's header begins, its content begins and its content ends.
+fn member(file: &[u8], offset: u64, depth: usize, name: String, bounds: [u64; 3]) -> Place {
+    let [header, start, end] = bounds;
+    if offset < start {
+        return Place::Member {
+            name,
+            part: Part::Header,
+            offset: offset - header,
+            inside: None,
+        };
+    }
+    let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+    let content = range.and_then(|(start, end)| file.get(start..end));
+    let inside = content.and_then(|content| part(content, offset - start, depth + 1));
+    Place::Member {
+        name,
+        part: Part::Content,
+        offset: offset - start,
+        inside: inside.map(Box::new),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive of `ar` with one member.
+    fn ar(name: &str, content: &[u8]) -> Vec<u8> {
+        let header = format!(
+            "!<arch>\n{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+            format!("{name}/"),
+            0,
+            0,
+            0,
+            644,
+            content.len()
+        );
+        [header.as_bytes(), content].concat()
+    }
+
+    fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, name, content).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    fn member(name: &str, part: Part, offset: u64, inside: Option<Place>) -> Place {
+        Place::Member {
+            name: name.to_owned(),
+            part,
+            offset,
+            inside: inside.map(Box::new),
+        }
+    }
+
+    #[test]
+    fn members_of_archives_are_named() {
+        let file = ar("a.o", b"content!");
+        assert_eq!(of(&file, 8 + 60 + 2), Some(member("a.o", Part::Content, 2, None)));
+        assert_eq!(of(&file, 8 + 16), Some(member("a.o", Part::Header, 16, None)));
+        let file = tar("folder/file", b"content!");
+        let found = member("folder/file", Part::Content, 3, None);
+        assert_eq!(of(&file, 512 + 3), Some(found));
+        assert_eq!(
+            of(&file, 136),
+            Some(member("folder/file", Part::Header, 136, None))
+        );
+    }
+
+    #[test]
+    fn archives_in_archives_are_opened() {
+        let file = tar("lib.a", &ar("a.o", b"content!"));
+        let inner = member("a.o", Part::Content, 1, None);
+        let found = member("lib.a", Part::Content, 69, Some(inner));
+        assert_eq!(of(&file, 512 + 69), Some(found));
+    }
+
+    #[test]
+    fn sections_of_programs_are_named() {
+        // This very program.
+        let file = std::fs::read("/proc/self/exe").unwrap();
+        let mark: &[u8] = b"a mark that only stands here: 5d1f0c";
+        let at = memchr::memmem::find(&file, mark).unwrap();
+        match of(&file, at as u64) {
+            Some(Place::Section { name, .. }) => assert!(name.starts_with(".rodata"), "{name}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn headers_and_contents_of_compressed_files_are_told_apart() {
+        let file = [0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 0, 3, 9, 9, 9];
+        assert_eq!(of(&file, 5), Some(Place::GzipTime));
+        assert_eq!(of(&file, 11), Some(Place::Compressed));
+        assert_eq!(of(b"text", 2), None);
+    }
+
+    #[test]
+    fn nonsense_has_no_parts() {
+        for start in [&b"\x7fELF"[..], b"!<arch>\n"] {
+            let file = [start, &[0xff; 300]].concat();
+            assert_eq!(of(&file, 200), None);
+        }
+    }
+}
