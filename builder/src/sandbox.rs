@@ -6,17 +6,22 @@
 
 mod answers;
 mod command;
+mod entries;
 mod error;
 mod facts;
 mod filter;
 mod identity;
 mod launch;
 mod layout;
+mod questions;
 mod raw;
 mod report;
 mod spec;
 mod stage;
+mod turns;
 mod usage;
+mod vdso;
+mod view;
 mod warden;
 mod watch;
 
@@ -34,6 +39,10 @@ use watch::Watch;
 
 pub use error::{Ending, SandboxError, Unavailable};
 pub use spec::{Folders, JobServer, Limits, OutputAccess, SandboxSpec, Task};
+pub use view::{
+    Addresses, Affinity, Clock, EntryOrder, Host, Kernel, Locale, Pace, Places, Randomness, Terminal, User,
+    View,
+};
 
 /// The version of what a build finds in its sandbox; a part of every resolved recipe, so raising it rebuilds all.
 pub const SANDBOX_PROFILE: u32 = 1;

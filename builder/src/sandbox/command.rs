@@ -7,11 +7,10 @@ use std::os::fd::RawFd;
 use std::path::Path;
 
 use super::error::SandboxError;
-use super::facts::HOST_NAME;
-use super::identity::INSIDE;
-use super::layout::{Layout, Purpose, RECIPE, SHELL};
+use super::layout::{Layout, Purpose, SHELL};
 use super::spec::{SandboxSpec, Task};
 use super::stage::{pointers, text, texts};
+use super::view::Terminal;
 
 /// One start of `bwrap`, in the form the kernel takes.
 #[derive(Debug)]
@@ -90,12 +89,12 @@ fn options(spec: &SandboxSpec, purpose: Purpose, layout: &Layout, fds: OptionFds
         "--cap-drop",
         "ALL",
         "--hostname",
-        HOST_NAME,
+        &spec.view.host.name,
     ]
     .map(str::to_owned)
     .into();
     let mut add = |words: &[&str]| options.extend(words.iter().map(|word| (*word).to_owned()));
-    let inside = INSIDE.to_string();
+    let inside = spec.view.user.id.to_string();
     add(&["--uid", &inside, "--gid", &inside]);
     // A shell needs the terminal; the filter keeps it from typing into it.
     if purpose == Purpose::Build {
@@ -113,7 +112,8 @@ fn options(spec: &SandboxSpec, purpose: Purpose, layout: &Layout, fds: OptionFds
     for (mask, place) in &layout.masks {
         add(&["--dev-bind", &mask.to_string_lossy(), &place.to_string_lossy()]);
     }
-    add(&["--chdir", &spec.current_dir.to_string_lossy(), "--"]);
+    let current_dir = spec.view.places.really(&spec.current_dir);
+    add(&["--chdir", &current_dir.to_string_lossy(), "--"]);
     options
 }
 
@@ -127,7 +127,8 @@ fn runs(spec: &SandboxSpec, purpose: Purpose, layout: &Layout) -> Result<Vec<Run
         }]),
         (_, Purpose::Shell) => Err(SandboxError::NoShell("a shell".to_owned())),
         (Task::Script(name), _) if layout.has_shell => {
-            let words = [SHELL, "-e", &format!("{RECIPE}/{name}")].map(str::to_owned);
+            let script = spec.view.places.recipe.join(name);
+            let words = [SHELL, "-e", &script.to_string_lossy()].map(str::to_owned);
             Ok(vec![Run {
                 variables,
                 words: words.into(),
@@ -172,11 +173,12 @@ fn variable(word: &str) -> Option<(String, String)> {
 /// The environment of every command; nothing of ours is passed on.
 fn variables(spec: &SandboxSpec) -> BTreeMap<String, String> {
     let prefix = spec.prefix.as_str();
+    let view = &spec.view;
     let variant = spec.variant.as_ref().map_or("", |variant| variant.as_str());
     let mut variables: BTreeMap<String, String> = [
-        ("HOME", "/homeless".to_owned()),
-        ("LC_ALL", "C.UTF-8".to_owned()),
-        ("NUM_CORES", spec.cores.to_string()),
+        ("HOME", view.home.clone()),
+        ("LC_ALL", view.locale.all.clone()),
+        ("NUM_CORES", spec.jobs.to_string()),
         ("PATH", format!("{prefix}/bin")),
         ("PKG_ID", spec.package.to_string()),
         ("PKG_NAME", spec.package.name().to_string()),
@@ -185,11 +187,19 @@ fn variables(spec: &SandboxSpec) -> BTreeMap<String, String> {
         ("PKG_VERSION", spec.version.clone()),
         ("SOURCE_DATE_EPOCH", spec.source_date_epoch.to_string()),
         ("STORE_PREFIX", prefix.to_owned()),
-        ("TMPDIR", "/tmp".to_owned()),
-        ("TZ", "UTC".to_owned()),
+        ("TMPDIR", view.places.temporary.display().to_string()),
+        ("TZ", view.time_zone.clone()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
+    let language = view.locale.language.iter();
+    let language = language.flat_map(|it| ["LANG", "LANGUAGE"].map(|name| (name.to_owned(), it.clone())));
+    variables.extend(language);
+    if view.terminal == Terminal::Colours {
+        let said = [("TERM", "xterm-256color"), ("COLUMNS", "137"), ("LINES", "41")];
+        variables.extend(said.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+    variables.extend(view.extra_variables.iter().cloned());
     if let Some(server) = &spec.job_server {
         variables.insert("MAKEFLAGS".to_owned(), server.makeflags.clone());
     }

@@ -4,14 +4,7 @@ use std::num::NonZeroU32;
 
 use schema::platform::Platform;
 
-use super::identity::INSIDE;
-
-/// The name of every sandbox.
-pub const HOST_NAME: &str = "store";
-
-/// The kernel every build seems to run on.
-const RELEASE: &str = "6.6.0";
-const VERSION: &str = "#1 SMP";
+use super::view::{Addresses, User, View};
 
 /// The memory every build seems to have. Not its limit, which must not change what it makes.
 const MEMORY: u64 = 16 << 30;
@@ -24,10 +17,10 @@ pub type Mask = (&'static str, String);
 
 /// Files that are laid over those of `/proc`. Each costs every build a fifth of a millisecond, so these are only what
 /// programs look at to decide what to do.
-pub fn proc_files(cores: NonZeroU32) -> Vec<Mask> {
+pub fn proc_files(cores: NonZeroU32, view: &View) -> Vec<Mask> {
     let kib = MEMORY >> 10;
     vec![
-        ("cpuinfo", processors(cores)),
+        ("cpuinfo", processors(cores, &view.host.name)),
         ("stat", times(cores)),
         (
             "meminfo",
@@ -38,56 +31,61 @@ pub fn proc_files(cores: NonZeroU32) -> Vec<Mask> {
         ),
         (
             "version",
-            format!("Linux version {RELEASE} ({HOST_NAME}) {VERSION}\n"),
+            format!(
+                "Linux version {} ({}) {}\n",
+                view.kernel.release, view.host.name, view.kernel.version
+            ),
         ),
     ]
 }
 
 /// What is left of the folder `/proc/sys/kernel`.
-pub fn kernel_files() -> Vec<Mask> {
+pub fn kernel_files(view: &View) -> Vec<Mask> {
     let line = |text: &str| format!("{text}\n");
+    let randomised = match view.addresses {
+        Addresses::Fixed => "0",
+        Addresses::Randomised => "2",
+    };
     vec![
-        ("osrelease", line(RELEASE)),
-        ("version", line(VERSION)),
+        ("osrelease", line(&view.kernel.release)),
+        ("version", line(&view.kernel.version)),
         ("ostype", line("Linux")),
-        ("hostname", line(HOST_NAME)),
-        ("domainname", line("(none)")),
+        ("hostname", line(&view.host.name)),
+        ("domainname", line(&view.host.domain)),
         ("pid_max", line("4194304")),
         ("threads-max", line("65536")),
         ("ngroups_max", line("65536")),
         ("cap_last_cap", line("40")),
         ("overflowuid", line("65534")),
         ("overflowgid", line("65534")),
-        ("randomize_va_space", line("0")),
+        ("randomize_va_space", line(randomised)),
     ]
 }
 
 /// The files of `/etc`.
-pub fn etc_files() -> [Mask; 3] {
-    let ids = format!("{INSIDE}:{INSIDE}");
+pub fn etc_files(view: &View) -> [Mask; 3] {
+    let User { id, name, group } = &view.user;
+    let (home, host) = (&view.home, &view.host.name);
     [
         (
             "passwd",
             format!(
-                "root:x:0:0:root:/:/bin/false\nbuilder:x:{ids}:builder:/homeless:/bin/sh\n\
+                "root:x:0:0:root:/:/bin/false\n{name}:x:{id}:{id}:{name}:{home}:/bin/sh\n\
                  nobody:x:65534:65534:nobody:/:/bin/false\n"
             ),
         ),
-        (
-            "group",
-            format!("root:x:0:\nbuilder:x:{INSIDE}:\nnogroup:x:65534:\n"),
-        ),
+        ("group", format!("root:x:0:\n{group}:x:{id}:\nnogroup:x:65534:\n")),
         (
             "hosts",
-            format!("127.0.0.1 localhost {HOST_NAME}\n::1 localhost {HOST_NAME}\n"),
+            format!("127.0.0.1 localhost {host}\n::1 localhost {host}\n"),
         ),
     ]
 }
 
-fn processors(cores: NonZeroU32) -> String {
+fn processors(cores: NonZeroU32, host: &str) -> String {
     let one = |number: u32| {
         format!(
-            "processor\t: {number}\nvendor_id\t: {HOST_NAME}\nmodel name\t: {HOST_NAME}\nphysical id\t: 0\n\
+            "processor\t: {number}\nvendor_id\t: {host}\nmodel name\t: {host}\nphysical id\t: 0\n\
              siblings\t: {cores}\ncore id\t\t: {number}\ncpu cores\t: {cores}\n\n"
         )
     };
@@ -117,16 +115,22 @@ pub fn affinity(cores: NonZeroU32, room: u64) -> Option<Vec<u8>> {
 }
 
 /// The answer to `uname`: `struct new_utsname`, six texts of 65 bytes.
-pub fn uname(platform: Platform) -> Vec<u8> {
+pub fn uname(platform: Platform, view: &View) -> Vec<u8> {
     let machine = match platform {
         Platform::X86_64Linux => "x86_64",
         Platform::Aarch64Linux => "aarch64",
     };
+    let View { host, kernel, .. } = view;
+    let texts = [
+        "Linux",
+        &host.name,
+        &kernel.release,
+        &kernel.version,
+        machine,
+        &host.domain,
+    ];
     let mut answer = Vec::with_capacity(6 * 65);
-    for (index, text) in ["Linux", HOST_NAME, RELEASE, VERSION, machine, "(none)"]
-        .iter()
-        .enumerate()
-    {
+    for (index, text) in texts.iter().enumerate() {
         answer.extend_from_slice(text.as_bytes());
         answer.resize((index + 1) * 65, 0);
     }
@@ -159,7 +163,7 @@ mod tests {
         for count in [1, 3, 64, 65, 200] {
             let mask = affinity(cores(count), 128).unwrap();
             assert_eq!(mask.iter().map(|byte| byte.count_ones()).sum::<u32>(), count);
-            let files = proc_files(cores(count));
+            let files = proc_files(cores(count), &View::default());
             let lines = |name, start| {
                 let (_, text) = files.iter().find(|(file, _)| *file == name).unwrap();
                 text.lines().filter(|line| line.starts_with(start)).count()
@@ -173,7 +177,10 @@ mod tests {
 
     #[test]
     fn answers_have_the_kernels_shape() {
-        assert_eq!(uname(Platform::X86_64Linux).len(), size_of::<libc::utsname>());
+        assert_eq!(
+            uname(Platform::X86_64Linux, &View::default()).len(),
+            size_of::<libc::utsname>()
+        );
         assert_eq!(sysinfo().len(), size_of::<libc::sysinfo>());
         assert_eq!(std::mem::offset_of!(libc::sysinfo, totalram), 8 * 4);
         assert_eq!(std::mem::offset_of!(libc::sysinfo, procs), 8 * 10);

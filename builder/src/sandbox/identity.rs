@@ -8,9 +8,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use store::io_error::{IoContext, IoError};
 
-/// The user and group a build sees itself as.
-pub const INSIDE: u32 = 1000;
-
 /// Above everything that distributions and `systemd` give to users and containers.
 const UNUSED: IdRange = IdRange {
     first: 0x7000_0000,

@@ -1,30 +1,34 @@
 //! Owns the start of a warden and the descriptors that connect us with it.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut, PipeReader, Write};
+use std::io::{self, IoSliceMut, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, recvmsg, socketpair,
 };
+use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::command::{self, Invocation, OptionFds};
 use super::error::{SandboxError, Unavailable};
 use super::filter;
-use super::identity::{INSIDE, Identity};
+use super::identity::Identity;
 use super::layout::{Layout, Purpose};
+use super::questions;
 use super::raw;
 use super::report::{self, Report};
 use super::spec::SandboxSpec;
 use super::stage::Stage;
+use super::view::Terminal;
 use super::warden::Warden;
 
 /// How many processes the kernel allows beyond the limit: our own three, and enough for the watch to see that there
@@ -42,7 +46,7 @@ pub struct Running {
     /// What was laid out; names what failed.
     pub stage: Stage,
     /// What the commands print, unless they have a terminal.
-    pub log: Option<PipeReader>,
+    pub log: Option<File>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +151,7 @@ pub fn launch(
     };
     reap();
     let filter = filter_file().map_err(connect)?;
-    let ends = Ends::open(purpose).map_err(connect)?;
+    let ends = Ends::open(purpose, spec.view.terminal).map_err(connect)?;
     let fds = OptionFds {
         filter: filter.as_raw_fd(),
         life: ends.life.as_raw_fd(),
@@ -160,14 +164,14 @@ pub fn launch(
 struct Ends {
     socket: OwnedFd,
     warden_socket: OwnedFd,
-    log: Option<PipeReader>,
+    log: Option<File>,
     streams: [OwnedFd; 3],
     /// Only holds a number free, for the warden to put a pipe there.
     life: File,
 }
 
 impl Ends {
-    fn open(purpose: Purpose) -> io::Result<Self> {
+    fn open(purpose: Purpose, terminal: Terminal) -> io::Result<Self> {
         let (socket, warden_socket) = socketpair(
             AddressFamily::Unix,
             SockType::SeqPacket,
@@ -176,12 +180,12 @@ impl Ends {
         )?;
         let (log, streams) = match purpose {
             Purpose::Build => {
-                let (log, writer) = io::pipe()?;
+                let (log, writer) = log(terminal)?;
                 let nothing = File::open("/dev/null")?;
                 let error = writer.try_clone()?;
                 // What it holds at the end is read without waiting for the warden, which has it open as well.
                 fcntl(&log, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-                (Some(log), [nothing.into(), writer.into(), error.into()])
+                (Some(log), [nothing.into(), writer, error])
             }
             Purpose::Shell => (
                 None,
@@ -202,6 +206,27 @@ impl Ends {
     }
 }
 
+/// What a build prints to: where we read it, and where it writes.
+fn log(terminal: Terminal) -> io::Result<(File, OwnedFd)> {
+    match terminal {
+        Terminal::None => {
+            let (reader, writer) = io::pipe()?;
+            Ok((OwnedFd::from(reader).into(), writer.into()))
+        }
+        Terminal::Colours => {
+            let ends = openpty(None, None)?;
+            for end in [&ends.master, &ends.slave] {
+                fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+            }
+            // What is printed arrives as it is: one byte ends a line.
+            let mut settings = tcgetattr(&ends.slave)?;
+            settings.output_flags.remove(OutputFlags::OPOST);
+            tcsetattr(&ends.slave, SetArg::TCSANOW, &settings)?;
+            Ok((ends.master.into(), ends.slave))
+        }
+    }
+}
+
 fn start(
     spec: &SandboxSpec,
     purpose: Purpose,
@@ -211,14 +236,14 @@ fn start(
     filter: &File,
     ends: Ends,
 ) -> Result<Running, SandboxError> {
-    let answered = filter::of_answered_calls();
+    let answered = filter::of(questions::of(&spec.view));
     let inherited = spec.job_server.as_ref().map_or(&[][..], |server| &server.fds);
     let streams = [0, 1, 2].map(|index: usize| ends.streams[index].as_raw_fd());
     let life = ends.life.as_raw_fd();
     let mut kept: Vec<RawFd> = [ends.warden_socket.as_raw_fd(), filter.as_raw_fd(), life].into();
     kept.extend(streams.iter().chain(inherited));
     kept.sort_unstable();
-    let maps = maps(identity);
+    let maps = maps(identity, spec.view.user.id);
     let stack = raw::Stack::new();
     let warden = Warden {
         stage: &stage,
@@ -236,6 +261,9 @@ fn start(
         kept: &kept,
         file_size: spec.limits.output_bytes,
         processes: u64::from(spec.limits.processes) + PROCESSES_BEYOND,
+        umask: spec.view.umask,
+        addresses: spec.view.addresses,
+        affinity: spec.view.affinity,
     };
     let user = match identity {
         Identity::Own { .. } => libc::CLONE_NEWUSER,
@@ -258,9 +286,9 @@ fn start(
 }
 
 /// What stands in the warden's `uid_map` and `gid_map`: in its namespace it is whom builds see themselves as.
-fn maps(identity: Identity) -> [String; 2] {
+fn maps(identity: Identity, inside: u32) -> [String; 2] {
     match identity {
-        Identity::Own { uid, gid } => [format!("{INSIDE} {uid} 1"), format!("{INSIDE} {gid} 1")],
+        Identity::Own { uid, gid } => [format!("{inside} {uid} 1"), format!("{inside} {gid} 1")],
         Identity::Lent(_) => [String::new(), String::new()],
     }
 }

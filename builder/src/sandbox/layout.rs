@@ -6,17 +6,13 @@ use std::path::{Path, PathBuf};
 
 use store::activation::{self, Activation};
 
+use super::answers;
 use super::error::SandboxError;
 use super::facts;
 use super::identity::Identity;
 use super::spec::{OutputAccess, SandboxSpec};
 use super::stage::{Access, Stage};
-
-/// The recipe's folder, inside.
-pub const RECIPE: &str = "/pkg/build";
-
-/// The sources, inside.
-pub const SOURCES: &str = "/pkg/src";
+use super::view::{Randomness, TEMPORARY};
 
 /// The shell of scripts, inside.
 pub const SHELL: &str = "/bin/sh";
@@ -31,6 +27,10 @@ const WELL_KNOWN: [(&str, &str); 2] = [(SHELL, "bin/sh"), ("/usr/bin/env", "bin/
 
 /// Devices that are the same everywhere.
 const DEVICES: [&str; 5] = ["full", "null", "random", "urandom", "zero"];
+
+/// Those of them that are random, and how many bytes stand in for them where they must not be.
+const DICE: [&str; 2] = ["random", "urandom"];
+const FIXED_DICE: usize = 1 << 20;
 
 /// Links of `/dev` into `/proc`.
 const STREAMS: [(&str, &str); 4] = [
@@ -102,13 +102,16 @@ impl Layout {
                 self.stage.link(Path::new(place), &prefix.join(program))?;
             }
         }
-        for (name, text) in facts::etc_files() {
+        for (usual, place) in spec.view.places.moved() {
+            self.stage.link(usual, place)?;
+        }
+        for (name, text) in facts::etc_files(&spec.view) {
             self.stage
                 .file(&Path::new("/etc").join(name), text.into_bytes())?;
         }
         self.show_packages(spec, prefix)?;
         self.activate(prefix, activation)?;
-        self.show_devices(purpose)?;
+        self.show_devices(spec, purpose)?;
         self.open_folders(spec, prefix)?;
         self.mask_proc(spec)
     }
@@ -120,7 +123,7 @@ impl Layout {
                 .bind(folder, &packages.join(id.to_string()), Access::ReadOnly)?;
         }
         self.stage
-            .bind(&spec.folders.recipe, Path::new(RECIPE), Access::ReadOnly)
+            .bind(&spec.folders.recipe, &spec.view.places.recipe, Access::ReadOnly)
     }
 
     fn activate(&mut self, prefix: &Path, activation: &Activation) -> io::Result<()> {
@@ -134,10 +137,14 @@ impl Layout {
         Ok(())
     }
 
-    fn show_devices(&mut self, purpose: Purpose) -> io::Result<()> {
+    fn show_devices(&mut self, spec: &SandboxSpec, purpose: Purpose) -> io::Result<()> {
         let terminal = (purpose == Purpose::Shell).then_some("tty");
         for name in DEVICES.into_iter().chain(terminal) {
             let path = Path::new("/dev").join(name);
+            if spec.view.randomness == Randomness::Fixed && DICE.contains(&name) {
+                self.stage.file(&path, answers::fixed_bytes(0, FIXED_DICE))?;
+                continue;
+            }
             self.stage.file(&path, Vec::new())?;
             self.stage.bind(&path, &path, Access::Device)?;
         }
@@ -148,11 +155,11 @@ impl Layout {
     }
 
     fn open_folders(&mut self, spec: &SandboxSpec, prefix: &Path) -> io::Result<()> {
-        self.stage.open_up(Path::new("/tmp"))?;
+        self.stage.open_up(Path::new(TEMPORARY))?;
         self.stage.open_up(Path::new("/dev/shm"))?;
         let folders = &spec.folders;
         self.stage
-            .bind(&folders.sources, Path::new(SOURCES), Access::Writable)?;
+            .bind(&folders.sources, &spec.view.places.sources, Access::Writable)?;
         let output = prefix.join("packages").join(spec.package.to_string());
         let access = match folders.output_access {
             OutputAccess::Writable => Access::Writable,
@@ -162,14 +169,14 @@ impl Layout {
     }
 
     fn mask_proc(&mut self, spec: &SandboxSpec) -> io::Result<()> {
-        for (name, text) in facts::proc_files(spec.cores) {
+        for (name, text) in facts::proc_files(spec.cores, &spec.view) {
             let mask = self.stage.mask_file(Path::new(name), text.into_bytes())?;
             self.masks.push((mask, Path::new("/proc").join(name)));
         }
         let kernel = Path::new("kernel");
         let folder = self.stage.mask_folder(kernel)?;
         self.masks.push((folder, PathBuf::from("/proc/sys/kernel")));
-        for (name, text) in facts::kernel_files() {
+        for (name, text) in facts::kernel_files(&spec.view) {
             self.stage.mask_file(&kernel.join(name), text.into_bytes())?;
         }
         Ok(())
@@ -197,7 +204,9 @@ fn folders(
     let ids = closure
         .chain([&spec.package])
         .map(|id| packages.join(id.to_string()));
-    let fixed = ["/dev", "/etc", "/proc", SOURCES, RECIPE].map(PathBuf::from);
+    let fixed = ["/dev", "/etc", "/proc"].map(PathBuf::from);
+    let places = &spec.view.places;
+    let own = [&places.sources, &places.recipe].map(PathBuf::clone);
     let extra = (!extra).then(|| PathBuf::from("/pkg/extra"));
     let parents = WELL_KNOWN
         .iter()
@@ -205,7 +214,13 @@ fn folders(
         .filter_map(|(place, _)| Path::new(place).parent())
         .map(Path::to_owned);
     let mut folders = BTreeMap::new();
-    for path in fixed.into_iter().chain(extra).chain(parents).chain(ids) {
+    for path in fixed
+        .into_iter()
+        .chain(own)
+        .chain(extra)
+        .chain(parents)
+        .chain(ids)
+    {
         for above in path.ancestors().filter(|above| above.parent().is_some()) {
             if folders.contains_key(above) {
                 break;
@@ -213,7 +228,8 @@ fn folders(
             folders.insert(above.to_owned(), PLAIN);
         }
     }
-    folders.extend([("/tmp", SHARED), ("/dev/shm", SHARED)].map(|(path, mode)| (path.into(), mode)));
+    let shared = [Path::new(TEMPORARY), Path::new("/dev/shm"), &places.temporary];
+    folders.extend(shared.map(|path| (path.to_owned(), SHARED)));
     folders
 }
 

@@ -250,6 +250,18 @@ pub fn fixed_addresses() -> Result<(), Errno> {
     done(unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as c_ulong) })
 }
 
+/// Keeps programs started from here on, on the CPU that this runs on.
+pub fn stay_on_one_cpu() -> Result<(), Errno> {
+    // SAFETY: no arguments.
+    let cpu = checked(unsafe { libc::sched_getcpu() })? as usize;
+    let mut set = [0u64; 16];
+    if let Some(word) = set.get_mut(cpu / 64) {
+        *word = 1 << (cpu % 64);
+    }
+    // SAFETY: the kernel reads as many bytes as the set has. Not by `libc`, whose set is of another type.
+    done(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&set), set.as_ptr()) })
+}
+
 /// Becomes an ordinary user for good. The raw calls, since `libc`'s would signal threads that a copy does not have.
 pub fn become_user(id: u32) -> Result<(), Errno> {
     // SAFETY: plain numbers, and a null list of length zero.

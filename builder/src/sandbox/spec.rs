@@ -9,6 +9,8 @@ use schema::id::PackageId;
 use schema::name::VariantName;
 use schema::platform::{Platform, Prefix};
 
+use super::view::View;
+
 /// Everything one sandbox is made from. Nothing else of the machine can be seen in it.
 #[derive(Debug, Clone)]
 pub struct SandboxSpec {
@@ -28,16 +30,20 @@ pub struct SandboxSpec {
     pub closure: Vec<(PackageId, PathBuf)>,
     /// The folders of this build.
     pub folders: Folders,
-    /// Where the commands start, as a path inside, e.g. `/pkg/src/zlib`.
+    /// Where the commands start, as a path inside, e.g. `/pkg/src/zlib`, wherever the view has that.
     pub current_dir: PathBuf,
     /// What is run.
     pub task: Task,
-    /// How many processors there seem to be; `$NUM_CORES`.
+    /// How many processors there seem to be.
     pub cores: NonZeroU32,
+    /// How many jobs a build is to run at once; `$NUM_CORES`.
+    pub jobs: NonZeroU32,
     /// Shares our cores with all running builds.
     pub job_server: Option<JobServer>,
     /// What ends the build.
     pub limits: Limits,
+    /// What it sees around it.
+    pub view: View,
 }
 
 /// The folders of one build on this machine. When we are root they are given to the build's user for its time.

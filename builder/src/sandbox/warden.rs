@@ -15,6 +15,7 @@ use super::layout::Purpose;
 use super::raw::{self, Errno};
 use super::report::{Failure, Report};
 use super::stage::Stage;
+use super::view::{Addresses, Affinity};
 
 /// Everything the warden needs, made before it is.
 pub struct Warden<'a> {
@@ -48,6 +49,12 @@ pub struct Warden<'a> {
     pub file_size: u64,
     /// Processes and threads at one time.
     pub processes: u64,
+    /// What new files may not allow.
+    pub umask: u32,
+    /// Where programs lie in memory.
+    pub addresses: Addresses,
+    /// The CPUs that commands run on.
+    pub affinity: Affinity,
 }
 
 /// The stack that main threads get everywhere, in bytes.
@@ -177,8 +184,13 @@ impl Warden<'_> {
         if let Identity::Lent(id) = self.identity {
             raw::become_user(id)?;
         }
-        raw::set_umask(0o022);
-        raw::fixed_addresses()?;
+        raw::set_umask(self.umask);
+        if self.addresses == Addresses::Fixed {
+            raw::fixed_addresses()?;
+        }
+        if self.affinity == Affinity::One {
+            raw::stay_on_one_cpu()?;
+        }
         raw::limit(libc::RLIMIT_CORE, 0)?;
         raw::limit(libc::RLIMIT_STACK, STACK)?;
         raw::limit(libc::RLIMIT_NOFILE, DESCRIPTORS)?;

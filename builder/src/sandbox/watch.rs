@@ -115,9 +115,12 @@ impl<'a> Watch<'a> {
                 return Err(Ending::Cancelled.into());
             }
             if ready.call
-                && let Some(listener) = &self.listener
+                && let Some(listener) = &mut self.listener
             {
                 listener.answer_one();
+            }
+            if let Some(listener) = &mut self.listener {
+                listener.let_go();
             }
             if ready.log {
                 self.take_log()?;
@@ -132,7 +135,9 @@ impl<'a> Watch<'a> {
     }
 
     fn wait(&mut self) -> Result<Ready, SandboxError> {
-        let deadline = self.drain_until.unwrap_or(self.next_tick).min(self.next_tick);
+        let turn = self.listener.as_ref().and_then(Listener::next_turn);
+        let ends = [Some(self.next_tick), self.drain_until, turn];
+        let deadline = ends.into_iter().flatten().min().unwrap_or(self.next_tick);
         let left = deadline.saturating_duration_since(Instant::now());
         // One more, since what is left is rounded down.
         let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
@@ -180,8 +185,7 @@ impl<'a> Watch<'a> {
         };
         match report {
             Report::Listening => {
-                let cores = self.spec.cores;
-                self.listener = descriptor.map(|fd| Listener::new(fd, cores, self.spec.platform));
+                self.listener = descriptor.map(|fd| Listener::new(fd, self.spec));
             }
             Report::Exited { code: 0, .. } => self.drain_until = Some(Instant::now() + GRACE),
             Report::Exited { step, code } => {
@@ -227,6 +231,8 @@ impl<'a> Watch<'a> {
         let mut buffer = [0; 1 << 16];
         let count = match log.read(&mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            // So says a terminal that nobody can write to any more.
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => 0,
             read => read.map_err(SandboxError::Log)?,
         };
         let limit = self.spec.limits.log_bytes;

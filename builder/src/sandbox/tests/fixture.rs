@@ -49,12 +49,14 @@ impl Case {
             current_dir: PathBuf::from("/pkg/src"),
             task: Task::Script("build".to_owned()),
             cores: NonZeroU32::new(3).unwrap(),
+            jobs: NonZeroU32::new(3).unwrap(),
             job_server: None,
             limits: Limits {
                 disk_reserve: 0,
                 memory_reserve: 0,
                 ..Limits::default()
             },
+            view: View::default(),
         };
         Self {
             _dir: dir,
@@ -106,7 +108,7 @@ fn lay_shell(folder: &Path) {
     fs::set_permissions(bin.join("busybox"), Permissions::from_mode(0o555)).unwrap();
     let applets = "sh cat ls id hostname nproc uname free ps sleep dd mkdir rm ln chmod touch env mount nc stat \
                    yes head printf true false kill find sed grep wc df test readlink mkfifo cp mknod chroot \
-                   unshare seq ifconfig wget ping tr sort pwd umask ulimit uptime";
+                   unshare seq ifconfig wget ping tr sort pwd umask ulimit uptime date od mktemp cut";
     for applet in applets.split_whitespace() {
         symlink("busybox", bin.join(applet)).unwrap();
     }
