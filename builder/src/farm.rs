@@ -11,6 +11,7 @@ use store::io_error::IoError;
 use store::publish::{Placed, PublishError};
 use store::registrar::Registrar;
 
+use crate::diffoscope::Pages;
 use crate::fetch::{FetchError, FetchedSource, Fetcher};
 use crate::interrupt::Interrupt;
 use crate::job_server::JobServer;
@@ -56,6 +57,8 @@ pub struct Farm<'a> {
     pub interrupt: &'a Interrupt,
     /// Who is told what happens.
     pub observer: &'a dyn Observer,
+    /// Where pages about packages that are not reproduced go, if any are wanted.
+    pub pages: Option<&'a Pages>,
 }
 
 /// Why a run could not begin.
@@ -95,7 +98,7 @@ pub fn plan(
         packages: store.present(&all)?,
         durations: store.index().durations()?,
     };
-    if purpose == Purpose::Reproduce {
+    if matches!(purpose, Purpose::Reproduce(_)) {
         for id in selected {
             present.packages.remove(id);
         }
@@ -153,6 +156,7 @@ impl Farm<'_> {
             cores: orders.cores,
             failed_folders: orders.failed_folders,
             purpose: orders.purpose,
+            pages: self.pages,
             now: orders.now,
             since: Instant::now(),
         }

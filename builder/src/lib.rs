@@ -3,8 +3,10 @@
 pub mod cache;
 pub mod cancel;
 pub mod configure;
+pub mod diffoscope;
 mod estimate;
 pub mod executor;
+pub mod explain;
 pub mod farm;
 pub mod fetch;
 pub mod folders;
@@ -24,5 +26,6 @@ pub mod serve;
 pub mod starter;
 pub mod tree_reader;
 pub mod unpack;
+pub mod vary;
 pub mod workbench;
 pub mod workshop;

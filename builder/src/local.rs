@@ -1,5 +1,6 @@
 //! Owns building on this machine: one step from its sources in the store to its package in the store.
 
+mod again;
 pub mod steps;
 
 use std::fs::File;
@@ -7,19 +8,17 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use schema::digest::Digest;
 use schema::id::PackageId;
-use schema::listing::Listing;
 use schema::recipe::Method;
 use store::Store;
 use store::index::{Attempt, Outcome};
 use store::io_error::IoContext;
-use store::listing;
 use store::lock::PackageLock;
 use store::publish::{self, Placed};
 use store::removal;
 use store::work::WorkArea;
 
+use crate::diffoscope::Pages;
 use crate::executor::{Cause, Done, Executor, Made, Stage, StepError};
 use crate::fetch::Fetcher;
 use crate::folders::Folders;
@@ -30,8 +29,9 @@ use crate::normalise::{self, NormaliseRules, RESOLVED_RECIPE};
 use crate::observer::{Event, Observer};
 use crate::plan::Step;
 use crate::references::{self, ReferenceRules};
-use crate::reproduce::NotReproduced;
 use crate::sandbox::Sandbox;
+use crate::vary::Variation;
+use crate::vary::conditions::Conditions;
 use crate::workshop::{ResolvedPackage, Workshop};
 
 /// What happens to the folder of a build that failed.
@@ -48,8 +48,8 @@ pub enum FailedFolders {
 pub enum Purpose {
     /// To have the package: one that is there already is left alone.
     Have,
-    /// To prove that it comes out the same: one that is there is built again and compared.
-    Reproduce,
+    /// To prove that it comes out the same with this varied: one that is there is built again and compared.
+    Reproduce(Variation),
 }
 
 /// Builds on this machine.
@@ -76,6 +76,8 @@ pub struct LocalExecutor<'a> {
     pub failed_folders: FailedFolders,
     /// What builds are for.
     pub purpose: Purpose,
+    /// Where pages about packages that are not reproduced go, if any are wanted.
+    pub pages: Option<&'a Pages>,
     /// Time since 1970 when the run began; what is added to it is measured.
     pub now: Duration,
     /// The moment `now` was read.
@@ -100,12 +102,12 @@ impl Executor for LocalExecutor<'_> {
             .at("make", &folders.log)
             .map_err(prepare)?;
         let begun = Instant::now();
-        let made = self
-            .make(package, &folders, &mut log)
-            .and_then(|()| match self.purpose {
-                Purpose::Have => self.publish(&folders, lock, begun.elapsed()),
-                Purpose::Reproduce => self.compare(package, &folders, begun.elapsed()),
-            });
+        let made = match self.purpose {
+            Purpose::Have => self
+                .make(package, &folders, Conditions::USUAL, &mut log)
+                .and_then(|()| self.publish(&folders, lock, begun.elapsed())),
+            Purpose::Reproduce(varied) => self.reproduce(package, &folders, varied, &mut log),
+        };
         self.keep_log(id, &log);
         if made.is_ok() {
             // What an earlier failure left would be entered instead of this. It does no other harm.
@@ -127,15 +129,21 @@ impl LocalExecutor<'_> {
     }
 
     /// Everything from sources to a normalised, scanned and checked output.
-    fn make(&self, package: &ResolvedPackage, folders: &Folders, log: &mut JobLog) -> Result<(), StepError> {
+    fn make(
+        &self,
+        package: &ResolvedPackage,
+        folders: &Folders,
+        conditions: Conditions,
+        log: &mut JobLog,
+    ) -> Result<(), StepError> {
         self.lay_out(package, folders)?;
         let recipe = &package.recipe;
         if recipe.method != Method::Seed {
-            self.run_build(package, folders, log)?;
+            self.run_build(package, folders, conditions, log)?;
         }
         self.finish_output(package, folders)?;
         if recipe.check && recipe.has_file("check") {
-            self.run_check(package, folders, log)?;
+            self.run_check(package, folders, conditions, log)?;
         }
         Ok(())
     }
@@ -191,35 +199,6 @@ impl LocalExecutor<'_> {
         };
         (self.register)(placed);
         Ok(Done::Built(made))
-    }
-
-    /// Compares what was built with what the store holds.
-    fn compare(
-        &self,
-        package: &ResolvedPackage,
-        folders: &Folders,
-        took: Duration,
-    ) -> Result<Done, StepError> {
-        let id = &package.id;
-        let listed = listing::of(&folders.output).map_err(output)?;
-        let there = self.store.index().package(id).map_err(output)?;
-        let made = Made {
-            tree: listed.tree,
-            size: listed.listing.size(),
-            took,
-        };
-        match there {
-            Some(record) if record.tree == listed.tree => Ok(Done::Reproduced(made)),
-            Some(record) => Err(output(self.difference(&record.tree, &listed.listing)?)),
-            None => Ok(Done::Built(made)),
-        }
-    }
-
-    fn difference(&self, stored: &Digest, built: &Listing) -> Result<NotReproduced, StepError> {
-        let path = self.store.tree_path(stored);
-        let bytes = std::fs::read(&path).at("read", &path).map_err(output)?;
-        let stored = Listing::parse(&bytes).map_err(output)?;
-        Ok(NotReproduced::between(&stored, built))
     }
 
     fn attempt(&self, took: Duration, outcome: Outcome) -> Attempt {

@@ -6,6 +6,7 @@ use schema::id::PackageId;
 use schema::name::SourceName;
 
 use crate::executor::{Done, StepError};
+use crate::vary::Variation;
 
 /// Told of everything that happens in a run, from several threads.
 pub trait Observer: Sync {
@@ -61,6 +62,13 @@ pub enum Event<'a> {
     Awaiting {
         /// What is built elsewhere.
         id: &'a PackageId,
+    },
+    /// A package is built once more, to find out what its output depends on.
+    BuiltAgain {
+        /// Which package.
+        id: &'a PackageId,
+        /// What is varied.
+        varied: Variation,
     },
     /// A build printed something.
     Output {

@@ -3,55 +3,88 @@
 use std::collections::BTreeMap;
 
 use schema::listing::{EntryKind, Listing};
+use serde::Serialize;
+
+use crate::diffoscope::Page;
+use crate::explain::Explained;
+use crate::vary::Variation;
 
 /// How many differing paths a message names.
 const NAMED: usize = 20;
 
-/// A package came out different from what the store holds.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("building it again gives other bytes: {}", self.listed())]
+/// A package came out different from what the store holds, or not at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{}", self.told())]
 pub struct NotReproduced {
     /// Each path that differs, sorted, with how.
-    pub paths: Vec<(String, PathDifference)>,
+    pub paths: Vec<DifferingPath>,
+    /// Why the build failed, if only under what was varied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// The first of the files whose content differs, explained.
+    pub explained: Vec<Explained>,
+    /// What was varied.
+    pub varied: Variation,
+    /// What brings it out, as far as that was looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub culprits: Option<Vec<Culprit>>,
+    /// The page about it, where one was wanted and `diffoscope` is installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<Page>,
+}
+
+/// A path that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DifferingPath {
+    /// Relative to the package.
+    pub path: String,
+    /// How it differs.
+    pub how: PathDifference,
 }
 
 /// How one path differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PathDifference {
     /// Only the store has it.
     OnlyStored,
     /// Only the new build has it.
     OnlyBuilt,
-    /// Another type, mode, target or content.
-    Differs,
+    /// A file of other content.
+    Content,
+    /// A file that may or may not be executed.
+    Executable,
+    /// A link to elsewhere.
+    Target,
+    /// Another type.
+    Kind,
+}
+
+/// Something that brings a difference out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Culprit {
+    /// Varied together. None of them when it comes by itself, although clock and random numbers are held.
+    pub axes: Variation,
+    /// The paths that then differ.
+    pub paths: Vec<String>,
+    /// Why the build then fails, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 impl NotReproduced {
     /// Compares the listing of what is stored with that of what was built.
     pub fn between(stored: &Listing, built: &Listing) -> Self {
-        let entries = |listing: &Listing| -> BTreeMap<String, EntryKind> {
-            listing
-                .entries
-                .iter()
-                .map(|entry| (entry.path.clone(), entry.kind.clone()))
-                .collect()
-        };
-        let (stored, mut built) = (entries(stored), entries(built));
-        let mut paths = BTreeMap::new();
-        for (path, kind) in stored {
-            match built.remove(&path) {
-                Some(other) if other == kind => {}
-                Some(_) => {
-                    paths.insert(path, PathDifference::Differs);
-                }
-                None => {
-                    paths.insert(path, PathDifference::OnlyStored);
-                }
-            }
-        }
-        paths.extend(built.into_keys().map(|path| (path, PathDifference::OnlyBuilt)));
         Self {
-            paths: paths.into_iter().collect(),
+            paths: differing(stored, built),
+            ..Self::default()
+        }
+    }
+
+    fn told(&self) -> String {
+        match &self.failure {
+            None => format!("building it again gives other bytes: {}", self.listed()),
+            Some(failure) => format!("it cannot be built with {} varied: {failure}", self.varied),
         }
     }
 
@@ -59,18 +92,53 @@ impl NotReproduced {
         let word = |how| match how {
             PathDifference::OnlyStored => "missing",
             PathDifference::OnlyBuilt => "new",
-            PathDifference::Differs => "differs",
+            _ => "differs",
         };
         let named = self
             .paths
             .iter()
             .take(NAMED)
-            .map(|(path, how)| format!("`{path}` {}", word(*how)));
+            .map(|DifferingPath { path, how }| format!("`{path}` {}", word(*how)));
         let mut text = named.collect::<Vec<_>>().join(", ");
         if self.paths.len() > NAMED {
             text.push_str(&format!(" and {} more", self.paths.len() - NAMED));
         }
         text
+    }
+}
+
+/// Every path in which two listings differ, sorted.
+pub fn differing(stored: &Listing, built: &Listing) -> Vec<DifferingPath> {
+    let entries = |listing: &Listing| -> BTreeMap<String, EntryKind> {
+        listing
+            .entries
+            .iter()
+            .map(|entry| (entry.path.clone(), entry.kind.clone()))
+            .collect()
+    };
+    let (stored, mut built) = (entries(stored), entries(built));
+    let mut paths = BTreeMap::new();
+    for (path, kind) in stored {
+        let how = match built.remove(&path) {
+            Some(other) if other == kind => continue,
+            Some(other) => how(&kind, &other),
+            None => PathDifference::OnlyStored,
+        };
+        paths.insert(path, how);
+    }
+    paths.extend(built.into_keys().map(|path| (path, PathDifference::OnlyBuilt)));
+    let listed = paths.into_iter().map(|(path, how)| DifferingPath { path, how });
+    listed.collect()
+}
+
+fn how(stored: &EntryKind, built: &EntryKind) -> PathDifference {
+    match (stored, built) {
+        (EntryKind::File { blake3: one, .. }, EntryKind::File { blake3: other, .. }) => match one == other {
+            true => PathDifference::Executable,
+            false => PathDifference::Content,
+        },
+        (EntryKind::Symlink { .. }, EntryKind::Symlink { .. }) => PathDifference::Target,
+        _ => PathDifference::Kind,
     }
 }
 

@@ -1,15 +1,16 @@
 //! Owns the command line: every verb, its arguments and their help texts.
 
 pub mod deliver;
+pub mod delivery;
+pub mod hosts;
+pub mod rebuild;
+pub mod verify;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-
-pub mod delivery;
-pub mod hosts;
-pub mod verify;
+use rebuild::Rebuild;
 
 /// A content-addressed package store with a hermetic build farm.
 #[derive(Debug, Parser)]
@@ -151,9 +152,9 @@ pub struct Build {
     /// After a failure, go on with what does not depend on it
     #[arg(long)]
     pub keep_going: bool,
-    /// Build even what the store holds, and compare
-    #[arg(long)]
-    pub rebuild: bool,
+    /// How to build again.
+    #[command(flatten)]
+    pub again: Rebuild,
     /// Say what would be built, and stop
     #[arg(long)]
     pub dry_run: bool,

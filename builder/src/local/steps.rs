@@ -18,8 +18,9 @@ use crate::folders::Folders;
 use crate::interrupt::{Interrupt, Urgency};
 use crate::job_log::JobLog;
 use crate::observer::{Event, Observer};
-use crate::sandbox::{self, JobServer, Limits, OutputAccess, SandboxSpec, Task};
+use crate::sandbox::{self, JobServer, Limits, OutputAccess, SandboxSpec, Task, View};
 use crate::unpack::{self, Rules, TopFolder};
+use crate::vary::conditions::Conditions;
 use crate::workshop::{ResolvedPackage, Workshop};
 
 /// How many CPUs a build sees when neither its recipe nor the command line says; never what the machine has.
@@ -87,6 +88,7 @@ impl LocalExecutor<'_> {
         &self,
         package: &ResolvedPackage,
         folders: &Folders,
+        conditions: Conditions,
         log: &mut JobLog,
     ) -> Result<(), StepError> {
         let recipe = &package.recipe;
@@ -94,7 +96,8 @@ impl LocalExecutor<'_> {
             Method::Bootstrap => Task::Commands(recipe.bootstrap.clone()),
             Method::Script | Method::Seed => Task::Script("build".to_owned()),
         };
-        self.run(package, folders, OutputAccess::Writable, task, log)
+        let spec = self.spec(package, folders, OutputAccess::Writable, task);
+        self.run(package, spec, conditions, log)
             .map_err(|error| StepError::new(Stage::Build, error))
     }
 
@@ -103,22 +106,23 @@ impl LocalExecutor<'_> {
         &self,
         package: &ResolvedPackage,
         folders: &Folders,
+        conditions: Conditions,
         log: &mut JobLog,
     ) -> Result<(), StepError> {
         let task = Task::Script("check".to_owned());
-        self.run(package, folders, OutputAccess::ReadOnly, task, log)
+        let spec = self.spec(package, folders, OutputAccess::ReadOnly, task);
+        self.run(package, spec, conditions, log)
             .map_err(|error| StepError::new(Stage::Check, error))
     }
 
     fn run(
         &self,
         package: &ResolvedPackage,
-        folders: &Folders,
-        access: OutputAccess,
-        task: Task,
+        mut spec: SandboxSpec,
+        conditions: Conditions,
         log: &mut JobLog,
     ) -> Result<(), sandbox::SandboxError> {
-        let spec = self.spec(package, folders, access, task);
+        conditions.apply(&mut spec);
         let mut told = Told {
             log,
             id: &package.id,
@@ -158,8 +162,10 @@ impl LocalExecutor<'_> {
             current_dir: current_dir(&recipe.sources.keys().collect::<Vec<_>>()),
             task,
             cores: asked.unwrap_or(CORES),
+            jobs: asked.unwrap_or(CORES),
             job_server: Some(JobServer { makeflags, fds }),
             limits: limits(package),
+            view: View::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::delivery::Caches;
+use super::rebuild::Rebuild;
 
 /// `store verify`.
 #[derive(Debug, Default, Args)]
@@ -24,9 +25,9 @@ pub struct Verify {
     /// Go on with a verification that was interrupted: what it found whole and nobody touched since is not read again
     #[arg(long, conflicts_with_all = ["rebuild", "repair"])]
     pub resume: bool,
-    /// Build again from source and compare
-    #[arg(long)]
-    pub rebuild: bool,
+    /// How to build again.
+    #[command(flatten)]
+    pub again: Rebuild,
     /// Where --repair takes packages from.
     #[command(flatten)]
     pub caches: Caches,

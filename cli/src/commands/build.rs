@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ::schema::id::PackageId;
+use builder::diffoscope::Pages;
 use builder::executor::{Done, StepError};
 use builder::farm::{self, Farm, Orders};
 use builder::fetch::Network;
@@ -18,12 +19,15 @@ use builder::workshop::{ResolvedPackage, Workshop};
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use store::Store;
+use store::io_error::IoContext;
 
 use crate::args::Build;
+use crate::args::rebuild::Rebuild;
 use crate::commands::substitute::{self, Taken, Wanted};
 use crate::commands::{Context, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::progress::Progress;
+use crate::render::reproduction;
 
 #[derive(Serialize)]
 struct Document {
@@ -50,6 +54,9 @@ struct Package {
     seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// How it came out different.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differs: Option<NotReproduced>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<String>,
 }
@@ -77,26 +84,46 @@ pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
         show_plan(context, &plan);
         return Ok(ExitCode::from(failure::DONE));
     }
-    let built = carry_out(context, &store, &workshop, &plan, &orders, network)?;
-    report(context, &plan, &built, &taken)
+    let pages = pages(context, &args.again);
+    let built = carry_out(
+        context,
+        &store,
+        &workshop,
+        &plan,
+        &orders,
+        network,
+        pages.as_ref(),
+    )?;
+    report(context, &plan, &built, &taken, &args.again)
 }
 
 /// Builds packages again and compares them with what the store holds; names mean the tree's.
 ///
 /// # Errors
 /// When the tree has mistakes or the store cannot be used.
-pub fn reproduce(context: &Context<'_>, names: &[String]) -> Result<ExitCode, Failure> {
+pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Result<ExitCode, Failure> {
     let workshop = workshop::open(context, None)?;
+    let all = ["all".to_owned()];
+    let names = if names.is_empty() { &all } else { names };
     let selected = ids(workshop::select(&workshop, names)?);
     let store = context.store()?;
     let orders = Orders {
-        purpose: Purpose::Reproduce,
+        purpose: Purpose::Reproduce(again.varied()),
         on_failure: OnFailure::KeepGoing,
         ..plain_orders(context)
     };
     let plan = farm::plan(&store, &workshop, &selected, orders.purpose)?;
-    let built = carry_out(context, &store, &workshop, &plan, &orders, Network::Allowed)?;
-    report(context, &plan, &built, &[])
+    let pages = pages(context, again);
+    let built = carry_out(
+        context,
+        &store,
+        &workshop,
+        &plan,
+        &orders,
+        Network::Allowed,
+        pages.as_ref(),
+    )?;
+    report(context, &plan, &built, &[], again)
 }
 
 /// Builds packages that the store gave up.
@@ -110,11 +137,33 @@ pub fn again(context: &Context<'_>, store: &Store, given_up: &[PackageId]) -> Re
     }
     let orders = plain_orders(context);
     let plan = farm::plan(store, &workshop, given_up, orders.purpose)?;
-    let built = carry_out(context, store, &workshop, &plan, &orders, Network::Allowed)?;
+    let built = carry_out(context, store, &workshop, &plan, &orders, Network::Allowed, None)?;
     match built.failed.first() {
         Some((id, error)) => Err(Failure::new(explain(id, error))),
         None => Ok(()),
     }
+}
+
+/// Where pages go, if any are wanted and can be made.
+fn pages(context: &Context<'_>, again: &Rebuild) -> Option<Pages> {
+    let folder = again.report.as_ref()?;
+    Pages::find(context.world.path.as_deref(), &context.world.cwd().join(folder))
+}
+
+/// Writes what was found about each package that differs to the folder of reports.
+fn write_reports(context: &Context<'_>, packages: &[Package], again: &Rebuild) -> Result<(), Failure> {
+    let Some(folder) = &again.report else {
+        return Ok(());
+    };
+    let folder = context.world.cwd().join(folder);
+    std::fs::create_dir_all(&folder).at("make folder", &folder)?;
+    for package in packages.iter().filter(|package| package.differs.is_some()) {
+        let path = folder.join(format!("{}.json", package.id));
+        let mut text = serde_json::to_string_pretty(package)?;
+        text.push('\n');
+        std::fs::write(&path, text).at("write", &path)?;
+    }
+    Ok(())
 }
 
 fn ids(packages: Vec<&ResolvedPackage>) -> Vec<PackageId> {
@@ -128,6 +177,7 @@ fn carry_out(
     plan: &Plan,
     orders: &Orders,
     network: Network,
+    pages: Option<&Pages>,
 ) -> Result<Built, Failure> {
     let progress = Progress::new(context.output);
     let farm = Farm {
@@ -137,6 +187,7 @@ fn carry_out(
         fetcher: &super::fetch::fetcher(context, network)?,
         interrupt: &*interruptible()?,
         observer: &progress,
+        pages,
     };
     let built = farm.run(plan, orders);
     progress.finish();
@@ -174,8 +225,8 @@ fn orders(context: &Context<'_>, args: &Build) -> Orders {
         } else {
             FailedFolders::Remove
         },
-        purpose: if args.rebuild {
-            Purpose::Reproduce
+        purpose: if args.again.rebuild {
+            Purpose::Reproduce(args.again.varied())
         } else {
             Purpose::Have
         },
@@ -225,6 +276,7 @@ impl Package {
             size: None,
             seconds: None,
             error: None,
+            differs: None,
             kept: None,
         }
     }
@@ -246,13 +298,20 @@ impl Package {
     fn failed(id: &PackageId, error: &StepError) -> Self {
         Self {
             error: Some(error.to_string()),
+            differs: error.cause.downcast_ref().cloned(),
             kept: error.kept.as_ref().map(|path| path.display().to_string()),
             ..Self::new(id, "failed")
         }
     }
 }
 
-fn report(context: &Context<'_>, plan: &Plan, built: &Built, taken: &[Taken]) -> Result<ExitCode, Failure> {
+fn report(
+    context: &Context<'_>,
+    plan: &Plan,
+    built: &Built,
+    taken: &[Taken],
+    again: &Rebuild,
+) -> Result<ExitCode, Failure> {
     let in_plan = |id: &PackageId| plan.steps().iter().any(|step| step.package.id == *id);
     let present = plan.selected().iter().filter(|id| !in_plan(id));
     let outcome = |id: &PackageId| match taken.iter().any(|taken| taken.is(id)) {
@@ -269,6 +328,7 @@ fn report(context: &Context<'_>, plan: &Plan, built: &Built, taken: &[Taken]) ->
         planned: plan.steps().len(),
         interrupted: built.interrupted,
     };
+    write_reports(context, &document.packages, again)?;
     context.output.result(&document, || summary(plan, built, taken));
     for (id, error) in &built.failed {
         context.output.complain(&explain(id, error));
@@ -312,6 +372,9 @@ fn summary(plan: &Plan, built: &Built, taken: &[Taken]) -> String {
 fn explain(id: &PackageId, error: &StepError) -> String {
     let name = id.name();
     let mut out = format!("error: {id}: {}", failure::sentence(error));
+    if let Some(found) = error.cause.downcast_ref() {
+        out.push_str(&reproduction::lines(found));
+    }
     if let Some(log) = error.log.as_deref().filter(|log| !log.is_empty()) {
         let lines: String = log.lines().map(|line| format!("\n  | {line}")).collect();
         out.push_str(&lines);

@@ -27,6 +27,7 @@ pub fn run(context: &Context<'_>, args: &Shell) -> Result<ExitCode, Failure> {
         fetcher: &fetch::fetcher(context, Network::Allowed)?,
         interrupt: &*build::interruptible()?,
         observer: &Silent,
+        pages: None,
     };
     let orders = build::plain_orders(context);
     let visit = workbench::open(&farm, package, &orders)?;

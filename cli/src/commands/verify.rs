@@ -59,8 +59,8 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     {
         return artifact::run(context, place, args);
     }
-    if args.rebuild {
-        return build::reproduce(context, &args.what);
+    if args.again.rebuild {
+        return build::reproduce(context, &args.what, &args.again);
     }
     let root = context.store_dir()?;
     let mut repaired = Vec::new();

@@ -11,6 +11,7 @@ pub mod drawing;
 pub mod failure;
 pub mod findings;
 pub mod progress;
+pub mod reproduction;
 pub mod text;
 
 use std::io::Write;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use builder::executor::{Done, StepError};
 use builder::observer::{Event, Observer};
+use builder::vary::Variation;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schema::id::PackageId;
 
@@ -151,6 +152,14 @@ impl Progress {
         }
     }
 
+    fn on_again(&self, id: &PackageId, varied: Variation) {
+        let what = match varied.is_empty() {
+            true => "nothing".to_owned(),
+            false => varied.to_string(),
+        };
+        self.say(&format!("again     {id}  varied: {what}"));
+    }
+
     fn on_output(&self, bytes: &[u8]) {
         if self.output.loudness >= Loudness::Everything {
             self.say(String::from_utf8_lossy(bytes).trim_end());
@@ -178,6 +187,7 @@ impl Observer for Progress {
             }
             Event::Started { id } => self.on_started(id),
             Event::Awaiting { id } => self.say(&format!("waiting   {id}  another process builds it")),
+            Event::BuiltAgain { id, varied } => self.on_again(id, varied),
             Event::Output { bytes, .. } => self.on_output(bytes),
             Event::Done { id, done } => self.on_done(id, done),
             Event::Failed { id, error } => self.on_failed(id, error),

@@ -1,0 +1,226 @@
+//! Owns building a package again: whether it comes out the same, and if not, which of the axes brings that out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use schema::id::PackageId;
+use schema::listing::Listing;
+use store::io_error::IoContext;
+use store::listing::{self, Listed};
+
+use super::{LocalExecutor, output, prepare};
+use crate::executor::{Done, Made, Stage, StepError};
+use crate::explain;
+use crate::folders::Folders;
+use crate::interrupt::Urgency;
+use crate::job_log::JobLog;
+use crate::observer::Event;
+use crate::reproduce::{Culprit, NotReproduced, differing};
+use crate::vary::conditions::{Conditions, Nature};
+use crate::vary::search::culprits;
+use crate::vary::{Axis, Variation};
+use crate::workshop::ResolvedPackage;
+
+/// How one build came out: what is in its package, or why there is none.
+type Outcome = Result<Listing, String>;
+
+/// In what two outcomes differ.
+#[derive(Debug, Clone, Default)]
+struct Change {
+    paths: BTreeSet<String>,
+    failure: Option<String>,
+}
+
+impl LocalExecutor<'_> {
+    /// Builds a package with `varied` and compares it with the one in the store. One that is not there is only built.
+    pub(super) fn reproduce(
+        &self,
+        package: &ResolvedPackage,
+        folders: &Folders,
+        varied: Variation,
+        log: &mut JobLog,
+    ) -> Result<Done, StepError> {
+        let begun = Instant::now();
+        let conditions = Conditions {
+            varied,
+            nature: Nature::Free,
+        };
+        let made = self.make(package, folders, conditions, log);
+        let took = begun.elapsed();
+        let search = || {
+            let now = self.now + self.since.elapsed();
+            let search = Search::new(self, package, Nature::held(now, took));
+            search.and_then(|search| search.culprits(varied))
+        };
+        if let Err(error) = made {
+            if varied.is_empty() || !self.is_of_the_build(&error) {
+                return Err(error);
+            }
+            let Some(culprits) = search()? else {
+                return Err(error);
+            };
+            let found = NotReproduced {
+                failure: Some(error.to_string()),
+                varied,
+                culprits: Some(culprits),
+                ..NotReproduced::default()
+            };
+            return Err(StepError::new(error.stage, found));
+        }
+        let listed = listing::of(&folders.output).map_err(output)?;
+        let there = self.store.index().package(&package.id).map_err(output)?;
+        let made = Made {
+            tree: listed.tree,
+            size: listed.listing.size(),
+            took,
+        };
+        match there {
+            None => return Ok(Done::Built(made)),
+            Some(record) if record.tree == listed.tree => return Ok(Done::Reproduced(made)),
+            Some(_) => {}
+        }
+        let mut found = self.explained(&package.id, folders, &listed)?;
+        found.varied = varied;
+        if !varied.is_empty() {
+            found.culprits = search()?;
+        }
+        Err(output(found))
+    }
+
+    /// How what was built differs from what is stored, and why that may be.
+    fn explained(
+        &self,
+        id: &PackageId,
+        folders: &Folders,
+        built: &Listed,
+    ) -> Result<NotReproduced, StepError> {
+        let folder = self.store.package_path(id);
+        // By the folder, not by the listing that was made of it: it is the folder that is looked into.
+        let stored = listing::of(&folder).map_err(output)?;
+        let mut found = NotReproduced::between(&stored.listing, &built.listing);
+        found.explained = explain::explain(&found.paths, &folder, &folders.output).map_err(output)?;
+        if let Some(pages) = self.pages {
+            let page = pages.make(id, &folder, &folders.output, self.interrupt.abort());
+            found.page = Some(page);
+        }
+        Ok(found)
+    }
+
+    /// Whether it is the build that failed, not we: then it may be that it only fails with what is varied.
+    fn is_of_the_build(&self, error: &StepError) -> bool {
+        let stage = matches!(error.stage, Stage::Build | Stage::Check | Stage::Output);
+        stage && self.interrupt.urgency() != Urgency::Abort
+    }
+
+    /// Builds a package once more, in folders of its own that are gone afterwards.
+    fn build_aside(&self, package: &ResolvedPackage, conditions: Conditions) -> Result<Outcome, StepError> {
+        let id = &package.id;
+        self.observer.event(Event::BuiltAgain {
+            id,
+            varied: conditions.varied,
+        });
+        let area = self.store.work_area(&id.to_string()).map_err(prepare)?;
+        let folders = Folders::make(&area).map_err(prepare)?;
+        let log = JobLog::create(folders.log.clone());
+        let mut log = log.at("make", &folders.log).map_err(prepare)?;
+        match self.make(package, &folders, conditions, &mut log) {
+            Ok(()) => Ok(Ok(listing::of(&folders.output).map_err(output)?.listing)),
+            Err(error) if self.is_of_the_build(&error) => Ok(Err(error.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The search for what brings a difference out. All of its builds share one clock and one set of dice.
+struct Search<'s> {
+    executor: &'s LocalExecutor<'s>,
+    package: &'s ResolvedPackage,
+    nature: Nature,
+    /// How it comes out with nothing varied.
+    usual: Outcome,
+    /// In what two builds with nothing varied differ.
+    by_itself: Change,
+}
+
+impl<'s> Search<'s> {
+    fn new(
+        executor: &'s LocalExecutor<'_>,
+        package: &'s ResolvedPackage,
+        nature: Nature,
+    ) -> Result<Self, StepError> {
+        let conditions = Conditions {
+            varied: Variation::NONE,
+            nature,
+        };
+        let usual = executor.build_aside(package, conditions)?;
+        let again = executor.build_aside(package, conditions)?;
+        Ok(Self {
+            executor,
+            package,
+            nature,
+            by_itself: Change::between(&usual, &again),
+            usual,
+        })
+    }
+
+    /// What brings a difference out, of `varied` and of what changes in every build; `None` if the package cannot even
+    /// be built with nothing varied.
+    fn culprits(&self, varied: Variation) -> Result<Option<Vec<Culprit>>, StepError> {
+        if self.usual.is_err() {
+            return Ok(None);
+        }
+        let mut seen = BTreeMap::new();
+        let axes = varied.with(Axis::Time).with(Axis::Random);
+        let found = culprits(axes, &mut |axes| {
+            let change = self.change(axes)?;
+            let differs = change.is_one();
+            seen.insert(axes, change);
+            Ok(differs)
+        })?;
+        let by_itself = self
+            .by_itself
+            .is_one()
+            .then(|| (Variation::NONE, self.by_itself.clone()));
+        let found = found
+            .into_iter()
+            .map(|axes| (axes, seen.remove(&axes).unwrap_or_default()));
+        let culprit = |(axes, change): (Variation, Change)| Culprit {
+            axes,
+            paths: change.paths.into_iter().collect(),
+            failure: change.failure,
+        };
+        Ok(Some(by_itself.into_iter().chain(found).map(culprit).collect()))
+    }
+
+    /// What varying `axes` changes, but for what changes by itself.
+    fn change(&self, axes: Variation) -> Result<Change, StepError> {
+        let conditions = Conditions {
+            varied: axes,
+            nature: self.nature,
+        };
+        let outcome = self.executor.build_aside(self.package, conditions)?;
+        let mut change = Change::between(&self.usual, &outcome);
+        change.paths.retain(|path| !self.by_itself.paths.contains(path));
+        Ok(change)
+    }
+}
+
+impl Change {
+    fn between(usual: &Outcome, other: &Outcome) -> Self {
+        match (usual, other) {
+            (Ok(usual), Ok(other)) => Self {
+                paths: differing(usual, other).into_iter().map(|it| it.path).collect(),
+                failure: None,
+            },
+            (Ok(_), Err(why)) => Self {
+                paths: BTreeSet::new(),
+                failure: Some(why.clone()),
+            },
+            (Err(_), _) => Self::default(),
+        }
+    }
+
+    fn is_one(&self) -> bool {
+        !self.paths.is_empty() || self.failure.is_some()
+    }
+}

@@ -1,0 +1,103 @@
+//! Owns how it is told that a package came out different: where, what it looks like, and what brings it out.
+
+use builder::diffoscope::Page;
+use builder::explain::{Excerpt, Explained, Part, Place};
+use builder::reproduce::{Culprit, NotReproduced};
+
+/// How many paths of a culprit are named.
+const NAMED: usize = 8;
+
+/// The lines that follow the sentence.
+pub fn lines(found: &NotReproduced) -> String {
+    let files = found.explained.iter().map(file);
+    let culprits = match &found.culprits {
+        None => Vec::new(),
+        Some(none) if none.is_empty() => {
+            vec![
+                "\n  no axis brings it out again: chance, or what the store holds was built otherwise"
+                    .to_owned(),
+            ]
+        }
+        Some(culprits) => culprits.iter().map(culprit).collect(),
+    };
+    let page = found.page.iter().map(|page| match page {
+        Page::Made(path) => format!("\n  more of it: {}", path.display()),
+        Page::Failed(why) => format!("\n  diffoscope made no page of it: {why}"),
+    });
+    files.chain(culprits).chain(page).collect()
+}
+
+fn file(file: &Explained) -> String {
+    let place = file
+        .place
+        .as_ref()
+        .map(|place| format!(", in {}", self::place(place)));
+    let mut out = format!(
+        "\n  `{}` from byte {} on{}",
+        file.path,
+        file.offset,
+        place.unwrap_or_default()
+    );
+    for (whose, excerpt) in [("stored", &file.stored), ("built ", &file.built)] {
+        out.push_str(&format!("\n    {whose} {}", self::excerpt(excerpt)));
+    }
+    out.push_str(&format!("\n    usually {}", file.cause.usual()));
+    out
+}
+
+fn excerpt(excerpt: &Excerpt) -> String {
+    let Excerpt {
+        size,
+        start,
+        hex,
+        text,
+    } = excerpt;
+    let spaces = " ".repeat(11);
+    let rows = (0..)
+        .step_by(16)
+        .take_while(|row| *row < text.chars().count().max(1));
+    let rows = rows.map(|row| {
+        let hex: String = hex.chars().skip(3 * row).take(3 * 16).collect();
+        let text: String = text.chars().skip(row).take(16).collect();
+        format!("{:08x}  {hex:<48} |{text}|", start + row as u64)
+    });
+    let rows: Vec<String> = rows.collect();
+    format!("{} (of {size} bytes)", rows.join(&format!("\n{spaces}")))
+}
+
+fn place(place: &Place) -> String {
+    match place {
+        Place::Section { name, offset } => format!("section {name} at {offset}"),
+        Place::Member {
+            name,
+            part: Part::Header,
+            ..
+        } => format!("what the archive says of `{name}`"),
+        Place::Member {
+            name, offset, inside, ..
+        } => {
+            let inside = inside
+                .as_deref()
+                .map(|inside| format!(", {}", self::place(inside)));
+            format!("member `{name}` at {offset}{}", inside.unwrap_or_default())
+        }
+        Place::GzipTime => "the time in the header of gzip".to_owned(),
+        Place::Compressed => "compressed content".to_owned(),
+    }
+}
+
+fn culprit(culprit: &Culprit) -> String {
+    let named = culprit.paths.iter().take(NAMED).map(|path| format!("`{path}`"));
+    let mut what: Vec<String> = named.collect();
+    if culprit.paths.len() > NAMED {
+        what.push(format!("{} more", culprit.paths.len() - NAMED));
+    }
+    if let Some(why) = &culprit.failure {
+        what.push(format!("the build fails: {why}"));
+    }
+    let axes = match culprit.axes.is_empty() {
+        true => "by itself, with nothing varied".to_owned(),
+        false => format!("by {}", culprit.axes),
+    };
+    format!("\n  brought out {axes}: {}", what.join(", "))
+}
