@@ -283,7 +283,7 @@ fn check_installer<R: ByteRanges>(
 }
 
 /// Hands the installer's bytes to `sink`; they are the right ones only when this returns without an error.
-pub(super) fn read_installer<R: ByteRanges, E: From<Problem>>(
+pub(crate) fn read_installer<R: ByteRanges, E: From<Problem>>(
     stream: &mut FrameStream<'_, R>,
     installer: &Installer,
     mtime: u64,

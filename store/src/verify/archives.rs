@@ -5,9 +5,9 @@ use std::fs::File;
 use rayon::prelude::*;
 
 use super::{Difference, DifferenceKind, Findings, Run, Stated};
+use crate::archive;
 use crate::archive::plan::Plan;
 use crate::archive::record::{Record, RecordError, Request};
-use crate::archive::{self};
 use crate::artifact::package::{self, Stopped, Visitor};
 use crate::index::PackageRecord;
 use crate::io_error::{IoContext, IoError};

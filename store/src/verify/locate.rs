@@ -11,12 +11,13 @@ use schema::id::PackageId;
 use schema::listing::Entry;
 
 use super::{Difference, DifferenceKind, FirstByte, Run, Subject};
+use crate::archive;
 use crate::archive::plan::Plan;
 use crate::archive::record::{Record, Request};
-use crate::archive::{self};
-use crate::artifact::difference::Part;
+use crate::artifact::difference::{Part, Problem};
 use crate::artifact::package::{self, Stopped, Visitor};
 use crate::artifact::reader::Reader;
+use crate::artifact::verify::read_installer;
 use crate::seekable::Frame;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{FrameStream, Unpacker};
@@ -40,6 +41,12 @@ pub trait Reference: Sync {
     /// The bytes of the listing of digest `tree`, which is the package `id`'s, if it is held.
     fn listing(&self, id: &PackageId, tree: &Digest) -> Option<Vec<u8>> {
         let _ = (id, tree);
+        None
+    }
+
+    /// The program for hosts, if it is held and has that digest.
+    fn program(&self, blake3: &Digest) -> Option<Vec<u8>> {
+        let _ = blake3;
         None
     }
 
@@ -132,6 +139,25 @@ impl<R: ByteRanges> Reference for Reader<R> {
         // Checked against the digest in the manifest.
         let (bytes, _) = self.listing(package, &mut unpacker).ok()?;
         (package.tree == *tree).then_some(bytes)
+    }
+
+    fn program(&self, blake3: &Digest) -> Option<Vec<u8>> {
+        let installer = self.manifest().installer.as_ref()?;
+        if installer.blake3 != *blake3 {
+            return None;
+        }
+        let mut unpacker = Unpacker::new().ok()?;
+        let mut stream = self
+            .stream(Part::Installer, installer.archive, &mut unpacker)
+            .ok()?;
+        let mut bytes = Vec::new();
+        let mtime = self.manifest().source_date_epoch;
+        read_installer(&mut stream, installer, mtime, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok::<(), Problem>(())
+        })
+        .ok()?;
+        Some(bytes)
     }
 
     fn manifest(&self) -> Option<Vec<u8>> {

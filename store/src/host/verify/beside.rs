@@ -54,7 +54,11 @@ pub(super) fn program(host: &Host, manifest: &Manifest, run: &Run<'_>) -> Result
     let expected = installer.blake3;
     let (found, _) = listing::hash_file(&path, &mut |bytes| run.observer.read(bytes))?;
     if found != expected {
-        differences.push(about(DifferenceKind::Content { expected, found }));
+        let mut references = run.references.iter();
+        let sound = references.find_map(|reference| reference.program(&expected));
+        let first = sound.and_then(|sound| FirstByte::between(&sound, &fs::read(&path).ok()?));
+        let difference = about(DifferenceKind::Content { expected, found });
+        differences.push(Difference { first, ..difference });
     }
     let attributes = tree::attributes(&path)?.into_iter();
     differences.extend(attributes.map(|name| about(DifferenceKind::Attribute { name })));

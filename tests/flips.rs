@@ -1,0 +1,322 @@
+//! Bytes flipped in hundreds of random places of a store and of a host, and every other kind of damage at random: all of
+//! it is found, each is named rightly, and a repair from an artifact leaves nothing of it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "what cannot be read fails the test, as it should"
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, FileTimes, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use support::dice::Dice;
+use support::{Ran, TestTree};
+
+/// How many bytes are flipped in a store, and on a host.
+const FLIPS: usize = 500;
+const PACKAGES: [&str; 4] = ["p0", "p1", "p2", "p3"];
+
+/// Packages of so many files that most flips meet a file of their own, with their artifact.
+fn built() -> (TestTree, String) {
+    let tree = TestTree::new();
+    for (number, name) in PACKAGES.into_iter().enumerate() {
+        let files: Vec<(String, String)> = (0..120)
+            .map(|at| {
+                let text = format!("{name} {at} ").repeat(1 + at * (number + 1));
+                (format!("share/{name}/{}/file{at}", at % 7), text)
+            })
+            .collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        tree.seed(name, json!({ "version": "1" }), &files);
+    }
+    let artifact = tree.small_artifact("1", &PACKAGES);
+    (tree, artifact.to_str().unwrap().to_owned())
+}
+
+/// The regular files below `folder` that are not empty, sorted.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let metadata = entry.metadata().unwrap();
+            if metadata.is_dir() {
+                open.push(entry.path());
+            } else if metadata.is_file() && metadata.len() > 0 {
+                found.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Flips a bit in each of `count` random bytes of `files`; gives the first that was flipped of each file.
+fn flip(files: &[PathBuf], count: usize, dice: &mut Dice) -> BTreeMap<PathBuf, u64> {
+    let mut places = BTreeSet::new();
+    while places.len() < count {
+        let file = &files[dice.below(files.len() as u64) as usize];
+        places.insert((file, dice.below(file.metadata().unwrap().len())));
+    }
+    let mut first = BTreeMap::new();
+    for (file, at) in places {
+        let mut bytes = fs::read(file).unwrap();
+        bytes[at as usize] ^= 1 << dice.below(8);
+        rewrite(file, &bytes);
+        first.entry(file.clone()).or_insert(at);
+    }
+    first
+}
+
+/// Gives a read-only file other bytes; mode and time stay.
+fn rewrite(path: &Path, bytes: &[u8]) {
+    let metadata = path.metadata().unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, bytes).unwrap();
+    set_time(path, metadata.modified().unwrap());
+    fs::set_permissions(path, metadata.permissions()).unwrap();
+}
+
+fn set_time(path: &Path, time: SystemTime) {
+    let times = FileTimes::new().set_modified(time);
+    File::open(path).unwrap().set_times(times).unwrap();
+}
+
+/// What a difference is about: the package, or nothing, and the path.
+type Named = (String, String);
+
+fn named(difference: &Value) -> Named {
+    let id = difference["package"]["id"].as_str().unwrap_or_default();
+    (id.to_owned(), difference["path"].as_str().unwrap().to_owned())
+}
+
+fn differences(ran: &Ran) -> Vec<Value> {
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    report["differences"].as_array().unwrap().clone()
+}
+
+/// How a verification should name what is at `path` below `root`, a store or a host.
+fn name_of(root: &Path, path: &Path, packages: &BTreeMap<String, String>) -> Named {
+    let inside = path.strip_prefix(root).unwrap().to_str().unwrap();
+    if let Some((id, path)) = inside
+        .strip_prefix("packages/")
+        .and_then(|rest| rest.split_once('/'))
+    {
+        return (id.to_owned(), path.to_owned());
+    }
+    let tree = inside
+        .strip_prefix("trees/")
+        .and_then(|rest| rest.strip_suffix(".json"));
+    match tree {
+        // A listing is the package as a whole.
+        Some(tree) => (packages[tree].clone(), String::new()),
+        None => (String::new(), inside.to_owned()),
+    }
+}
+
+/// Store IDs by tree digest.
+fn trees(tree: &TestTree) -> BTreeMap<String, String> {
+    let shown = PACKAGES.map(|name| tree.store(&["show", name, "--json"]).json());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    shown
+        .iter()
+        .map(|shown| (text(&shown["tree"]), text(&shown["id"])))
+        .collect()
+}
+
+/// Fails the test unless exactly what was flipped is named, each with the first of its flipped bytes.
+#[track_caller]
+fn all_are_named(found: &[Value], flipped: &BTreeMap<PathBuf, u64>, name: impl Fn(&Path) -> Named) {
+    let expected: BTreeMap<Named, u64> = flipped.iter().map(|(path, at)| (name(path), *at)).collect();
+    let names: BTreeSet<Named> = found.iter().map(named).collect();
+    let expected_names: BTreeSet<Named> = expected.keys().cloned().collect();
+    let differing: Vec<&Named> = names.symmetric_difference(&expected_names).collect();
+    assert_eq!(differing, [] as [&Named; 0]);
+    let mut located = 0;
+    for difference in found {
+        if let Some(offset) = difference["first"]["offset"].as_u64() {
+            assert_eq!(offset, expected[&named(difference)], "{difference}");
+            located += 1;
+        }
+    }
+    let is_archive = |(_, path): &&Named| path.starts_with("archives/");
+    let archives = expected.keys().filter(is_archive).count();
+    assert_eq!(
+        located,
+        expected.len() - archives,
+        "every flip but those in archives"
+    );
+}
+
+#[test]
+fn each_of_500_flipped_bytes_of_a_store_is_found_and_mended() {
+    let (tree, artifact) = built();
+    let store = tree.store_dir();
+    let packages = trees(&tree);
+    let mut at_risk = files(&store.join("packages"));
+    at_risk.extend(files(&store.join("trees")));
+    let archives = files(&store.join("archives")).into_iter();
+    at_risk.extend(archives.filter(|path| path.extension().is_some_and(|end| end == "zst")));
+    let flipped = flip(&at_risk, FLIPS, &mut Dice(1));
+    let ran = tree.store(&["verify", "--from", &artifact, "--json"]);
+    all_are_named(&differences(&ran), &flipped, |path| {
+        name_of(&store, path, &packages)
+    });
+
+    let repaired = tree
+        .store(&["verify", "--repair", "--from", &artifact, "--json"])
+        .json();
+    assert_eq!(repaired["remaining"], json!([]));
+    tree.holds_only(&PACKAGES);
+}
+
+#[test]
+fn each_of_500_flipped_bytes_of_a_host_is_found_and_mended() {
+    let (tree, artifact) = built();
+    let root = tree.path("host");
+    tree.install(&artifact, &root).ok();
+    let packages = trees(&tree);
+    let verify = |more: &[&str]| {
+        tree.on(
+            &root,
+            &[&["verify", "--from", &artifact, "--json"], more].concat(),
+        )
+    };
+    let mut at_risk = files(&root.join("packages"));
+    at_risk.extend(files(&root.join("trees")));
+    at_risk.push(root.join("store"));
+    // What says what the rest should be is flipped alone: where it is gone, so is what follows from it.
+    let mut deciding = files(&root.join("generations/1"));
+    deciding.push(root.join("manifest.json"));
+    let alone = 20;
+    let mut dice = Dice(2);
+    let flipped = flip(&at_risk, FLIPS - alone, &mut dice);
+    let name = |path: &Path| name_of(&root, path, &packages);
+    let mut found = differences(&verify(&[]));
+    // What a package whose resolved recipe is damaged asks of a generation cannot be told.
+    found.retain(|it| named(it) != (String::new(), "generations/1".to_owned()));
+    all_are_named(&found, &flipped, name);
+    assert_eq!(verify(&["--repair"]).json()["remaining"], json!([]));
+    tree.on(&root, &["verify"]).ok();
+
+    for _ in 0..alone {
+        let file = &deciding[dice.below(deciding.len() as u64) as usize];
+        let sound = fs::read(file).unwrap();
+        flip(std::slice::from_ref(file), 1, &mut dice);
+        let found = differences(&verify(&[]));
+        assert!(
+            found.iter().any(|it| named(it) == name(file)),
+            "{file:?}: {found:?}"
+        );
+        let ran = verify(&["--repair"]);
+        match file.ends_with("generation.json") {
+            // An activation makes another.
+            true => rewrite(file, &sound),
+            false => assert_eq!(ran.json()["remaining"], json!([])),
+        }
+        tree.on(&root, &["verify"]).ok();
+        assert_eq!(fs::read(file).unwrap(), sound, "{file:?}");
+    }
+}
+
+/// Does something to what lies in a read-only folder, which looks untouched afterwards.
+fn inside(folder: &Path, damage: impl FnOnce()) {
+    let metadata = folder.metadata().unwrap();
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    damage();
+    set_time(folder, metadata.modified().unwrap());
+    fs::set_permissions(folder, metadata.permissions()).unwrap();
+}
+
+/// Damages what is at `path` in one of the ways there are; gives the kind of difference that it is, and where.
+fn damage(path: &Path, dice: &mut Dice) -> Option<(PathBuf, &'static str)> {
+    let (metadata, folder) = (path.metadata().unwrap(), path.parent().unwrap());
+    let kind = match dice.below(9) {
+        0 => {
+            fs::set_permissions(path, Permissions::from_mode(metadata.mode() ^ 0o4222)).unwrap();
+            "mode"
+        }
+        1 => {
+            set_time(
+                path,
+                SystemTime::UNIX_EPOCH + Duration::from_secs(dice.below(1 << 30)),
+            );
+            "time"
+        }
+        2 => match xattr::set(path, "user.note", b"somebody") {
+            Ok(()) => "attribute",
+            // Not every file system has them.
+            Err(_) => return None,
+        },
+        3 => match lchown(path, Some(1 + dice.below(9) as u32), Some(7)) {
+            Ok(()) => "owner",
+            // Nobody else can give files away.
+            Err(_) => return None,
+        },
+        4 => {
+            inside(folder, || fs::remove_file(path).unwrap());
+            "missing"
+        }
+        5 => {
+            inside(folder, || {
+                fs::remove_file(path).unwrap();
+                symlink("elsewhere", path).unwrap();
+            });
+            "type"
+        }
+        6 => {
+            let extra = folder.join(format!("{}.extra", path.file_name().unwrap().to_str().unwrap()));
+            inside(folder, || fs::write(&extra, "more").unwrap());
+            return Some((extra, "extra"));
+        }
+        7 => {
+            let bytes = [fs::read(path).unwrap(), b"more".to_vec()].concat();
+            rewrite(path, &bytes);
+            "size"
+        }
+        _ => {
+            let name = std::os::unix::ffi::OsStrExt::from_bytes(b"no-utf8-\xff");
+            let odd = folder.join::<&std::ffi::OsStr>(name);
+            inside(folder, || fs::write(&odd, "").unwrap());
+            return Some((folder.join("no-utf8-\u{fffd}"), "name"));
+        }
+    };
+    Some((path.to_owned(), kind))
+}
+
+#[test]
+fn every_kind_of_damage_at_random_is_found_and_mended() {
+    let (tree, artifact) = built();
+    let store = tree.store_dir();
+    let mut at_risk = files(&store.join("packages"));
+    at_risk.retain(|path| !path.ends_with("buildinfo.full.json"));
+    let mut dice = Dice(3);
+    let mut expected: BTreeSet<(Named, &str)> = BTreeSet::new();
+    for _ in 0..150 {
+        let path = at_risk.swap_remove(dice.below(at_risk.len() as u64) as usize);
+        if let Some((path, kind)) = damage(&path, &mut dice) {
+            expected.insert((name_of(&store, &path, &BTreeMap::new()), kind));
+        }
+    }
+    let found = differences(&tree.store(&["verify", "--json"]));
+    let found: BTreeSet<(Named, &str)> = found
+        .iter()
+        // What replaced a file by a link has another time, too.
+        .filter(|it| it["difference"] != "time" || expected.contains(&(named(it), "time")))
+        .map(|it| (named(it), it["difference"].as_str().unwrap()))
+        .collect();
+    let differing: Vec<_> = found.symmetric_difference(&expected).collect();
+    assert_eq!(differing, [] as [&(Named, &str); 0]);
+    let repaired = tree
+        .store(&["verify", "--repair", "--from", &artifact, "--json"])
+        .json();
+    assert_eq!(repaired["remaining"], json!([]));
+    tree.holds_only(&PACKAGES);
+}
