@@ -11,8 +11,13 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use support::TestTree;
+use support::dice::Dice;
+use support::web::{Fault, Web};
 
 fn built() -> TestTree {
     let tree = TestTree::new();
@@ -198,5 +203,141 @@ fn what_nobody_registered_is_named() {
     assert_eq!(report["differences"], expected);
     tree.store(&["verify", "base", "top", "shell"]).ok();
     fs::remove_dir(stray).unwrap();
+    tree.holds_only(&["base", "shell", "top"]);
+}
+
+#[test]
+fn an_artifact_is_verified_where_it_lies_and_compared_with_a_sound_copy() {
+    let tree = TestTree::new();
+    let [sound, _] = tree.two_versions();
+    let served = tree.path("served");
+    fs::create_dir(&served).unwrap();
+    let copy = served.join("copy.tar.zst");
+    let mut bytes = fs::read(&sound).unwrap();
+    fs::write(&copy, &bytes).unwrap();
+    let web = Web::new(&served);
+    let url = web.url("copy.tar.zst");
+    tree.store(&["verify", &url]).ok();
+    tree.store(&["artifact", "verify", &url]).ok();
+
+    // Within the archive of the last package, before the frame of the end and the seek table.
+    let at = bytes.len() - 300;
+    bytes[at] ^= 1;
+    fs::write(&copy, &bytes).unwrap();
+    let ran = tree.store(&["verify", &url, "--from", sound.to_str().unwrap(), "--json"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let [difference] = &report["differences"].as_array().unwrap()[..] else {
+        panic!("{report}")
+    };
+    let place = &difference["place"];
+    let range = place["start"].as_u64().unwrap()..place["end"].as_u64().unwrap();
+    assert!(range.contains(&(at as u64)), "{report}");
+    assert_eq!(place["first"]["offset"], at, "{report}");
+    tree.store(&["verify", &web.url("nothing")]).fails(1, &["404"]);
+}
+
+#[test]
+fn a_verification_that_was_interrupted_goes_on_where_it_was() {
+    let tree = TestTree::new();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let mut dice = Dice(7);
+    for name in names {
+        // Such as cannot be compressed, so that each package is asked for by itself.
+        let text: String = (0..60_000)
+            .map(|_| format!("{:08x}", dice.below(1 << 31)))
+            .collect();
+        tree.seed(name, json!({ "version": "1" }), &[("data", &text)]);
+    }
+    let artifact = tree.small_artifact("1", &names);
+    let web = Web::new(artifact.parent().unwrap());
+    let url = web.url(artifact.file_name().unwrap().to_str().unwrap());
+    tree.store(&["verify", &url]).ok();
+    let (all, _) = web.asked();
+
+    let run = |args: &[&str]| {
+        let mut command = tree.command(&[&["verify", &url, "--json"], args].concat());
+        command.stdout(std::process::Stdio::piped());
+        command.stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    assert!(all.len() > 6, "{all:?}");
+    let (mut requests, in_the_middle) = (0, all.len() - 3);
+    web.errs(move |_| {
+        requests += 1;
+        if requests == in_the_middle {
+            let process: u32 = told.recv().unwrap();
+            kill(Pid::from_raw(process.try_into().unwrap()), Signal::SIGINT).unwrap();
+        }
+        Fault::None
+    });
+    // On one CPU one part is read after the other; on many, all might be under way already.
+    let all_cpus = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let first = (0..CpuSet::count())
+        .find(|cpu| all_cpus.is_set(*cpu).unwrap())
+        .unwrap();
+    let mut one = CpuSet::new();
+    one.set(first).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &one).unwrap();
+    let child = run(&[]);
+    sched_setaffinity(Pid::from_raw(0), &all_cpus).unwrap();
+    tell.send(child.id()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("--resume"), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["left"].as_u64().unwrap() > 0, "{report}");
+    web.asked();
+    web.errs(|_| Fault::None);
+
+    assert_eq!(
+        run(&["--resume"]).wait_with_output().unwrap().status.code(),
+        Some(0)
+    );
+    let (again, _) = web.asked();
+    assert!(again.len() < all.len(), "{} of {}", again.len(), all.len());
+    // It came to its end, so the next begins anew.
+    assert_eq!(
+        run(&["--resume"]).wait_with_output().unwrap().status.code(),
+        Some(0)
+    );
+    assert_eq!(web.asked().0.len(), all.len());
+}
+
+#[test]
+fn a_damaged_package_is_taken_from_a_cache_when_nobody_can_build_it() {
+    let tree = built();
+    let made = tree.store(&["keygen", "../key", "--json"]).json();
+    let key = made["key"].as_str().unwrap();
+    tree.store(&["push", "../cache", "--key", "../key"]).ok();
+    let said = tree.package("base").join("bin/said");
+    rewrite(&said, "BASE\n");
+    fs::rename(tree.recipes().join("base"), tree.path("base-of-yesterday")).unwrap();
+    let repair = |more: &[&str]| {
+        let args = [&["verify", "--repair", "--store", "../store", "--json"], more].concat();
+        tree.store(&args)
+    };
+    assert_eq!(repair(&[]).code, Some(3), "there is nothing to take it from");
+    let repaired = repair(&["--cache", "../cache", "--cache-key", key]).json();
+    assert_eq!(repaired["repaired"][0]["how"], "taken from ../cache");
+    assert_eq!(repaired["remaining"], json!([]));
+    assert_eq!(fs::read_to_string(said).unwrap(), "base\n");
+    tree.store(&["verify"]).ok();
+}
+
+#[test]
+fn a_damaged_index_is_a_difference_and_made_anew() {
+    let tree = built();
+    let index = tree.store_dir().join("index.sqlite");
+    let mut bytes = fs::read(&index).unwrap();
+    bytes[16] ^= 0xff;
+    fs::write(&index, &bytes).unwrap();
+    let ran = tree.store(&["verify", "--json"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["differences"][0]["path"], "index.sqlite");
+    tree.store(&["verify", "--repair"]).ok();
     tree.holds_only(&["base", "shell", "top"]);
 }

@@ -22,6 +22,7 @@ use crate::failure::{Failure, counted};
 /// # Errors
 /// When it cannot be read; differences are no error but an exit code.
 pub fn run(context: &Context<'_>, place: &str, args: &Verify) -> Result<ExitCode, Failure> {
+    let watch = Watch::new(context)?;
     let options = fetch::options(context, Network::Allowed);
     let cwd = context.world.cwd();
     let opened = match Medium::artifact(place, cwd, &options) {
@@ -32,7 +33,6 @@ pub fn run(context: &Context<'_>, place: &str, args: &Verify) -> Result<ExitCode
     let journal = watch::journal(context, args, &about)?;
     let journaled = journal.as_ref().zip(stamp(cwd, place, &opened));
     let journaled = journaled.map(|(journal, stamp)| Journaled { journal, stamp });
-    let watch = Watch::new(context)?;
     let (report, opened) = match opened {
         Ok(reader) => {
             let report = verify::verify_opened(Ok(&reader), Threads::available(), &watch, journaled);
