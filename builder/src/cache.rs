@@ -9,7 +9,6 @@
 //!
 //! The signature vouches for the entry, the entry's digests for all else. Nothing else about a cache is believed.
 
-pub mod keys;
 pub mod push;
 pub mod substitute;
 
@@ -29,7 +28,7 @@ use crate::fetch::file_url;
 use crate::fetch::medium::{Medium, MediumError, is_address};
 use crate::fetch::ranges::Servers;
 use crate::fetch::{FetchOptions, HttpError};
-use keys::CheckingKey;
+use store::keys::CheckingKey;
 
 /// The most bytes that an entry or a signature may have.
 const MOST_ENTRY: u64 = 4 << 20;

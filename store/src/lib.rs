@@ -12,6 +12,7 @@ pub mod gc;
 pub mod host;
 pub mod index;
 pub mod io_error;
+pub mod keys;
 pub mod listing;
 pub mod lock;
 pub mod process;

@@ -21,7 +21,7 @@ use store::io_error::{IoContext, IoError};
 use store::lock::FileLock;
 
 use super::archive_path;
-use super::keys::{KeyError, SigningKey};
+use store::keys::{KeyError, SigningKey};
 
 /// How the names of unfinished files begin; web servers do not show what begins with a dot.
 const PARTIAL: &str = ".partial-";
@@ -205,7 +205,7 @@ impl Target<'_> {
             },
         };
         let bytes = entry.to_bytes()?;
-        let signature = self.key.sign(&bytes, &id.to_string())?;
+        let signature = self.key.sign(bytes.as_slice(), &id.to_string())?;
         let path = self.entry_path(id);
         write(&signature_path(&path), signature.as_bytes())?;
         Ok(write(&path, &bytes)?)

@@ -1,7 +1,7 @@
 //! `store keygen`: makes a pair of keys.
 
-use builder::cache::keys;
 use serde::Serialize;
+use store::keys;
 
 use crate::args::delivery::Keygen;
 use crate::commands::Context;

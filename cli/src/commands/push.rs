@@ -1,11 +1,11 @@
 //! `store push`: fills a binary cache.
 
 use ::schema::id::PackageId;
-use builder::cache::keys::SigningKey;
 use builder::cache::push;
 use serde::Serialize;
 use store::Store;
 use store::closure;
+use store::keys::SigningKey;
 use store::verify::PackageRef;
 
 use crate::args::delivery::Push;

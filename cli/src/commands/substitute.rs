@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use ::schema::id::PackageId;
-use builder::cache::keys::CheckingKey;
 use builder::cache::substitute::{self, CacheObserver, Substituted};
 use builder::cache::{Cache, CacheProblem};
 use builder::fetch::{FetchOptions, Network, RetryPolicy};
@@ -11,6 +10,7 @@ use builder::local::Purpose;
 use builder::workshop::Workshop;
 use serde::Serialize;
 use store::Store;
+use store::keys::CheckingKey;
 use store::verify::PackageRef;
 
 use super::{Context, fetch};

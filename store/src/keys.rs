@@ -1,12 +1,14 @@
-//! Owns the keys of binary caches: pairs in minisign's format, so that its own program can make, read and check them.
+//! Owns the keys that people sign with: pairs in minisign's format, so that its own program can make, read and check them.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::{Cursor, Write};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use minisign::{KeyPair, PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
-use store::io_error::{IoContext, IoError};
+
+use crate::io_error::{IoContext, IoError};
 
 /// Permission bits that let others than the owner read a file.
 const OTHERS: u32 = 0o077;
@@ -49,10 +51,18 @@ pub enum KeyError {
     },
 }
 
+/// Where the Ed25519 key lies in a secret key's bytes: behind the algorithms, the salt and costs of a password that it
+/// does not have, and its number.
+const RAW_SECRET: std::ops::Range<usize> = 62..126;
+
+/// Where it lies in a public key's bytes: behind the algorithm and its number.
+const RAW_PUBLIC: std::ops::Range<usize> = 10..42;
+
 /// A key that signs.
 pub struct SigningKey {
     secret: SecretKey,
     public: PublicKey,
+    raw: ed25519_compact::SecretKey,
 }
 
 /// A key that checks signatures.
@@ -126,12 +136,17 @@ impl SigningKey {
         let read = || {
             let secret = SecretKeyBox::from_string(&text)?.into_unencrypted_secret_key()?;
             let public = PublicKey::from_secret_key(&secret)?;
-            Ok(Self { secret, public })
+            Ok((secret, public))
         };
-        read().map_err(|error: minisign::PError| KeyError::NoSecret {
+        let none = |reason: String| KeyError::NoSecret {
             path: path.to_owned(),
-            reason: error.to_string(),
-        })
+            reason,
+        };
+        let (secret, public) = read().map_err(|error: minisign::PError| none(error.to_string()))?;
+        let bytes = secret.to_bytes();
+        let raw = ed25519_compact::SecretKey::from_slice(bytes.get(RAW_SECRET).unwrap_or_default());
+        let raw = raw.map_err(|error| none(error.to_string()))?;
+        Ok(Self { secret, public, raw })
     }
 
     /// The key that checks what this one signs.
@@ -139,18 +154,18 @@ impl SigningKey {
         CheckingKey(self.public.clone())
     }
 
-    /// The signature of `bytes`; `comment` is signed with it.
+    /// The plain Ed25519 signature (RFC 8032) of `bytes`, for documents that have places of their own for it. It is the
+    /// same each time.
+    pub fn sign_raw(&self, bytes: &[u8]) -> [u8; 64] {
+        *self.raw.sign(bytes, None)
+    }
+
+    /// The signature of `content`, in minisign's format; `comment` is signed with it.
     ///
     /// # Errors
-    /// When there is no chance left in this machine.
-    pub fn sign(&self, bytes: &[u8], comment: &str) -> Result<String, KeyError> {
-        let signed = minisign::sign(
-            Some(&self.public),
-            &self.secret,
-            Cursor::new(bytes),
-            Some(comment),
-            None,
-        );
+    /// When `content` cannot be read, or there is no chance left in this machine.
+    pub fn sign(&self, content: impl Read, comment: &str) -> Result<String, KeyError> {
+        let signed = minisign::sign(Some(&self.public), &self.secret, content, Some(comment), None);
         let signature = signed.map_err(|error| KeyError::Failed {
             action: "sign",
             reason: error.to_string(),
@@ -174,21 +189,115 @@ impl CheckingKey {
         key.map(Self).ok_or_else(|| KeyError::NoPublic(text.to_owned()))
     }
 
-    /// Whether `signature` is this key's of `bytes`.
+    /// The 32 bytes of the Ed25519 key.
+    pub fn raw(&self) -> [u8; 32] {
+        let mut raw = [0; 32];
+        let bytes = self.0.to_bytes();
+        raw.copy_from_slice(bytes.get(RAW_PUBLIC).unwrap_or(&[0; 32]));
+        raw
+    }
+
+    /// Its number.
+    pub fn id(&self) -> KeyId {
+        KeyId::of(self.0.keynum())
+    }
+
+    /// Whether `signature` is this key's of `bytes`, in minisign's format.
     pub fn accepts(&self, bytes: &[u8], signature: &str) -> bool {
-        let Ok(signature) = SignatureBox::from_string(signature) else {
-            return false;
-        };
+        Signature::parse(signature)
+            .is_ok_and(|signature| self.accepts_content(Cursor::new(bytes), &signature))
+    }
+
+    /// Whether `signature` is this key's of all that `content` gives.
+    pub fn accepts_content(&self, content: impl Read, signature: &Signature) -> bool {
         let (quiet, output, allow_legacy) = (true, false, false);
+        // It is prehashed, so that nothing is sought in it.
         minisign::verify(
             &self.0,
-            &signature,
-            Cursor::new(bytes),
+            &signature.0,
+            OneWay(content),
             quiet,
             output,
             allow_legacy,
         )
         .is_ok()
+    }
+
+    /// Whether `signature` is this key's plain Ed25519 signature (RFC 8032) of `bytes`.
+    pub fn accepts_raw(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        let key = ed25519_compact::PublicKey::new(self.raw());
+        ed25519_compact::Signature::from_slice(signature)
+            .is_ok_and(|signature| key.verify(bytes, &signature).is_ok())
+    }
+}
+
+/// The number of a pair, by which signatures say who made them. Anybody can make a pair of a number they like, so it
+/// proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(u64);
+
+impl KeyId {
+    fn of(number: &[u8]) -> Self {
+        let mut bytes = [0; 8];
+        bytes.iter_mut().zip(number).for_each(|(to, from)| *to = *from);
+        Self(u64::from_le_bytes(bytes))
+    }
+}
+
+/// 16 hexadecimal digits, as minisign prints it.
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016X}", self.0)
+    }
+}
+
+/// A signature in minisign's format, of whatever key.
+#[derive(Clone)]
+pub struct Signature(SignatureBox);
+
+impl Signature {
+    /// Reads a signature. Those of minisign before 0.8, which are not prehashed, are none: they were made of another
+    /// thing than the content's digest.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self, NoSignature> {
+        let none = |error: minisign::PError| NoSignature(error.to_string());
+        let signature = SignatureBox::from_string(text).map_err(none)?;
+        match signature.is_prehashed() {
+            true => Ok(Self(signature)),
+            false => Err(NoSignature("it is not prehashed".to_owned())),
+        }
+    }
+
+    /// The number of the key that it says it was made with.
+    pub fn key(&self) -> KeyId {
+        KeyId::of(self.0.keynum())
+    }
+
+    /// The comment that was signed with it.
+    pub fn comment(&self) -> String {
+        self.0.trusted_comment().unwrap_or_default()
+    }
+}
+
+/// Why a text is no signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no signature in minisign's format: {0}")]
+pub struct NoSignature(String);
+
+/// Content that can be read once, from its beginning to its end.
+struct OneWay<R>(R);
+
+impl<R: Read> Read for OneWay<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<R> Seek for OneWay<R> {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -205,12 +314,20 @@ mod tests {
         let made = generate(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let key = SigningKey::read(&path).unwrap();
-        let signature = key.sign(b"bytes", "comment").unwrap();
+        let signature = key.sign(b"bytes".as_slice(), "comment").unwrap();
         let by_text = CheckingKey::read(&made.key, folder.path()).unwrap();
         let by_file = CheckingKey::read("key.pub", folder.path()).unwrap();
         assert_eq!(by_text, by_file);
+        let parsed = Signature::parse(&signature).unwrap();
+        assert_eq!((parsed.key(), &*parsed.comment()), (by_text.id(), "comment"));
+        let public = fs::read_to_string(&made.public).unwrap();
+        assert!(public.contains(&by_text.id().to_string()), "{public}");
         assert!(by_text.accepts(b"bytes", &signature));
         assert!(!by_text.accepts(b"other", &signature));
+        let raw = key.sign_raw(b"bytes");
+        assert_eq!(raw, key.sign_raw(b"bytes"));
+        assert!(by_text.accepts_raw(b"bytes", &raw));
+        assert!(!by_text.accepts_raw(b"other", &raw) && !by_text.accepts_raw(b"bytes", &raw[1..]));
         assert!(!by_text.accepts(b"bytes", &signature.replace("comment", "another")));
         assert!(!by_text.accepts(b"bytes", "no signature"));
         let other = folder.path().join("other");
