@@ -320,3 +320,31 @@ fn every_kind_of_damage_at_random_is_found_and_mended() {
     assert_eq!(repaired["remaining"], json!([]));
     tree.holds_only(&PACKAGES);
 }
+
+#[test]
+fn an_installation_replaces_damaged_packages_when_it_is_told_to_look() {
+    let tree = TestTree::new();
+    let [artifact, _] = tree.two_versions();
+    let artifact = artifact.to_str().unwrap();
+    let root = tree.path("host");
+    tree.install(artifact, &root).ok();
+    let damaged = fs::canonicalize(root.join("bin/base")).unwrap();
+    let elsewhere = tree.path("elsewhere");
+    fs::hard_link(&damaged, &elsewhere).unwrap();
+    rewrite(&damaged, b"evil");
+    tree.install(artifact, &root).ok();
+    let only = |name: &str| tree.on(&root, &["verify", name]).code;
+    assert_eq!((only("base"), only("app")), (Some(3), Some(0)));
+    tree.on(&root, &["verify", "nothing"])
+        .fails(1, &["no package `nothing`"]);
+
+    let installed = tree
+        .on(&root, &["install", artifact, "--verify", "--json"])
+        .json();
+    assert_eq!(installed["replaced"][0]["name"], "base");
+    assert_eq!(installed["replaced"].as_array().unwrap().len(), 1);
+    tree.on(&root, &["verify"]).ok();
+    assert_eq!(fs::read(damaged).unwrap(), b"base");
+    let other_name = fs::read(elsewhere).unwrap();
+    assert_eq!(other_name, b"evil", "another name of the file is somebody else's");
+}

@@ -23,6 +23,9 @@ pub struct Install {
     /// Take nothing from an artifact unless its manifest is this file, byte for byte
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
+    /// Read every package that is there already, too, and replace those that are damaged
+    #[arg(long)]
+    pub verify: bool,
     /// Only put the packages there; `store activate` makes them active later
     #[arg(long)]
     pub no_activate: bool,

@@ -13,7 +13,7 @@ use serde::Serialize;
 use store::archive::press::Threads;
 use store::artifact::reader::Reader;
 use store::host::activate::{self as activation, Activated};
-use store::host::receive::{self, Received};
+use store::host::receive::{self, Presence, Received};
 use store::host::{Host, plan, system};
 use store::io_error::IoContext;
 use store::seekable::ranges::ByteRanges;
@@ -40,6 +40,9 @@ struct Installed {
     total_bytes: u64,
     /// Packages that were brought.
     fetched: Vec<PackageRef>,
+    /// Those of them that replaced damaged ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replaced: Vec<PackageRef>,
     /// Packages that were there.
     present: Vec<PackageRef>,
     /// Nothing when it was not asked for.
@@ -70,7 +73,12 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     let system = system::around(host.root(), Path::new(&reader.manifest().prefix));
     let bar = Bytes::new(context.output, "installing", None);
     let machine = system.machine();
-    let received = receive::receive(&reader, &host, &lock, &roles, machine, at_once(context), &bar);
+    let presence = match args.verify {
+        true => Presence::Verified,
+        false => Presence::Named,
+    };
+    let threads = at_once(context);
+    let received = receive::receive(&reader, &host, &lock, &roles, machine, presence, threads, &bar);
     bar.finish();
     let received = received?;
     let activated = match args.no_activate {
@@ -88,6 +96,7 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
         fetched_bytes: reader.file().fetched(),
         total_bytes: reader.length(),
         fetched: references(&received.fetched),
+        replaced: references(&received.replaced),
         present: references(&received.present),
         activated,
     };

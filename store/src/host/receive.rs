@@ -34,11 +34,22 @@ use crate::verify;
 /// How often a package is brought that is damaged when it arrives.
 const TRIES: u32 = 3;
 
+/// What counts as a package that need not be brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// A folder that has its name.
+    Named,
+    /// One that is just as its listing says; anything else is replaced.
+    Verified,
+}
+
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
     /// Packages that were brought, sorted.
     pub fetched: Vec<PackageId>,
+    /// Those of them that replaced one which was there and damaged, sorted.
+    pub replaced: Vec<PackageId>,
     /// Packages that were there, sorted.
     pub present: Vec<PackageId>,
 }
@@ -101,11 +112,15 @@ pub fn receive<R: ByteRanges>(
     _lock: &HostLock,
     roles: &BTreeSet<RoleName>,
     machine: Option<Platform>,
+    presence: Presence,
     threads: Threads,
     observer: &dyn Observer,
 ) -> Result<Received, ReceiveError> {
     check_machine(&reader.manifest().platform, machine)?;
-    let survey = Survey::of(host, reader.manifest().for_roles(roles))?;
+    let mut survey = Survey::of(host, reader.manifest().for_roles(roles))?;
+    if presence == Presence::Verified {
+        survey.distrust(host);
+    }
     announce(&survey.lacking, observer);
     let mut open: Vec<&SelectedPackage> = survey.unlisted.clone();
     open.extend(&survey.lacking);
@@ -122,6 +137,7 @@ pub fn receive<R: ByteRanges>(
     let ids = |packages: &[&SelectedPackage]| packages.iter().map(|package| package.id.clone()).collect();
     Ok(Received {
         fetched: ids(&survey.lacking),
+        replaced: ids(&survey.damaged),
         present: ids(&survey.present),
     })
 }
@@ -142,6 +158,8 @@ struct Survey<'a> {
     lacking: Vec<&'a SelectedPackage>,
     /// There.
     present: Vec<&'a SelectedPackage>,
+    /// Those of the lacking ones in whose place a damaged one is.
+    damaged: Vec<&'a SelectedPackage>,
     /// Those that are there without their listing, so that they may have been built to other bytes.
     unlisted: Vec<&'a SelectedPackage>,
 }
@@ -151,6 +169,7 @@ impl<'a> Survey<'a> {
         let mut survey = Self {
             lacking: Vec::new(),
             present: Vec::new(),
+            damaged: Vec::new(),
             unlisted: Vec::new(),
         };
         for name in [PROGRAM, MANIFEST] {
@@ -168,6 +187,35 @@ impl<'a> Survey<'a> {
             }
         }
         Ok(survey)
+    }
+
+    /// Counts what is there and differs from its listing as lacking.
+    fn distrust(&mut self, host: &Host) {
+        let subject = |package: &SelectedPackage| verify::Subject {
+            folder: host.package(&package.id),
+            id: package.id.clone(),
+            tree: package.tree,
+            listing: host.listing(&package.tree),
+            owner: verify::owner_of(host.root()).ok(),
+        };
+        let listed = |package: &&SelectedPackage| !self.unlisted.iter().any(|other| other.id == package.id);
+        let subjects: Vec<verify::Subject> =
+            self.present.iter().copied().filter(listed).map(subject).collect();
+        let found = verify::packages(&subjects, &verify::Run::new(&())).findings;
+        let mut damaged = BTreeSet::new();
+        for (subject, found) in subjects.into_iter().zip(found) {
+            let is_whole = |found: verify::Findings| found.on_host(&subject.folder).next().is_none();
+            if !found.is_some_and(is_whole) {
+                damaged.insert(subject.id);
+            }
+        }
+        let (damaged, present) = std::mem::take(&mut self.present)
+            .into_iter()
+            .partition(|package| damaged.contains(&package.id));
+        self.present = present;
+        self.damaged = damaged;
+        self.lacking.extend(&self.damaged);
+        self.lacking.sort_by(|a, b| a.id.cmp(&b.id));
     }
 }
 
@@ -330,7 +378,14 @@ fn publish_all(host: &Host, arrived: &Receiver<Arrived>) -> Result<(), ReceiveEr
         publish::sync_file_system(host.root())?;
         for Arrived { listing, package } in batch {
             listing.publish()?;
-            package.map(Staged::publish).transpose()?;
+            match package {
+                // Only a damaged one can be there.
+                Some(staged) if fs::symlink_metadata(host.package(&staged.id)).is_ok() => {
+                    staged.replace()?;
+                }
+                Some(staged) => drop(staged.publish()?),
+                None => {}
+            }
         }
     }
     publish::sync(&host.root().join(TREES))?;

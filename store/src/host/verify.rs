@@ -118,6 +118,50 @@ pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostRepor
     })
 }
 
+/// Verifies only those packages of `host` that `names`, names or store IDs, stand for, active or not.
+///
+/// # Errors
+/// [`HostError::NotActive`] for a name of none, or when the host cannot be looked at.
+pub fn packages(host: &Host, names: &[String], run: &Run<'_>) -> Result<HostReport, HostError> {
+    let mut differences = Vec::new();
+    let mut known = Known::default();
+    for number in host.generations()? {
+        match Existing::read(host, number) {
+            Ok(existing) => known.add(host, &existing, &mut differences),
+            Err(error) => differences.push(of_error(number, GENERATION, &error)),
+        }
+    }
+    known.add_installed(host, &mut differences);
+    for name in names {
+        if !known.named().packages.iter().any(|id| is_called(id, name)) {
+            return Err(HostError::NotActive(name.clone()));
+        }
+    }
+    let is_meant = |id: &PackageId| names.iter().any(|name| is_called(id, name));
+    known.trees.retain(|id, _| is_meant(id));
+    known.needed.retain(is_meant);
+    known.local.retain(is_meant);
+    let packages = known.verify(host, run);
+    differences.extend(packages.differences);
+    differences.sort();
+    differences.dedup();
+    Ok(HostReport {
+        generation: host.current()?,
+        root_digest: None,
+        packages: packages.packages,
+        files: packages.files,
+        bytes: packages.bytes,
+        left: packages.left,
+        overrides: Vec::new(),
+        pending: host.pending()?,
+        differences,
+    })
+}
+
+fn is_called(id: &PackageId, name: &str) -> bool {
+    id.name().as_str() == name || id.to_string() == name
+}
+
 /// Packages whose listing is known, and those that must be there.
 #[derive(Default)]
 struct Known {
@@ -194,8 +238,8 @@ impl Known {
             differences: Vec::new(),
         };
         for (subject, findings) in subjects.iter().zip(verified.findings) {
-            let found = findings.into_iter().flat_map(|findings| findings.differences);
-            let found = found.filter(|found| !is_time_of_folder(&subject.folder, found));
+            let found = findings.into_iter();
+            let found = found.flat_map(|findings| findings.on_host(&subject.folder));
             report.differences.extend(found);
         }
         let missing = absent
@@ -210,12 +254,6 @@ impl Known {
             .extend(self.local.iter().filter_map(|id| check_local(host, id)));
         report
     }
-}
-
-/// Whether `found` is only the time of a folder or a link: the tar of busybox sets none, and nothing depends on them.
-fn is_time_of_folder(package: &Path, found: &Difference) -> bool {
-    let is_file = || fs::symlink_metadata(package.join(&found.path)).is_ok_and(|metadata| metadata.is_file());
-    matches!(found.kind, DifferenceKind::Time { .. }) && !is_file()
 }
 
 /// A local change may hold anything, but must say that it is one.

@@ -40,6 +40,17 @@ pub struct Stated {
     pub source_date_epoch: u64,
 }
 
+impl Findings {
+    /// The differences that count on a host: not the times of folders and links, which the tar of busybox does not set
+    /// and nothing depends on.
+    pub fn on_host(self, folder: &Path) -> impl Iterator<Item = Difference> {
+        let is_file = |path: &str| fs::symlink_metadata(folder.join(path)).is_ok_and(|it| it.is_file());
+        self.differences
+            .into_iter()
+            .filter(move |it| !matches!(it.kind, DifferenceKind::Time { .. }) || is_file(&it.path))
+    }
+}
+
 /// A path with what is wrong there.
 type Wrong = (String, DifferenceKind);
 

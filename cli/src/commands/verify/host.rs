@@ -25,7 +25,11 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
     let opened = Host::open(&root).map_err(|error| host::failed(error.into()))?;
     let from = super::artifact::sound(context, args)?;
     let references: Vec<&dyn Reference> = from.iter().map(|reader| reader as &dyn Reference).collect();
-    let journal = watch::journal(context, args, &format!("host {}", root.display()))?;
+    let journal = watch::journal(
+        context,
+        args,
+        &format!("host {} {}", root.display(), args.what.join(" ")),
+    )?;
     let watch = Watch::new(context)?;
     let run = Run {
         references: &references,
@@ -33,8 +37,13 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
         ..Run::new(&watch)
     };
     let system = host::system(&opened);
-    let verify =
-        |run: &Run<'_>| store::host::verify::host(&opened, system.as_ref(), run).map_err(host::failed);
+    let verify = |run: &Run<'_>| {
+        let verified = match args.what.as_slice() {
+            [] => store::host::verify::host(&opened, system.as_ref(), run),
+            names => store::host::verify::packages(&opened, names, run),
+        };
+        verified.map_err(host::failed)
+    };
     let report = verify(&run)?;
     watch.finish();
     watch::close(context, journal, report.left)?;
