@@ -13,7 +13,7 @@ use serde::Serialize;
 use store::archive::press::Threads;
 use store::artifact::reader::Reader;
 use store::host::activate::{self as activation, Activated};
-use store::host::receive::{self, Presence, Received};
+use store::host::receive::{self, Manner, Presence, Received};
 use store::host::{Host, plan, system};
 use store::io_error::IoContext;
 use store::seekable::ranges::ByteRanges;
@@ -77,8 +77,12 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
         true => Presence::Verified,
         false => Presence::Named,
     };
-    let threads = at_once(context);
-    let received = receive::receive(&reader, &host, &lock, &roles, machine, presence, threads, &bar);
+    let manner = Manner {
+        machine,
+        presence,
+        threads: at_once(context),
+    };
+    let received = receive::receive(&reader, &host, &lock, &roles, manner, &bar);
     bar.finish();
     let received = received?;
     let activated = match args.no_activate {

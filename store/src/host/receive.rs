@@ -43,6 +43,17 @@ pub enum Presence {
     Verified,
 }
 
+/// How packages are brought.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// What the packages must run on, when they will run here.
+    pub machine: Option<Platform>,
+    /// What need not be brought.
+    pub presence: Presence,
+    /// How many at once.
+    pub threads: Threads,
+}
+
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
@@ -101,8 +112,7 @@ impl From<UnpackError> for ReceiveError {
     }
 }
 
-/// Puts onto `host` what `roles` need of the artifact: packages, the program, the manifest. `machine` is what the packages
-/// must run on, when they will run here.
+/// Puts onto `host` what `roles` need of the artifact: packages, the program, the manifest.
 ///
 /// # Errors
 /// See [`ReceiveError`].
@@ -111,14 +121,12 @@ pub fn receive<R: ByteRanges>(
     host: &Host,
     _lock: &HostLock,
     roles: &BTreeSet<RoleName>,
-    machine: Option<Platform>,
-    presence: Presence,
-    threads: Threads,
+    manner: Manner,
     observer: &dyn Observer,
 ) -> Result<Received, ReceiveError> {
-    check_machine(&reader.manifest().platform, machine)?;
+    check_machine(&reader.manifest().platform, manner.machine)?;
     let mut survey = Survey::of(host, reader.manifest().for_roles(roles))?;
-    if presence == Presence::Verified {
+    if manner.presence == Presence::Verified {
         survey.distrust(host);
     }
     announce(&survey.lacking, observer);
@@ -132,7 +140,7 @@ pub fn receive<R: ByteRanges>(
         host,
         observer,
     };
-    bringing.all(&survey, &open, threads)?;
+    bringing.all(&survey, &open, manner.threads)?;
     bringing.rest()?;
     let ids = |packages: &[&SelectedPackage]| packages.iter().map(|package| package.id.clone()).collect();
     Ok(Received {
