@@ -21,8 +21,11 @@ mod support;
 mod trace;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use serde_json::Value;
 
 use on_host::{OnHost, Place};
 use subject::{State, Subject, every_syscall, nothing, text};
@@ -80,6 +83,79 @@ fn extraction() {
         artifact,
         host: nothing(),
     });
+}
+
+/// `store verify --repair` of a host with a package, a generation and a link that are damaged.
+struct Mend {
+    tree: TestTree,
+    artifact: PathBuf,
+    host: PathBuf,
+}
+
+/// What is damaged: each by what a verification says of it.
+const DAMAGED: [&str; 3] = ["bin/base", "generations/1/environment", "lib"];
+
+impl Mend {
+    fn new() -> Self {
+        let tree = TestTree::new();
+        let [artifact, _] = tree.two_versions();
+        let host = tree.path("host");
+        tree.install(text(&artifact), &host).ok();
+        damage(&fs::canonicalize(host.join("bin/base")).unwrap());
+        damage(&host.join("generations/1/environment"));
+        fs::remove_file(host.join("lib")).unwrap();
+        Self { tree, artifact, host }
+    }
+}
+
+/// Gives a read-only file other bytes, and the mode it had.
+fn damage(path: &Path) {
+    let mode = path.metadata().unwrap().permissions();
+    fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
+    fs::write(path, "damaged").unwrap();
+    fs::set_permissions(path, mode).unwrap();
+}
+
+impl Subject for Mend {
+    fn host(&self) -> &Path {
+        &self.host
+    }
+
+    fn root(&self, folder: &Path) -> PathBuf {
+        folder.to_owned()
+    }
+
+    fn command(&self, root: &Path) -> Command {
+        let from = text(&self.artifact);
+        self.tree
+            .command(&["verify", "--root", text(root), "--repair", "--from", from])
+    }
+
+    /// Nothing differs but what did before; what is mended already stays so.
+    fn state(&self, root: &Path) -> Result<State, String> {
+        let ran = self.tree.on(root, &["verify", "--json"]);
+        if ran.code == Some(0) {
+            return Ok(State::New);
+        }
+        let report: Value = serde_json::from_str(&ran.stdout).map_err(|error| format!("{error}: {ran:?}"))?;
+        let differences = report["differences"].as_array().ok_or("no report")?;
+        let mut paths = differences
+            .iter()
+            .map(|it| it["path"].as_str().unwrap_or_default());
+        match paths.find(|path| !DAMAGED.contains(path)) {
+            None => Ok(State::Old),
+            Some(path) => Err(format!("`{path}` differs, too: {report}")),
+        }
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn repair() {
+    every_syscall(&Mend::new());
 }
 
 /// A host with a generation of the first version, and the packages of the second.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -347,4 +348,35 @@ fn an_installation_replaces_damaged_packages_when_it_is_told_to_look() {
     assert_eq!(fs::read(damaged).unwrap(), b"base");
     let other_name = fs::read(elsewhere).unwrap();
     assert_eq!(other_name, b"evil", "another name of the file is somebody else's");
+}
+
+#[test]
+fn a_repair_that_is_killed_leaves_what_was_damaged_or_what_is_sound() {
+    let (tree, artifact) = built();
+    let store = tree.store_dir();
+    let at_risk = files(&store.join("packages"));
+    let mut dice = Dice(4);
+    for _ in 0..25 {
+        let flipped = flip(&at_risk, 8, &mut dice);
+        let damaged: BTreeSet<Named> = flipped
+            .keys()
+            .map(|path| name_of(&store, path, &BTreeMap::new()))
+            .collect();
+        let mut repair = tree.command(&["verify", "--repair", "--from", &artifact]);
+        repair.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut repair = repair.spawn().unwrap();
+        // Wherever that meets it; it may be done by then.
+        std::thread::sleep(Duration::from_millis(dice.below(250)));
+        repair.kill().unwrap();
+        repair.wait().unwrap();
+        let ran = tree.store(&["verify", "--json"]);
+        if ran.code != Some(0) {
+            let mut found: BTreeSet<Named> = differences(&ran).iter().map(named).collect();
+            // A package's own folder can be moved only while it is writable, and a kill may leave it so.
+            found.retain(|(_, path)| !path.is_empty());
+            assert!(found.is_subset(&damaged), "{found:?} beside {damaged:?}");
+        }
+        tree.store(&["verify", "--repair", "--from", &artifact]).ok();
+        tree.store(&["verify"]).ok();
+    }
 }

@@ -31,6 +31,12 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
         &format!("host {} {}", root.display(), args.what.join(" ")),
     )?;
     let watch = Watch::new(context)?;
+    // What a killed repair left is swept with that, also where nothing differs any more.
+    let lock = args
+        .repair
+        .then(|| opened.lock())
+        .transpose()
+        .map_err(host::failed)?;
     let run = Run {
         references: &references,
         journal: journal.as_ref(),
@@ -52,8 +58,10 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
         repaired: Vec::new(),
         remaining: None,
     };
-    if args.repair && !document.report.differences.is_empty() && document.report.left == 0 {
-        let lock = opened.lock().map_err(host::failed)?;
+    if let Some(lock) = lock
+        && !document.report.differences.is_empty()
+        && document.report.left == 0
+    {
         let (report, system) = (&document.report, system.as_ref());
         document.repaired = repair::repair(&opened, &lock, system, report, from.as_ref(), &())?;
         document.remaining = Some(verify(&Run::new(&()))?);
