@@ -31,6 +31,7 @@ mod registry;
 mod retry;
 #[cfg(test)]
 mod tests;
+pub mod verify;
 
 use job::Job;
 use part::Part;

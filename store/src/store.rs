@@ -29,6 +29,10 @@ const ARCHIVES: &str = "archives";
 const SOURCES: &str = "sources";
 const LOGS: &str = "logs";
 const TMP: &str = "tmp";
+/// Where attestations of packages are kept.
+const ATTESTATIONS: &str = "attestations";
+/// What file systems put at their own top, which a store may be.
+const LOST_AND_FOUND: &str = "lost+found";
 const FOLDERS: [&str; 6] = [PACKAGES, TREES, ARCHIVES, SOURCES, LOGS, TMP];
 
 /// Why a folder cannot be opened as a store.
@@ -359,6 +363,14 @@ fn create(layout: &Layout) -> Result<(), OpenError> {
     publish::sync(&aside)?;
     fs::rename(&aside, &path).at("rename", &aside)?;
     Ok(publish::sync(root)?)
+}
+
+/// Whether a store has something of that name at its top.
+pub(crate) fn belongs_at_top(name: &std::ffi::OsStr) -> bool {
+    // What SQLite keeps beside the index begins with its name.
+    let ours = |name: &str| FOLDERS.contains(&name) || name.starts_with(INDEX_FILE);
+    name.to_str()
+        .is_some_and(|name| ours(name) || [FORMAT_FILE, ATTESTATIONS, LOST_AND_FOUND].contains(&name))
 }
 
 fn make_folder(path: &Path) -> Result<(), IoError> {

@@ -9,7 +9,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ::schema::id::PackageId;
-use builder::fetch::medium::{Medium, is_address};
+use builder::fetch::{
+    self,
+    medium::{Medium, is_address},
+};
 use serde::Serialize;
 use store::Store;
 use store::artifact::reader::Reader;
@@ -57,6 +60,11 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     if let [place] = args.what.as_slice()
         && (is_address(place) || Path::new(place).is_file())
     {
+        if args.repair {
+            return Err(Failure::misuse("an artifact cannot be mended").help(
+                "create it again, or fetch it again; `--from` says which bytes of it differ from a sound one",
+            ));
+        }
         return artifact::run(context, place, args);
     }
     if args.again.rebuild {
@@ -137,8 +145,14 @@ fn verified(
         ..Run::new(&watch)
     };
     let report = verify::store(store, selection, &run);
+    let sources = match selection {
+        Selection::All => fetch::verify::sources(store, &watch),
+        Selection::Packages(_) => Ok(Vec::new()),
+    };
     watch.finish();
-    let report = report?;
+    let mut report = report?;
+    report.differences.extend(sources?);
+    report.differences.sort();
     watch::close(context, journal, report.left)?;
     Ok(report)
 }

@@ -1,6 +1,7 @@
 //! Owns the look at a host before anything is installed on it: all that is missing, at once, and nothing changed.
 
 mod content;
+mod damaged;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -116,6 +117,12 @@ pub enum Shortage {
     /// Units without systemd to run them.
     #[error("the configuration asks for units, but systemd does not run on this machine")]
     Systemd,
+    /// A package that is there, and not as its listing says.
+    #[error("{difference}; `store install --verify` replaces such packages")]
+    Damaged {
+        /// The first difference.
+        difference: String,
+    },
     /// No such role.
     #[error("no package is for the role `{role}`")]
     Role {
@@ -216,7 +223,10 @@ pub fn look(
         missing.extend(surroundings(document, &units)?);
     }
     let active = match &host {
-        Some(host) => running(host, manifest, &mut missing)?,
+        Some(host) => {
+            missing.extend(damaged::damaged(host, &packages));
+            running(host, manifest, &mut missing)?
+        }
         None => None,
     };
     Ok(Preflight {

@@ -166,6 +166,8 @@ fn is_called(id: &PackageId, name: &str) -> bool {
 #[derive(Default)]
 struct Known {
     trees: BTreeMap<PackageId, Digest>,
+    /// Sum of the sizes of a package's files, in bytes, as far as a manifest says it.
+    sizes: BTreeMap<PackageId, u64>,
     needed: BTreeSet<PackageId>,
     local: BTreeSet<PackageId>,
 }
@@ -211,8 +213,10 @@ impl Known {
     }
 
     fn add_all(&mut self, packages: Vec<schema::manifest::SelectedPackage>) {
-        self.trees
-            .extend(packages.into_iter().map(|package| (package.id, package.tree)));
+        for package in packages {
+            self.sizes.insert(package.id.clone(), package.size);
+            self.trees.insert(package.id, package.tree);
+        }
     }
 
     fn verify(&self, host: &Host, run: &Run<'_>) -> verify::Report {
@@ -220,7 +224,9 @@ impl Known {
         let (there, absent): (Vec<_>, Vec<_>) = self.trees.iter().partition(|(id, _)| is_there(id));
         // A prefix that cannot be looked at has no packages, either.
         let owner = verify::owner_of(host.root()).ok();
-        run.observer.begin(there.len(), 0);
+        let sizes = there.iter().filter_map(|(id, _)| self.sizes.get(*id));
+        run.observer
+            .begin(there.len(), sizes.fold(0, |sum, size| sum.saturating_add(*size)));
         let subject = |(id, tree): &(&PackageId, &Digest)| Subject {
             folder: host.package(id),
             id: (*id).clone(),

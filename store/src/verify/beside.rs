@@ -42,6 +42,15 @@ pub(super) fn strays(store: &Store, records: &[PackageRecord]) -> Result<Vec<Dif
             strays.push(Difference::new(None, path, DifferenceKind::Unregistered));
         }
     }
+    for entry in std::fs::read_dir(store.root()).at("read folder", store.root())? {
+        let entry = entry.at("read folder", store.root())?;
+        if !crate::store::belongs_at_top(&entry.file_name()) {
+            let path = entry.path();
+            let found = FileKind::from(&entry.metadata().at("look at", &path)?);
+            let shown = entry.file_name().to_string_lossy().into_owned();
+            strays.push(Difference::new(None, shown, DifferenceKind::Extra { found }));
+        }
+    }
     let trees: HashSet<&Digest> = records.iter().map(|r| &r.tree).collect();
     let folder = layout.trees();
     for entry in std::fs::read_dir(&folder).at("read folder", &folder)? {

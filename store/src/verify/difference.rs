@@ -187,6 +187,13 @@ pub enum DifferenceKind {
         /// What is wrong with it.
         reason: String,
     },
+    /// A source other than its name says.
+    Source {
+        /// Its key, by which it is stored: algorithm and digest.
+        expected: String,
+        /// That of what is there.
+        found: String,
+    },
     /// A file of the store's own that is not as the store wrote it.
     Document {
         /// What is wrong with it.
@@ -379,6 +386,7 @@ impl fmt::Display for DifferenceKind {
                 "the index says {field} `{found}`, the package itself `{expected}`; `store index rebuild` mends that"
             ),
             Self::Index { reason } => write!(f, "damaged: {reason}; `store index rebuild` makes it anew"),
+            Self::Source { expected, found } => write!(f, "its digest is {found} instead of {expected}"),
             Self::Document { reason } => write!(f, "not as it was written: {reason}"),
             Self::Unregistered => write!(f, "nothing names it, and it is no whole package"),
         }

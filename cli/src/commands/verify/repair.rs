@@ -7,6 +7,7 @@ use ::schema::id::PackageId;
 use builder::cache::{Cache, CacheProblem};
 use builder::fetch::Network;
 use builder::fetch::medium::Medium;
+use builder::fetch::verify as sources;
 use serde::Serialize;
 use store::Store;
 use store::archive::record;
@@ -113,19 +114,21 @@ fn damaged(report: &Report) -> BTreeSet<PackageId> {
     report.differences.iter().filter_map(about).collect()
 }
 
-/// Forgets kept archives that differ: they are made again when they are needed.
+/// Forgets kept archives and sources that differ: they come again when they are needed.
 fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
     let mut repaired = Vec::new();
     for difference in &report.differences {
         let name = difference.path.strip_prefix("archives/");
         let tree = name.and_then(|name| name.split_once('.')?.0.parse().ok());
-        if let Some(tree) = tree {
+        let how = if let Some(tree) = tree {
             record::forget(store, &tree)?;
-            repaired.push(Repair::path(
-                &difference.path,
-                "forgotten, and made again when it is needed",
-            ));
-        }
+            "forgotten, and made again when it is needed"
+        } else if sources::forget(store, difference)? {
+            "removed, and fetched again when it is needed"
+        } else {
+            continue;
+        };
+        repaired.push(Repair::path(&difference.path, how));
     }
     Ok(repaired)
 }

@@ -1,0 +1,123 @@
+//! Owns the verification of the sources that a store keeps: each by the digest that its name is.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use schema::source::SourceDigest;
+use serde_json::json;
+use store::Store;
+use store::io_error::{IoContext, IoError};
+use store::listing::ListError;
+use store::removal;
+use store::verify::{Difference, DifferenceKind, FileKind, VerifyObserver};
+
+use super::digesting;
+
+/// How the names of sources that are still being fetched end.
+const PARTIAL: &str = ".part";
+/// Where sources lie within a store.
+const FOLDER: &str = "sources";
+
+/// What is wrong with the sources of `store`; those that are being fetched are passed over.
+///
+/// # Errors
+/// When their folder cannot be read.
+pub fn sources(store: &Store, observer: &dyn VerifyObserver) -> Result<Vec<Difference>, IoError> {
+    let folder = store.root().join(FOLDER);
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(&folder).at("read folder", &folder)? {
+        paths.push(entry.at("read folder", &folder)?.path());
+    }
+    let look = |path: PathBuf| {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let is_being_fetched = name.ends_with(PARTIAL);
+        if observer.is_stopped() || is_being_fetched {
+            return None;
+        }
+        let kind = match digest(&name) {
+            Some(expected) => of_source(&path, &expected, &name)?,
+            None => DifferenceKind::Extra {
+                found: FileKind::from(&fs::symlink_metadata(&path).ok()?),
+            },
+        };
+        Some(Difference::new(None, format!("{FOLDER}/{name}"), kind))
+    };
+    Ok(paths.into_par_iter().filter_map(look).collect())
+}
+
+/// Removes the source that a difference is about, to be fetched again when it is needed; says whether it did.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget(store: &Store, difference: &Difference) -> Result<bool, IoError> {
+    let name = difference
+        .path
+        .strip_prefix(FOLDER)
+        .and_then(|rest| rest.strip_prefix('/'));
+    match name.filter(|name| digest(name).is_some()) {
+        Some(name) => {
+            let _lock = store.lock_source(name)?;
+            removal::remove(&store.source_path(name))?;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+fn of_source(path: &std::path::Path, expected: &SourceDigest, name: &str) -> Option<DifferenceKind> {
+    match digesting::of_path(path, expected) {
+        Ok(Some(found)) if found == *expected => None,
+        Ok(Some(found)) => Some(DifferenceKind::Source {
+            expected: name.to_owned(),
+            found: found.key(),
+        }),
+        // Collected as garbage meanwhile.
+        Ok(None) => None,
+        Err(ListError::Io(error)) if error.is_not_found() => None,
+        Err(error) => Some(DifferenceKind::Unreadable {
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// The digest that a source's name is.
+fn digest(name: &str) -> Option<SourceDigest> {
+    let (algorithm, hex) = name.split_once('-')?;
+    serde_json::from_value(json!({ algorithm: hex })).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::digest::Digest;
+
+    #[test]
+    fn each_source_is_held_against_its_name() {
+        let temporary = tempfile::tempdir().unwrap();
+        let store = Store::open(&temporary.path().join("store")).unwrap();
+        let blake3 = |content: &[u8]| SourceDigest::Blake3(Digest::of(content)).key();
+        let sha256 = "sha256-2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        for (name, content) in [
+            (blake3(b"sound"), &b"sound"[..]),
+            (sha256.to_owned(), b"hello"),
+            (blake3(b"other"), b"othes"),
+            (format!("{}.part", blake3(b"half")), b"ha"),
+            ("note".to_owned(), b"mine"),
+        ] {
+            fs::write(store.source_path(&name), content).unwrap();
+        }
+        let found = sources(&store, &()).unwrap();
+        let mut paths: Vec<&str> = found.iter().map(|it| it.path.as_str()).collect();
+        paths.sort_unstable();
+        let damaged = format!("sources/{}", blake3(b"other"));
+        assert_eq!(paths, [damaged.as_str(), "sources/note"]);
+        let forgotten: Vec<bool> = found.iter().map(|it| forget(&store, it).unwrap()).collect();
+        assert_eq!(forgotten.iter().filter(|it| **it).count(), 1);
+        assert_eq!(sources(&store, &()).unwrap().len(), 1);
+    }
+}
