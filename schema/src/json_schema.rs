@@ -13,6 +13,7 @@ use crate::finding::Finding;
 use crate::generation::Generation;
 use crate::listing::Listing;
 use crate::manifest::ActiveManifest;
+use crate::policy::Policy;
 use crate::resolved::ResolvedRecipe;
 use crate::status::StatusReport;
 
@@ -24,7 +25,7 @@ struct Document {
     make: fn() -> Schema,
 }
 
-const DOCUMENTS: [Document; 10] = [
+const DOCUMENTS: [Document; 11] = [
     Document {
         name: "recipe",
         file: "buildinfo.json",
@@ -74,6 +75,11 @@ const DOCUMENTS: [Document; 10] = [
         name: "cache-entry",
         file: "cache-entry.json",
         make: of::<CacheEntry>,
+    },
+    Document {
+        name: "policy",
+        file: "policy.json",
+        make: of::<Policy>,
     },
 ];
 

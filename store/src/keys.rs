@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use minisign::{KeyPair, PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
+use serde::{Serialize, Serializer};
 
 use crate::io_error::{IoContext, IoError};
 
@@ -189,6 +190,15 @@ impl CheckingKey {
         key.map(Self).ok_or_else(|| KeyError::NoPublic(text.to_owned()))
     }
 
+    /// The key that a policy names.
+    ///
+    /// # Errors
+    /// When it is of another algorithm.
+    pub fn from_policy(key: &schema::policy::PublicKey) -> Result<Self, KeyError> {
+        let read = PublicKey::from_bytes(key.as_bytes());
+        read.map(Self).map_err(|_| KeyError::NoPublic(key.to_string()))
+    }
+
     /// The 32 bytes of the Ed25519 key.
     pub fn raw(&self) -> [u8; 32] {
         let mut raw = [0; 32];
@@ -241,6 +251,12 @@ impl KeyId {
         let mut bytes = [0; 8];
         bytes.iter_mut().zip(number).for_each(|(to, from)| *to = *from);
         Self(u64::from_le_bytes(bytes))
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

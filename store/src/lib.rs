@@ -26,6 +26,7 @@ pub mod seekable;
 pub mod store;
 pub mod substitute;
 pub mod tree;
+pub mod trust;
 pub mod verify;
 pub mod work;
 

@@ -1,0 +1,208 @@
+//! Owns the policy: which keys are trusted, until when, and how many of them it takes.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use data_encoding::BASE64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::timestamp::Timestamp;
+
+/// The format version written into every policy.
+pub const FORMAT: u32 = 1;
+
+/// Whose word counts, on a host or for an auditor.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Always [`FORMAT`].
+    pub format: u32,
+    /// How many of the keys must attest the same content of each package.
+    pub threshold: NonZeroU32,
+    /// The keys, each under one name.
+    pub keys: Vec<TrustedKey>,
+}
+
+/// A key that is trusted.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedKey {
+    /// Whose it is, for people.
+    pub name: String,
+    /// The key.
+    pub key: PublicKey,
+    /// From when on it is trusted no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// Whether it is trusted no more, whatever it signed and when.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
+}
+
+/// A public key as minisign spells it: base64 of `Ed`, 8 bytes that number the key, and the 32 bytes of Ed25519.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "String")]
+pub struct PublicKey([u8; 42]);
+
+/// Why a document is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// Not JSON of this shape.
+    #[error("not a policy: {0}")]
+    Parse(#[from] serde_json::Error),
+    /// Written for a newer `store`.
+    #[error("policy format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
+    Format(u32),
+    /// One name or key for two, which would count one signer twice.
+    #[error("the policy names `{0}` twice")]
+    Twice(String),
+    /// Nothing could ever meet it.
+    #[error("the policy asks for {threshold} of {keys} keys, so nothing can meet it")]
+    Unmet {
+        /// How many it asks for.
+        threshold: u32,
+        /// How many it names.
+        keys: usize,
+    },
+}
+
+/// A text that is no public key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no public key of minisign")]
+pub struct NoPublicKey(String);
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// See [`PolicyError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
+        let policy: Self = serde_json::from_slice(bytes)?;
+        if policy.format != FORMAT {
+            return Err(PolicyError::Format(policy.format));
+        }
+        let mut seen = BTreeSet::new();
+        for key in &policy.keys {
+            for text in [key.name.clone(), key.key.to_string()] {
+                if !seen.insert(text.clone()) {
+                    return Err(PolicyError::Twice(text));
+                }
+            }
+        }
+        let (threshold, keys) = (policy.threshold.get(), policy.keys.len());
+        match usize::try_from(threshold).is_ok_and(|threshold| threshold <= keys) {
+            true => Ok(policy),
+            false => Err(PolicyError::Unmet { threshold, keys }),
+        }
+    }
+}
+
+impl PublicKey {
+    /// All 42 bytes.
+    pub fn as_bytes(&self) -> &[u8; 42] {
+        &self.0
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = NoPublicKey;
+
+    fn from_str(text: &str) -> Result<Self, NoPublicKey> {
+        let bytes = BASE64.decode(text.as_bytes()).ok();
+        let bytes = bytes.filter(|bytes| bytes.starts_with(b"Ed"));
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| NoPublicKey(text.to_owned()))
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for PublicKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn key(number: u8) -> String {
+        let mut bytes = [number; 42];
+        bytes[..2].copy_from_slice(b"Ed");
+        PublicKey(bytes).to_string()
+    }
+
+    fn parse(change: impl FnOnce(&mut Value)) -> Result<Policy, PolicyError> {
+        let mut policy = json!({
+            "format": 1, "threshold": 2,
+            "keys": [
+                { "name": "ada", "key": key(1), "expires": "2026-11-23T10:00:00Z" },
+                { "name": "bob", "key": key(2), "revoked": true },
+            ],
+        });
+        change(&mut policy);
+        Policy::parse(policy.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_policy_reads_back() {
+        let policy = parse(|_| {}).unwrap();
+        assert_eq!(policy.threshold.get(), 2);
+        assert!(policy.keys[1].revoked && !policy.keys[0].revoked);
+        let bytes = serde_json::to_vec(&policy).unwrap();
+        assert_eq!(Policy::parse(&bytes).unwrap(), policy);
+    }
+
+    #[test]
+    fn what_nothing_can_meet_or_one_signer_could_meet_alone_is_refused() {
+        assert!(matches!(
+            parse(|policy| policy["threshold"] = json!(3)),
+            Err(PolicyError::Unmet {
+                threshold: 3,
+                keys: 2
+            })
+        ));
+        for (field, twice) in [("name", json!("ada")), ("key", json!(key(1)))] {
+            let parsed = parse(|policy| policy["keys"][1][field] = twice);
+            assert!(matches!(parsed, Err(PolicyError::Twice(_))), "{parsed:?}");
+        }
+        assert!(matches!(
+            parse(|policy| policy["format"] = json!(2)),
+            Err(PolicyError::Format(2))
+        ));
+        for (pointer, bad) in [
+            ("/threshold", json!(0)),
+            ("/keys/0/key", json!("RWx")),
+            ("/keys/0/expires", json!("soon")),
+            ("/keys/1/revoked", json!("no")),
+        ] {
+            let parsed = parse(|policy| *policy.pointer_mut(pointer).unwrap() = bad);
+            assert!(
+                matches!(parsed, Err(PolicyError::Parse(_))),
+                "{pointer}: {parsed:?}"
+            );
+        }
+    }
+}
