@@ -45,16 +45,21 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn ours(tree: &TestTree, artifact: &Path) -> Verdict {
-    let ran = tree.store(&["artifact", "verify", artifact.to_str().unwrap(), "--json"]);
+fn ours(tree: &TestTree, artifact: &Path, key: Option<&Path>) -> Verdict {
+    let mut arguments = vec!["verify", artifact.to_str().unwrap(), "--json"];
+    if let Some(key) = key {
+        arguments.extend(["--key", key.to_str().unwrap()]);
+    }
+    let ran = tree.store(&arguments);
     verdict(ran.code, &ran.stdout, |package| text(&package["id"]))
 }
 
-fn theirs(library: &Path, artifact: &Path) -> Verdict {
+fn theirs(library: &Path, artifact: &Path, key: Option<&Path>) -> Verdict {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/second/verify.py");
     let ran = Command::new("python3")
         .arg(program)
         .arg(artifact)
+        .args(key)
         .env("PYTHONPATH", library)
         .output()
         .unwrap();
@@ -116,18 +121,44 @@ fn a_second_implementation_agrees() {
     let artifact = tree.path("sound.tar.zst");
     tree.store(&["artifact", "create", "-o", artifact.to_str().unwrap()])
         .ok();
-    assert_eq!(theirs(&library, &artifact), (Some(0), BTreeSet::new()));
-    assert_eq!(ours(&tree, &artifact), (Some(0), BTreeSet::new()));
+    assert_eq!(theirs(&library, &artifact, None), (Some(0), BTreeSet::new()));
+    assert_eq!(ours(&tree, &artifact, None), (Some(0), BTreeSet::new()));
 
     let sound = fs::read(&artifact).unwrap();
     let damaged = tree.path("damaged.tar.zst");
     let mut found = 0;
     for at in 0..DAMAGED {
         fs::write(&damaged, damage(&sound, at)).unwrap();
-        let ours = ours(&tree, &damaged);
-        assert_eq!(ours, theirs(&library, &damaged), "damage {at}");
+        let ours = ours(&tree, &damaged, None);
+        assert_eq!(ours, theirs(&library, &damaged, None), "damage {at}");
         found += u64::from(ours.0 == Some(3));
     }
     // A bit that a decoder need not look at, in the frames of the manifest, changes nothing that is said.
     assert!(found * 100 >= DAMAGED * 95, "{found} of {DAMAGED} found");
+    for name in ["key", "other"] {
+        tree.store(&["keygen", tree.path(name).to_str().unwrap()]).ok();
+    }
+    let (key, other) = (tree.path("key.pub"), tree.path("other.pub"));
+    let signature = tree.path("sound.tar.zst.minisig");
+    let unsigned = (Some(3), BTreeSet::from([("signature".to_owned(), String::new())]));
+    let both = |key: &Path| {
+        let ours = ours(&tree, &artifact, Some(key));
+        assert_eq!(ours, theirs(&library, &artifact, Some(key)));
+        ours
+    };
+    assert_eq!(both(&key), unsigned);
+    tree.store(&[
+        "sign",
+        artifact.to_str().unwrap(),
+        "--key",
+        tree.path("key").to_str().unwrap(),
+    ])
+    .ok();
+    assert_eq!(both(&key), (Some(0), BTreeSet::new()));
+    assert_eq!(both(&other), unsigned);
+    let sound = fs::read_to_string(&signature).unwrap();
+    for (from, to) in [("file:", "fail:"), ("\nRU", "\nRW"), ("trusted", "doubted")] {
+        fs::write(&signature, sound.replace(from, to)).unwrap();
+        assert_eq!(both(&key), unsigned, "{from}");
+    }
 }

@@ -12,7 +12,6 @@
 pub mod push;
 pub mod substitute;
 
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,10 +19,10 @@ use schema::cache::{CacheEntry, CacheEntryError};
 use schema::id::PackageId;
 use store::artifact::reader::MAX_DOCUMENT;
 use store::artifact::verify::Observer;
-use store::seekable::ranges::ByteRanges;
 use store::substitute::{SubstituteError, Unpacked};
 use store::{Store, artifact};
 
+use crate::fetch::document::{self, DocumentError};
 use crate::fetch::file_url;
 use crate::fetch::medium::{Medium, MediumError, is_address};
 use crate::fetch::ranges::Servers;
@@ -57,22 +56,9 @@ pub enum CacheProblem {
     /// There is no such folder.
     #[error("{} is not a folder", .0.display())]
     NoFolder(PathBuf),
-    /// A file of it stopped being readable half-way.
-    #[error("cannot read {file}: {source}")]
-    Read {
-        /// Which, within the cache.
-        file: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A document larger than any of its kind.
-    #[error("{file} has {length} bytes, more than such a file may have")]
-    TooLarge {
-        /// Which, within the cache.
-        file: String,
-        /// Its length.
-        length: u64,
-    },
+    /// A document of it cannot be read whole.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// The entry has no signature.
     #[error("its entry is not signed")]
     Unsigned,
@@ -199,33 +185,20 @@ impl Cache {
         let Some(medium) = self.medium(file)? else {
             return Ok(None);
         };
-        let failed = |source| CacheProblem::Read {
-            file: file.to_owned(),
-            source,
-        };
-        let length = medium.length().map_err(failed)?;
-        if length > most {
-            let file = file.to_owned();
-            return Err(CacheProblem::TooLarge { file, length });
-        }
-        let mut bytes = Vec::new();
-        medium.run(0..length).read_to_end(&mut bytes).map_err(failed)?;
-        Ok(Some(bytes))
+        Ok(Some(document::whole(&medium, file, most)?))
     }
 
     fn medium(&self, file: &str) -> Result<Option<Medium>, CacheProblem> {
         let opened = match &self.place {
             Place::Folder(folder) => Medium::local(&folder.join(file)),
-            Place::Server { base, servers } => match servers.open(&format!("{base}/{file}")) {
-                Err(error) if error.why.is_absent() => return Ok(None),
-                opened => opened
-                    .map(|remote| Medium::Remote(Box::new(remote)))
-                    .map_err(|error| MediumError::Remote(error.into())),
-            },
+            Place::Server { base, servers } => servers
+                .open(&format!("{base}/{file}"))
+                .map(|remote| Medium::Remote(Box::new(remote)))
+                .map_err(|error| MediumError::Remote(error.into())),
         };
         match opened {
             Ok(medium) => Ok(Some(medium)),
-            Err(MediumError::Io(error)) if error.is_not_found() => Ok(None),
+            Err(error) if error.is_absent() => Ok(None),
             Err(error) => {
                 self.is_down.store(true, Ordering::Relaxed);
                 Err(error.into())

@@ -15,6 +15,7 @@ use store::{publish, removal};
 use crate::unpack::{self, Limits, Rules, TopFolder, UnpackError};
 
 mod digesting;
+pub mod document;
 mod download;
 mod error;
 pub(crate) mod file_url;

@@ -4,6 +4,7 @@ pub mod deliver;
 pub mod delivery;
 pub mod hosts;
 pub mod rebuild;
+pub mod signing;
 pub mod verify;
 
 use std::num::NonZeroU32;
@@ -89,7 +90,9 @@ pub enum Verb {
     /// Fill a folder with signed packages, to be taken instead of being built
     Push(delivery::Push),
     /// Make a pair of keys to sign with
-    Keygen(delivery::Keygen),
+    Keygen(signing::Keygen),
+    /// Sign artifacts, manifests or other files, so that minisign and `store verify` can tell by whom
+    Sign(signing::Sign),
     /// Serve a folder to hosts over HTTP
     Serve(delivery::Serve),
     /// Put onto a host what its roles need of an artifact, and make it active

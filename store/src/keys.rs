@@ -23,6 +23,9 @@ pub enum KeyError {
     /// There is a file already, which may be a key that nobody has twice.
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),
+    /// A store's content is handed on, and a host's, too.
+    #[error("{} is in a store or on a host, which is no place for a secret key", .0.display())]
+    InStore(PathBuf),
     /// Others can read a secret.
     #[error("the secret key {} can be read by others (mode {mode:04o}); `chmod 600` it", path.display())]
     Open {
@@ -84,7 +87,7 @@ pub struct Made {
 /// Makes a pair: the secret key as the new file `path`, which only its owner can read, the public key as `path.pub`.
 ///
 /// # Errors
-/// When one of the files is there or cannot be written.
+/// When one of the files is there, or cannot be written, or would be in a store.
 pub fn generate(path: &Path) -> Result<Made, KeyError> {
     let failed = |error: minisign::PError| KeyError::Failed {
         action: "make a pair of keys",
@@ -93,6 +96,13 @@ pub fn generate(path: &Path) -> Result<Made, KeyError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".pub");
     let public = PathBuf::from(name);
+    let is_store = |folder: &&Path| {
+        folder.join("packages").is_dir()
+            && (folder.join("index.sqlite").exists() || folder.join("generations").is_dir())
+    };
+    if let Some(store) = path.ancestors().find(is_store) {
+        return Err(KeyError::InStore(store.to_owned()));
+    }
     for file in [path, &public] {
         if fs::symlink_metadata(file).is_ok() {
             return Err(KeyError::Exists(file.to_owned()));
@@ -367,6 +377,10 @@ mod tests {
             SigningKey::read(&path),
             Err(KeyError::Open { mode: 0o640, .. })
         ));
+        fs::create_dir_all(folder.path().join("store/packages")).unwrap();
+        fs::write(folder.path().join("store/index.sqlite"), "").unwrap();
+        let inside = folder.path().join("store/tmp/key");
+        assert!(matches!(generate(&inside), Err(KeyError::InStore(_))));
         let public = folder.path().join("key.pub");
         fs::set_permissions(&public, Permissions::from_mode(0o600)).unwrap();
         assert!(matches!(

@@ -55,6 +55,17 @@ pub enum MediumError {
     },
 }
 
+impl MediumError {
+    /// Whether there is nothing at that place, as opposed to something that cannot be read.
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Io(error) => error.is_not_found(),
+            Self::Remote(OpenError::Range(error)) => error.why.is_absent(),
+            _ => false,
+        }
+    }
+}
+
 /// Whether `text` is an address rather than a path.
 pub fn is_address(text: &str) -> bool {
     ["http://", "https://", "file:"]

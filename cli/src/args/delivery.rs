@@ -83,11 +83,3 @@ pub struct Push {
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
 }
-
-/// `store keygen`.
-#[derive(Debug, Args)]
-pub struct Keygen {
-    /// The new file for the secret key; the public key goes beside it, with `.pub` at its end
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-}

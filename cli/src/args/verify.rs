@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::delivery::Caches;
 use super::rebuild::Rebuild;
+use super::signing::Trusted;
 
 /// `store verify`.
 #[derive(Debug, Default, Args)]
@@ -31,4 +32,7 @@ pub struct Verify {
     /// Where --repair takes packages from.
     #[command(flatten)]
     pub caches: Caches,
+    /// Whose signature is asked for.
+    #[command(flatten)]
+    pub trusted: Trusted,
 }

@@ -36,7 +36,9 @@ pub fn run(context: &Context<'_>, verb: &ArtifactVerb) -> Result<ExitCode, Failu
         } => {
             create(context, names, output.as_deref(), variant.as_deref())?;
         }
-        ArtifactVerb::Verify { file } => return verify::artifact::run(context, file, &Verify::default()),
+        ArtifactVerb::Verify { file } => {
+            return verify::artifact::run(context, file, &Verify::default(), None);
+        }
         ArtifactVerb::Inspect { file } => inspect(context, file)?,
         ArtifactVerb::Extract { file, package, to } => extract(context, file, package.as_deref(), to)?,
         ArtifactVerb::Diff { a, b } => return diff(context, a, b),

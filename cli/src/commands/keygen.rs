@@ -3,7 +3,7 @@
 use serde::Serialize;
 use store::keys;
 
-use crate::args::delivery::Keygen;
+use crate::args::signing::Keygen;
 use crate::commands::Context;
 use crate::failure::Failure;
 

@@ -29,6 +29,7 @@ mod schema;
 mod serve;
 mod shell;
 mod show;
+mod sign;
 mod status;
 mod substitute;
 mod verify;
@@ -92,6 +93,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Audit(args) => return audit::run(context, &args),
         Verb::Push(args) => push::run(context, &args)?,
         Verb::Keygen(args) => keygen::run(context, &args)?,
+        Verb::Sign(args) => sign::run(context, &args)?,
         Verb::Serve(args) => serve::run(context, &args)?,
         Verb::Preflight(args) => return preflight::run(context, &args),
         Verb::Install(args) => install::run(context, &args)?,

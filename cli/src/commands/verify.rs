@@ -3,6 +3,7 @@
 pub mod artifact;
 mod host;
 mod repair;
+mod signature;
 mod watch;
 
 use std::path::Path;
@@ -54,10 +55,9 @@ impl Document {
 /// # Errors
 /// When something cannot be read; differences are no error but an exit code.
 pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
-    if let Some(root) = &args.root {
-        return host::run(context, root.as_deref(), args);
-    }
+    let trust = signature::trust(context, &args.trusted)?;
     if let [place] = args.what.as_slice()
+        && args.root.is_none()
         && (is_address(place) || Path::new(place).is_file())
     {
         if args.repair {
@@ -65,7 +65,19 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
                 "create it again, or fetch it again; `--from` says which bytes of it differ from a sound one",
             ));
         }
-        return artifact::run(context, place, args);
+        return match &trust {
+            // By name, since what is damaged is an artifact still.
+            Some(trust) if place.ends_with(".json") => signature::run(context, place, trust),
+            trust => artifact::run(context, place, args, trust.as_ref()),
+        };
+    }
+    if trust.is_some() {
+        let failure =
+            Failure::misuse("--key and --policy ask for the signature of an artifact or of a document");
+        return Err(failure.help("name the file, or its address"));
+    }
+    if let Some(root) = &args.root {
+        return host::run(context, root.as_deref(), args);
     }
     if args.again.rebuild {
         return build::reproduce(context, &args.what, &args.again);

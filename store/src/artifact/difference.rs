@@ -15,6 +15,7 @@ use crate::archive::plan::PlanError;
 use crate::seekable::SeekTableError;
 use crate::seekable::frames::FrameError;
 use crate::seekable::stream::StreamError;
+use crate::trust::Rejection;
 use crate::verify::{DifferenceKind, PackageRef};
 
 /// A part of an artifact.
@@ -32,6 +33,8 @@ pub enum Part {
     End,
     /// The seek table.
     SeekTable,
+    /// The signature beside the artifact.
+    Signature,
 }
 
 impl Part {
@@ -39,7 +42,7 @@ impl Part {
     pub fn package(&self) -> Option<&PackageId> {
         match self {
             Self::Listing(id) | Self::Package(id) => Some(id),
-            Self::Manifest | Self::Installer | Self::End | Self::SeekTable => None,
+            Self::Manifest | Self::Installer | Self::End | Self::SeekTable | Self::Signature => None,
         }
     }
 }
@@ -53,6 +56,7 @@ impl Part {
             Self::Package(_) => "package",
             Self::End => "end",
             Self::SeekTable => "seek_table",
+            Self::Signature => "signature",
         }
     }
 }
@@ -66,6 +70,7 @@ impl fmt::Display for Part {
             Self::Package(id) => write!(f, "{id}"),
             Self::End => f.write_str("the end of the tar"),
             Self::SeekTable => f.write_str("the seek table"),
+            Self::Signature => f.write_str("the signature"),
         }
     }
 }
@@ -181,6 +186,9 @@ pub enum Problem {
     /// The seek table is none.
     #[error(transparent)]
     SeekTable(#[from] SeekTableError),
+    /// Nobody who is trusted signed it.
+    #[error(transparent)]
+    Signature(#[from] Rejection),
 }
 
 impl Problem {
@@ -216,6 +224,7 @@ impl Problem {
             Self::Recipe(_) => "recipe",
             Self::Manifest(_) | Self::Layout(_) => "manifest",
             Self::SeekTable(_) => "seek_table",
+            Self::Signature(rejection) => rejection.word(),
         }
     }
 }

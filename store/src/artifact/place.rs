@@ -104,7 +104,7 @@ fn part_frames<'a, R: ByteRanges>(reader: &'a Reader<R>, part: &Part) -> Option<
         Part::Listing(id) => manifest.package(id)?.listing,
         Part::Package(id) => manifest.package(id)?.archive,
         Part::Installer => manifest.installer.as_ref()?.archive,
-        Part::Manifest | Part::End | Part::SeekTable => return None,
+        Part::Manifest | Part::End | Part::SeekTable | Part::Signature => return None,
     };
     reader.frames(part.clone(), range).ok()
 }

@@ -6,22 +6,39 @@ use std::process::ExitCode;
 use ::schema::digest::Digest;
 use builder::fetch::Network;
 use builder::fetch::medium::{Medium, MediumError, is_address};
+use serde::Serialize;
 use store::archive::press::Threads;
 use store::artifact::place;
 use store::artifact::reader::{ReadError, Reader};
 use store::artifact::verify::{self, Journaled, Report};
+use store::trust::{Signer, Trust};
 use store::verify::journal::stamp_of_file;
 
+use super::signature;
 use super::watch::{self, Watch};
 use crate::args::verify::Verify;
 use crate::commands::{Context, fetch};
 use crate::failure::{Failure, counted};
 
-/// Verifies the artifact at `place`, a path or an address.
+#[derive(Serialize)]
+struct Document {
+    #[serde(flatten)]
+    report: Report,
+    /// Who signed the artifact, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<Signer>,
+}
+
+/// Verifies the artifact at `place`, a path or an address, and that one of those who are trusted signed it.
 ///
 /// # Errors
 /// When it cannot be read; differences are no error but an exit code.
-pub fn run(context: &Context<'_>, place: &str, args: &Verify) -> Result<ExitCode, Failure> {
+pub fn run(
+    context: &Context<'_>,
+    place: &str,
+    args: &Verify,
+    trust: Option<&Trust>,
+) -> Result<ExitCode, Failure> {
     let watch = Watch::new(context)?;
     let options = fetch::options(context, Network::Allowed);
     let cwd = context.world.cwd();
@@ -45,8 +62,25 @@ pub fn run(context: &Context<'_>, place: &str, args: &Verify) -> Result<ExitCode
     };
     watch.finish();
     let mut report = report?;
+    locate(context, place, args, opened.as_ref(), &mut report)?;
+    watch::close(context, journal, report.left)?;
+    let signature = signature::check(context, place, &options, trust, &mut report.differences)?;
+    let document = Document { report, signature };
+    context.output.result(&document, || summary(&document));
+    let report = &document.report;
+    Ok(super::exit(report.differences.is_empty(), report.left))
+}
+
+/// Says where the artifact begins to differ from the one that --from names.
+fn locate(
+    context: &Context<'_>,
+    place: &str,
+    args: &Verify,
+    opened: Option<&Reader<Medium>>,
+    report: &mut Report,
+) -> Result<(), Failure> {
     if let Some(sound) = sound(context, args)? {
-        match &opened {
+        match opened {
             Some(reader) if reader.manifest_digest() != sound.manifest_digest() => {
                 let text = "warning: --from names another artifact, so it cannot say where this one begins to differ";
                 context.output.complain(text);
@@ -56,14 +90,13 @@ pub fn run(context: &Context<'_>, place: &str, args: &Verify) -> Result<ExitCode
                 place::spare(reader, &sound, &mut report.differences);
             }
             None => {
-                let medium = Medium::open(place, cwd, &options)?;
+                let options = fetch::options(context, Network::Allowed);
+                let medium = Medium::open(place, context.world.cwd(), &options)?;
                 place::compare(&mut report.differences, &medium, sound.file());
             }
         }
     }
-    watch::close(context, journal, report.left)?;
-    context.output.result(&report, || summary(&report));
-    Ok(super::exit(report.differences.is_empty(), report.left))
+    Ok(())
 }
 
 /// The artifact that --from names.
@@ -98,12 +131,15 @@ fn stamp(cwd: &Path, place: &str, opened: &Result<Reader<Medium>, ReadError>) ->
     Some(Digest::of(text.as_bytes()))
 }
 
-fn summary(report: &Report) -> String {
-    let mut out: String = report
-        .differences
-        .iter()
-        .map(|difference| format!("{difference}\n"))
-        .collect();
+fn summary(document: &Document) -> String {
+    let report = &document.report;
+    let mut out: String = document.signature.iter().map(signature::line).collect();
+    out.extend(
+        report
+            .differences
+            .iter()
+            .map(|difference| format!("{difference}\n")),
+    );
     let packages = counted(report.packages, "package");
     out.push_str(&super::verdict(&packages, report.differences.len(), report.left));
     out

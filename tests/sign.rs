@@ -1,0 +1,152 @@
+//! The promise that an auditor learns who signed an artifact or a document, and why a signature does not count.
+#![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
+#![allow(clippy::disallowed_methods, reason = "minisign itself is asked, too")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use support::TestTree;
+
+/// A small artifact.
+fn artifact(tree: &TestTree) -> PathBuf {
+    tree.recipe("top", &json!({ "version": "2" }), "echo x > $PKG_PATH/out");
+    tree.store(&["build", "all"]).ok();
+    let artifact = tree.path("a.tar.zst");
+    tree.store(&["artifact", "create", "-o", text(&artifact)]).ok();
+    artifact
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Makes a pair, and returns the secret key's path and the public key.
+fn pair(tree: &TestTree, name: &str) -> (PathBuf, String) {
+    let path = tree.path(name);
+    let made = tree.store(&["keygen", text(&path), "--json"]).json();
+    (path, made["key"].as_str().unwrap().to_owned())
+}
+
+fn policy(tree: &TestTree, keys: &Value) -> PathBuf {
+    let path = tree.path("policy.json");
+    let policy = json!({ "format": 1, "threshold": 1, "keys": keys });
+    fs::write(&path, policy.to_string()).unwrap();
+    path
+}
+
+/// What is said of the signature: the kind of difference, or who signed.
+fn verdict(tree: &TestTree, file: &Path, how: [&str; 2]) -> String {
+    let ran = tree.store(&["verify", text(file), how[0], how[1], "--json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    match report["signature"]["name"].as_str() {
+        Some(name) => {
+            assert_eq!((ran.code, &report["differences"]), (Some(0), &json!([])));
+            format!("by {name}")
+        }
+        None => {
+            assert_eq!(ran.code, Some(3), "{report:#}");
+            let differences = report["differences"].as_array().unwrap();
+            let about = differences.iter().find(|it| it["part"] == "signature").unwrap();
+            about["difference"].as_str().unwrap().to_owned()
+        }
+    }
+}
+
+#[test]
+fn a_signature_counts_by_whom_and_when_it_was_made() {
+    let tree = TestTree::new();
+    let artifact = artifact(&tree);
+    let ((ada, ada_key), (_, bob_key)) = (pair(&tree, "ada"), pair(&tree, "bob"));
+    assert_eq!(verdict(&tree, &artifact, ["--key", &ada_key]), "absent");
+    tree.store(&["sign", text(&artifact), "--key", text(&ada)]).ok();
+    let public = tree.path("ada.pub");
+    let by_number = verdict(&tree, &artifact, ["--key", text(&public)]);
+    assert!(
+        fs::read_to_string(&public).unwrap().contains(&by_number[3..]),
+        "{by_number}"
+    );
+    assert_eq!(verdict(&tree, &artifact, ["--key", &bob_key]), "unknown_key");
+    for (more, expected) in [
+        (json!({}), "by ada"),
+        (json!({ "expires": "2100-01-01T00:00:00Z" }), "by ada"),
+        (json!({ "expires": "2020-01-01T00:00:00Z" }), "expired_key"),
+        (json!({ "revoked": true }), "revoked_key"),
+    ] {
+        let mut key = json!({ "name": "ada", "key": ada_key });
+        key.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let policy = policy(&tree, &json!([{ "name": "bob", "key": bob_key }, key]));
+        assert_eq!(verdict(&tree, &artifact, ["--policy", text(&policy)]), expected);
+    }
+    let signature = tree.path("a.tar.zst.minisig");
+    let sound = fs::read_to_string(&signature).unwrap();
+    fs::write(&signature, sound.replace("manifest:", "manifesto:")).unwrap();
+    assert_eq!(verdict(&tree, &artifact, ["--key", &ada_key]), "forged");
+    fs::write(&signature, "signed by ada, honestly\n").unwrap();
+    assert_eq!(verdict(&tree, &artifact, ["--key", &ada_key]), "malformed");
+    fs::write(&signature, &sound).unwrap();
+    let mut bytes = fs::read(&artifact).unwrap();
+    bytes.push(0);
+    fs::write(&artifact, bytes).unwrap();
+    assert_eq!(verdict(&tree, &artifact, ["--key", &ada_key]), "forged");
+}
+
+#[test]
+fn documents_are_signed_as_artifacts_are() {
+    let tree = TestTree::new();
+    let (ada, key) = pair(&tree, "ada");
+    tree.recipe("top", &json!({ "version": "2" }), "echo x > $PKG_PATH/out");
+    tree.store(&["build", "all"]).ok();
+    let cache = tree.path("cache");
+    tree.store(&["push", text(&cache), "--key", text(&ada)]).ok();
+    let entry = cache.join(format!("{}.json", tree.id("top")));
+    let by = verdict(&tree, &entry, ["--key", &key]);
+    assert!(by.starts_with("by "), "{by}");
+    let manifest = tree.path("manifest.json");
+    fs::write(&manifest, "{}").unwrap();
+    assert_eq!(verdict(&tree, &manifest, ["--key", &key]), "absent");
+    let signed = tree.store(&[
+        "sign",
+        text(&manifest),
+        text(&entry),
+        "--key",
+        text(&ada),
+        "--json",
+    ]);
+    assert_eq!(signed.json()["signatures"].as_array().unwrap().len(), 2);
+    assert_eq!(verdict(&tree, &manifest, ["--key", &key]), by);
+    tree.store(&["verify", "top", "--key", &key])
+        .fails(2, &["artifact"]);
+    let inside = tree.store_dir().join("tmp/key");
+    tree.store(&["keygen", text(&inside)])
+        .fails(1, &["no place for a secret key"]);
+}
+
+#[test]
+fn minisign_takes_our_signatures_and_we_take_its() {
+    let tree = TestTree::new();
+    let artifact = artifact(&tree);
+    let (ours, _) = pair(&tree, "ours");
+    tree.store(&["sign", text(&artifact), "--key", text(&ours)]).ok();
+    let minisign = |arguments: &[&str]| {
+        let mut command = Command::new("minisign");
+        command
+            .args(arguments)
+            .current_dir(tree.path("."))
+            .stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    };
+    minisign(&["-V", "-m", "a.tar.zst", "-p", "ours.pub"]);
+    minisign(&["-G", "-W", "-s", "theirs", "-p", "theirs.pub"]);
+    minisign(&["-S", "-m", "a.tar.zst", "-s", "theirs", "-t", "by minisign"]);
+    let public = tree.path("theirs.pub");
+    let report = tree.store(&["verify", text(&artifact), "--key", text(&public), "--json"]);
+    let report = report.json();
+    assert_eq!(report["signature"]["comment"], "by minisign");
+}
