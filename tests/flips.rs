@@ -380,3 +380,64 @@ fn a_repair_that_is_killed_leaves_what_was_damaged_or_what_is_sound() {
         tree.store(&["verify"]).ok();
     }
 }
+
+#[test]
+fn what_the_system_around_a_host_lost_is_named_and_given_again() {
+    if !nix::unistd::geteuid().is_root() {
+        // Nobody else installs into a system.
+        return;
+    }
+    let tree = TestTree::new();
+    tree.seed(
+        "web",
+        json!({ "version": "1", "username": "web", "state_directory": true,
+                "sysctl": { "web": { "vm.swappiness": "10" } } }),
+        &[(
+            "multi-user.target.wants/web.service",
+            "[Service]\nExecStart=/bin/true\n",
+        )],
+    );
+    let artifact = tree.small_artifact("1", &["web"]);
+    tree.file(
+        "image/etc/passwd",
+        "root:x:0:0::/:/bin/sh\nweb:x:101:101::/:/bin/sh\n",
+    );
+    tree.file("image/etc/group", "root:x:0:\nweb:x:101:\n");
+    let (image, root) = (tree.path("image"), tree.path("image/opt/store"));
+    tree.install(artifact.to_str().unwrap(), &root).ok();
+    tree.on(&root, &["verify"]).ok();
+
+    let units = image.join("etc/systemd/system");
+    fs::remove_file(units.join("multi-user.target.wants/web.service")).unwrap();
+    fs::remove_file(units.join("web.service")).unwrap();
+    symlink("/dev/null", units.join("web.service")).unwrap();
+    symlink(
+        "/opt/store/current/systemd/gone.service",
+        units.join("gone.service"),
+    )
+    .unwrap();
+    fs::remove_file(image.join("etc/sysctl.d/60-test.conf")).unwrap();
+    fs::remove_dir(image.join("var/lib/test/web")).unwrap();
+    let found = differences(&tree.on(&root, &["verify", "--json"]));
+    let found: BTreeSet<(&str, &str)> = found
+        .iter()
+        .map(|it| (it["path"].as_str().unwrap(), it["difference"].as_str().unwrap()))
+        .collect();
+    let expected = BTreeSet::from([
+        ("/etc/sysctl.d/60-test.conf", "missing"),
+        ("/etc/systemd/system/gone.service", "extra"),
+        (
+            "/etc/systemd/system/multi-user.target.wants/web.service",
+            "missing",
+        ),
+        ("/etc/systemd/system/web.service", "target"),
+        ("/var/lib/test/web", "missing"),
+    ]);
+    assert_eq!(found, expected);
+    // What is no link of ours is in the way, and not replaced.
+    let ran = tree.on(&root, &["verify", "--repair"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    fs::remove_file(units.join("web.service")).unwrap();
+    tree.on(&root, &["verify", "--repair"]).ok();
+    tree.on(&root, &["verify"]).ok();
+}
