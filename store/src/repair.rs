@@ -58,7 +58,7 @@ pub fn records(store: &Store, lock: &PackageLock) -> Result<Repaired, RepairErro
     let folder = store.package_path(id);
     let listed = match listing::of(&folder) {
         Ok(listed) if listed.tree == record.tree => listed,
-        Err(ListError::Io(error)) if !error.is_not_found() && !is_beyond_reading(&error) => {
+        Err(ListError::Io(error)) if is_passing(&error) => {
             return Err(error.into());
         }
         Ok(_) | Err(_) => return Ok(Repaired::Damaged),
@@ -135,10 +135,13 @@ fn register(store: &Store, registration: Registration) -> Result<(), IndexError>
     store.index().register(&[registration])
 }
 
-/// Whether the disk or its file system, rather than a passing shortage, refused. Then looking again does not help.
-fn is_beyond_reading(error: &IoError) -> bool {
+/// Whether the system refused for want of something that it may have again, so that it says nothing about the package.
+fn is_passing(error: &IoError) -> bool {
     let errno = error.source.raw_os_error().map(Errno::from_raw);
-    matches!(errno, Some(Errno::EIO | Errno::EUCLEAN | Errno::EBADMSG))
+    matches!(
+        errno,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EINTR | Errno::EAGAIN)
+    )
 }
 
 #[cfg(test)]

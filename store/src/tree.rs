@@ -13,6 +13,8 @@ pub struct Walk {
     pub nodes: Vec<Node>,
     /// Paths, relative as well, that are not UTF-8 and so can be in no listing; folders among them were not entered.
     pub odd_names: Vec<PathBuf>,
+    /// What could not be looked into or at, and why; nothing below it was.
+    pub unreadable: Vec<IoError>,
 }
 
 /// One path below the walked folder.
@@ -140,14 +142,25 @@ impl Node {
 /// # Errors
 /// The first path that could not be looked at.
 pub fn walk(folder: &Path) -> Result<Walk, IoError> {
+    let mut found = look(folder);
+    match found.unreadable.is_empty() {
+        true => Ok(found),
+        false => Err(found.unreadable.swap_remove(0)),
+    }
+}
+
+/// Walks everything below `folder` as far as it can be looked at, following no links.
+pub fn look(folder: &Path) -> Walk {
     let mut found = Walk::default();
     let mut open = vec![String::new()];
     while let Some(below) = open.pop() {
-        read_folder(folder, &below, &mut found, &mut open)?;
+        if let Err(error) = read_folder(folder, &below, &mut found, &mut open) {
+            found.unreadable.push(error);
+        }
     }
     found.nodes.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     found.odd_names.sort_unstable();
-    Ok(found)
+    found
 }
 
 fn read_folder(folder: &Path, below: &str, found: &mut Walk, open: &mut Vec<String>) -> Result<(), IoError> {
@@ -169,24 +182,33 @@ fn read_folder(folder: &Path, below: &str, found: &mut Walk, open: &mut Vec<Stri
             "" => name,
             below => format!("{below}/{name}"),
         };
-        let metadata = entry.metadata().at("look at", entry.path())?;
-        let kind = kind_of(&metadata, || {
-            fs::read_link(entry.path()).at("read link", entry.path())
-        })?;
-        if kind == NodeKind::Dir {
-            open.push(path.clone());
+        match node(&entry, path) {
+            Ok(node) => {
+                if node.kind == NodeKind::Dir {
+                    open.push(node.path.clone());
+                }
+                found.nodes.push(node);
+            }
+            Err(error) => found.unreadable.push(error),
         }
-        found.nodes.push(Node {
-            path,
-            kind,
-            mode: metadata.mode() & 0o7777,
-            mtime: metadata.mtime(),
-            mtime_nanoseconds: metadata.mtime_nsec(),
-            links: metadata.nlink(),
-            owner: Owner::from(&metadata),
-        });
     }
     Ok(())
+}
+
+fn node(entry: &fs::DirEntry, path: String) -> Result<Node, IoError> {
+    let metadata = entry.metadata().at("look at", entry.path())?;
+    let kind = kind_of(&metadata, || {
+        fs::read_link(entry.path()).at("read link", entry.path())
+    })?;
+    Ok(Node {
+        path,
+        kind,
+        mode: metadata.mode() & 0o7777,
+        mtime: metadata.mtime(),
+        mtime_nanoseconds: metadata.mtime_nsec(),
+        links: metadata.nlink(),
+        owner: Owner::from(&metadata),
+    })
 }
 
 fn kind_of(

@@ -128,10 +128,8 @@ pub fn package(subject: &Subject, run: &Run<'_>) -> Findings {
             findings.stated = facts
                 .zip(listing.as_ref())
                 .map(|(facts, listing)| subject.states(facts, listing));
-            match (tree::walk(folder), listing) {
-                (Err(error), _) => wrong.push(from_io(folder, error)),
-                (Ok(walk), Some(listing)) => checking.compare(walk, &listing, &mut wrong, &mut findings),
-                (Ok(_), None) => {}
+            if let Some(listing) = listing {
+                checking.compare(tree::look(folder), &listing, &mut wrong, &mut findings);
             }
         }
     }
@@ -173,7 +171,21 @@ impl Checking<'_> {
             wrong.push((odd.to_string_lossy().into_owned(), DifferenceKind::Name));
         }
         findings.files = walk.nodes.len() as u64;
-        let pairs = pair(&walk.nodes, &listing.entries, wrong);
+        let mut missing = Vec::new();
+        let pairs = pair(&walk.nodes, &listing.entries, &mut missing);
+        let unreadable = walk.unreadable.into_iter();
+        let unreadable: Vec<Wrong> = unreadable
+            .map(|error| from_io(&self.subject.folder, error))
+            .collect();
+        // What is behind a folder that cannot be read may well be there.
+        let is_behind = |path: &str| {
+            unreadable
+                .iter()
+                .any(|(folder, _)| Path::new(path).starts_with(folder))
+        };
+        missing.retain(|(path, kind)| *kind != DifferenceKind::Missing || !is_behind(path));
+        wrong.extend(missing);
+        wrong.extend(unreadable);
         let (more, bytes) = pairs
             .into_par_iter()
             .map(|(node, entry)| self.check(node, entry))

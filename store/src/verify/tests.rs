@@ -255,6 +255,19 @@ fn owners_and_extended_attributes_are_compared() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_read_hides_nothing_else() {
+    if nix::unistd::geteuid().is_root() {
+        // Root reads everything.
+        return;
+    }
+    let (test, _, folder) = one();
+    set_mode(&folder.join("bin"), 0o000);
+    tamper(&folder, "lib/a", |path| rewrite(path, b"x", 0o444));
+    let paths: Vec<String> = found(&test).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["bin", "bin", "lib/a"]);
+}
+
+#[test]
 fn of_a_damaged_listing_the_first_byte_is_named_and_the_files_are_still_verified() {
     let (test, id, folder) = one();
     let record = test.store.index().package(&id).unwrap().unwrap();
