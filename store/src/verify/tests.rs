@@ -1,5 +1,7 @@
 //! Owns the tests of verification: each kind of damage is found, named, and nothing else is.
 
+mod resuming;
+
 use super::*;
 use crate::facts::RESOLVED_RECIPE;
 use crate::fixture::{EPOCH, Sketch, TestStore};
@@ -235,7 +237,10 @@ fn a_package_without_what_it_requires_is_found() {
 fn owners_and_extended_attributes_are_compared() {
     let (test, _, folder) = one();
     let tool = folder.join("bin/tool");
-    match xattr::set(&tool, "user.note", b"by somebody") {
+    set_mode(&tool, 0o755);
+    let set = xattr::set(&tool, "user.note", b"by somebody");
+    set_mode(&tool, 0o555);
+    match set {
         // Not every file system has them.
         Err(error) if error.kind() == std::io::ErrorKind::Unsupported => return,
         set => set.unwrap(),
@@ -411,75 +416,6 @@ fn a_difference_is_one_flat_object_in_json() {
     assert_eq!(
         difference.to_string(),
         format!("{id}/bin/tool: mode 4755 instead of 0555")
-    );
-}
-
-/// Stops when so many packages are done, and counts the bytes that are read.
-#[derive(Default)]
-struct Stopping {
-    after: Option<usize>,
-    done: std::sync::atomic::AtomicUsize,
-    /// Of files, as opposed to what a journal recalls.
-    packages: std::sync::Mutex<Vec<String>>,
-}
-
-impl VerifyObserver for Stopping {
-    fn begin(&self, _: usize, _: u64) {}
-    fn read(&self, _: u64) {}
-    fn verified(&self, id: &PackageId, _: &[Difference]) {
-        self.done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        self.packages.lock().unwrap().push(id.name().to_string());
-    }
-    fn is_stopped(&self) -> bool {
-        let done = self.done.load(std::sync::atomic::Ordering::SeqCst);
-        self.after.is_some_and(|after| done >= after)
-    }
-}
-
-#[test]
-fn a_run_that_was_stopped_goes_on_with_what_was_not_whole_or_was_touched() {
-    use journal::{Beginning, Journal};
-    let test = TestStore::new();
-    let names = ["a", "b", "c", "d"];
-    let ids = names.map(|name| test.add(&Sketch::new(name)));
-    let folder = tempfile::tempdir().unwrap();
-    let run = |observer: &Stopping, beginning| {
-        let journal = Journal::begin(folder.path(), "test", beginning).unwrap();
-        let run = Run {
-            journal: Some(&journal),
-            ..Run::new(observer)
-        };
-        let report = store(&test.store, Selection::All, &run).unwrap();
-        (report, journal)
-    };
-    let two = Stopping {
-        after: Some(2),
-        ..Stopping::default()
-    };
-    let (report, journal) = run(&two, Beginning::Fresh);
-    assert!(
-        report.left > 0 && report.packages + report.left == 4,
-        "{report:?}"
-    );
-    drop(journal);
-    let whole = two.packages.lock().unwrap()[0].clone();
-    let id = ids.iter().find(|id| id.name().as_str() == whole).unwrap();
-    let (report, journal) = run(&Stopping::default(), Beginning::Resume);
-    assert_eq!(
-        (report.left, report.packages, &report.differences[..]),
-        (0, 4, &[][..])
-    );
-    assert_eq!(journal.known(), 2);
-    drop(journal);
-    tamper(&test.store.package_path(id), "bin/tool", |path| {
-        rewrite(path, b"X", 0o555)
-    });
-    let (report, journal) = run(&Stopping::default(), Beginning::Resume);
-    assert_eq!(journal.known(), 4);
-    assert_eq!(
-        report.differences.len(),
-        1,
-        "what was touched since is read again"
     );
 }
 
