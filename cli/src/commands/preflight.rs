@@ -86,6 +86,12 @@ fn summary(found: &Preflight) -> String {
             active.version, active.generation
         ));
     }
+    for difference in &found.damaged {
+        out.push_str(&format!("damaged: {difference}\n"));
+    }
+    if !found.damaged.is_empty() {
+        out.push_str("an installation takes these as they are; with --verify it replaces them\n");
+    }
     for shortage in &found.missing {
         out.push_str(&format!("missing: {shortage}\n"));
     }

@@ -21,6 +21,7 @@ use super::root::RootError;
 use super::system::{Live, links_in_the_way};
 use super::{Host, HostError, Manifest};
 use crate::io_error::{IoContext, IoError};
+use crate::verify::Difference;
 
 /// Room beside the packages for generations, listings and the program: it must not be the last of the disk.
 const MARGIN: u64 = 64 << 20;
@@ -117,12 +118,6 @@ pub enum Shortage {
     /// Units without systemd to run them.
     #[error("the configuration asks for units, but systemd does not run on this machine")]
     Systemd,
-    /// A package that is there, and not as its listing says.
-    #[error("{difference}; `store install --verify` replaces such packages")]
-    Damaged {
-        /// The first difference.
-        difference: String,
-    },
     /// No such role.
     #[error("no package is for the role `{role}`")]
     Role {
@@ -144,6 +139,9 @@ pub enum Shortage {
 pub struct Preflight {
     /// All that is missing; with nothing missing, an installation can begin.
     pub missing: Vec<Shortage>,
+    /// Packages that are there and not as their listings say, each by its first difference. An installation takes them as
+    /// they are unless it is told to verify.
+    pub damaged: Vec<Difference>,
     /// What is active now, as version and generation; nothing on a new host.
     pub active: Option<Running>,
     /// Packages that these roles need.
@@ -223,14 +221,13 @@ pub fn look(
         missing.extend(surroundings(document, &units)?);
     }
     let active = match &host {
-        Some(host) => {
-            missing.extend(damaged::damaged(host, &packages));
-            running(host, manifest, &mut missing)?
-        }
+        Some(host) => running(host, manifest, &mut missing)?,
         None => None,
     };
+    let damaged = host.iter().flat_map(|host| damaged::damaged(host, &packages));
     Ok(Preflight {
         missing,
+        damaged: damaged.collect(),
         active,
         packages: packages.len(),
         bytes_to_come,

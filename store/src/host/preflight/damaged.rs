@@ -2,12 +2,11 @@
 
 use schema::manifest::SelectedPackage;
 
-use super::Shortage;
 use crate::host::Host;
-use crate::verify::{self, Run, Subject};
+use crate::verify::{self, Difference, Run, Subject};
 
-/// Those of `packages` that are there and not as their listings say. Those without a listing an installation looks at.
-pub(super) fn damaged(host: &Host, packages: &[&SelectedPackage]) -> Vec<Shortage> {
+/// Of those of `packages` that are there and not as their listings say, the first difference each. Those without a listing an installation looks at.
+pub(super) fn damaged(host: &Host, packages: &[&SelectedPackage]) -> Vec<Difference> {
     let is_listed = |package: &&&SelectedPackage| {
         host.package(&package.id).is_dir() && host.listing(&package.tree).is_file()
     };
@@ -20,11 +19,7 @@ pub(super) fn damaged(host: &Host, packages: &[&SelectedPackage]) -> Vec<Shortag
     };
     let subjects: Vec<Subject> = packages.iter().filter(is_listed).map(subject).collect();
     let found = verify::packages(&subjects, &Run::new(&())).findings;
-    let first = |(subject, found): (Subject, Option<verify::Findings>)| {
-        let difference = found?.on_host(&subject.folder).next()?;
-        Some(Shortage::Damaged {
-            difference: difference.to_string(),
-        })
-    };
+    let first =
+        |(subject, found): (Subject, Option<verify::Findings>)| found?.on_host(&subject.folder).next();
     subjects.into_iter().zip(found).filter_map(first).collect()
 }
