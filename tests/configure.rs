@@ -39,6 +39,15 @@ fn a_configuration_is_a_package_that_any_tar_unpacks() {
     let artifact = out.join(index["artifact"].as_str().unwrap());
     tree.store(&["artifact", "verify", artifact.to_str().unwrap()])
         .ok();
+    tree.store(&["verify", "../out"]).ok();
+    fs::write(out.join("note"), "").unwrap();
+    let ran = tree.store(&["verify", "../out"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(
+        ran.stdout.contains("note: a file that does not belong there"),
+        "{ran:?}"
+    );
+    fs::remove_file(out.join("note")).unwrap();
     let host = tree.path("host");
     fs::create_dir(&host).unwrap();
     let tar = Command::new("tar")

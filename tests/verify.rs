@@ -341,3 +341,59 @@ fn a_damaged_index_is_a_difference_and_made_anew() {
     tree.store(&["verify", "--repair"]).ok();
     tree.holds_only(&["base", "shell", "top"]);
 }
+
+#[test]
+fn a_binary_cache_is_verified_as_it_is_served() {
+    let tree = built();
+    tree.store(&["keygen", "../key"]).ok();
+    let other = tree.store(&["keygen", "../other", "--json"]).json();
+    tree.store(&["push", "../cache", "--key", "../key"]).ok();
+    tree.store(&["verify", "../cache", "--cache-key", "../key.pub"])
+        .ok();
+    let ran = tree.store(&[
+        "verify",
+        "../cache",
+        "--cache-key",
+        other["key"].as_str().unwrap(),
+    ]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+
+    let cache = tree.path("cache");
+    let tree_of = |name: &str| {
+        listing(&tree, name)
+            .file_stem()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    let archive = cache.join(format!("archives/{}.tar.zst", tree_of("base")));
+    let mut bytes = fs::read(&archive).unwrap();
+    bytes[20] ^= 1;
+    rewrite(&archive, bytes);
+    fs::remove_file(cache.join(format!("trees/{}.json", tree_of("top")))).unwrap();
+    fs::write(cache.join("trees/note"), "").unwrap();
+    let ran = tree.store(&["verify", "../cache", "--json"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let found: Vec<String> = report["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            format!(
+                "{} {}",
+                it["path"].as_str().unwrap(),
+                it["difference"].as_str().unwrap()
+            )
+        })
+        .collect();
+    let expected = [
+        "trees/note extra".to_owned(),
+        format!("archives/{}.tar.zst content", tree_of("base")),
+        format!("trees/{}.json missing", tree_of("top")),
+    ];
+    assert_eq!(found, expected);
+    tree.store(&["verify", "../recipes"])
+        .fails(2, &["neither a delivery nor"]);
+}

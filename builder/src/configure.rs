@@ -1,7 +1,7 @@
 //! Owns turning a person's few inputs into a configuration package, an artifact that holds it, and a folder to serve.
 
 mod clash;
-mod delivery;
+pub(crate) mod delivery;
 mod document;
 mod explain;
 mod inputs;

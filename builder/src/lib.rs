@@ -23,6 +23,7 @@ pub mod reproduce;
 pub mod sandbox;
 pub mod schedule;
 pub mod serve;
+pub mod served;
 pub mod signature;
 pub mod starter;
 pub mod tree_reader;

@@ -29,8 +29,10 @@ use super::{ConfigureError, Configured, Request, artifact_name};
 
 /// The index of the folder.
 pub const INDEX: &str = "index.json";
-const SHA256SUMS: &str = "SHA256SUMS";
-const B3SUMS: &str = "B3SUMS";
+/// The list of SHA-256 digests.
+pub(crate) const SHA256SUMS: &str = "SHA256SUMS";
+/// The list of BLAKE3 digests.
+pub(crate) const B3SUMS: &str = "B3SUMS";
 
 const PLAIN: u32 = 0o644;
 const PROGRAM: u32 = 0o755;
@@ -215,22 +217,27 @@ fn index(
 
 fn write_sums(folder: &Path, files: &[DeliveredFile]) -> Result<(), ConfigureError> {
     let index = digests(folder, INDEX)?;
-    let all: Vec<&DeliveredFile> = files.iter().chain([&index]).collect();
-    let lines = |digest: &dyn Fn(&DeliveredFile) -> String| -> String {
-        all.iter()
-            .map(|file| format!("{}  {}\n", digest(file), file.name))
-            .collect()
-    };
+    let all = || files.iter().chain([&index]);
     write(
         &folder.join(SHA256SUMS),
         PLAIN,
-        lines(&|file| file.sha256.clone()).as_bytes(),
+        sums(all(), |file| file.sha256.clone()).as_bytes(),
     )?;
     Ok(write(
         &folder.join(B3SUMS),
         PLAIN,
-        lines(&|file| file.blake3.to_string()).as_bytes(),
+        sums(all(), |file| file.blake3.to_string()).as_bytes(),
     )?)
+}
+
+/// A list of digests, as `sha256sum` and `b3sum` read it.
+pub(crate) fn sums<'a>(
+    files: impl Iterator<Item = &'a DeliveredFile>,
+    digest: impl Fn(&DeliveredFile) -> String,
+) -> String {
+    files
+        .map(|file| format!("{}  {}\n", digest(file), file.name))
+        .collect()
 }
 
 /// The `store` for hosts, out of the artifact.
@@ -264,7 +271,8 @@ fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), IoError> {
     file.sync_all().at("make durable", path)
 }
 
-fn digests(folder: &Path, name: &str) -> Result<DeliveredFile, IoError> {
+/// What is at `name` in `folder`.
+pub(crate) fn digests(folder: &Path, name: &str) -> Result<DeliveredFile, IoError> {
     let path = folder.join(name);
     let mut file = File::open(&path).at("open", &path)?;
     let (mut sha256, mut blake3) = (Sha256::new(), blake3::Hasher::new());

@@ -11,8 +11,9 @@ use super::signing::Trusted;
 /// `store verify`.
 #[derive(Debug, Default, Args)]
 pub struct Verify {
-    /// Package names or store IDs, or one artifact: a file, or its address on a web server [default: everything]
-    #[arg(value_name = "NAME|FILE|URL")]
+    /// Package names or store IDs, or one artifact: a file, or its address on a web server; or a folder that is served, a
+    /// delivery or a binary cache [default: everything in the store]
+    #[arg(value_name = "NAME|FILE|URL|DIR")]
     pub what: Vec<String>,
     /// Verify the host whose prefix stands there [default: the folder this program lies in]
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "rebuild")]

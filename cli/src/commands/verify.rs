@@ -3,6 +3,7 @@
 pub mod artifact;
 mod host;
 mod repair;
+mod served;
 mod signature;
 mod watch;
 
@@ -56,6 +57,12 @@ impl Document {
 /// When something cannot be read; differences are no error but an exit code.
 pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     let trust = signature::trust(context, &args.trusted)?;
+    if let [place] = args.what.as_slice()
+        && place.contains('/')
+        && context.world.cwd().join(place).is_dir()
+    {
+        return served::run(context, Path::new(place), args);
+    }
     if let [place] = args.what.as_slice()
         && args.root.is_none()
         && (is_address(place) || Path::new(place).is_file())

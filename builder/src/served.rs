@@ -1,0 +1,277 @@
+//! Owns the verification of folders that are served: deliveries, each file by its digests, and binary caches, each package
+//! by its entry.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use schema::cache::CacheEntry;
+use schema::delivery::{DeliveredFile, DeliveryIndex};
+use schema::digest::Digest;
+use schema::id::PackageId;
+use store::io_error::{IoContext, IoError};
+use store::keys::CheckingKey;
+use store::listing;
+use store::verify::{Difference, DifferenceKind, FileKind, FirstByte, VerifyObserver};
+
+use crate::configure::delivery::{B3SUMS, INDEX, SHA256SUMS, digests, sums};
+
+/// What a folder is served as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Served {
+    /// A delivery, with its index.
+    Delivery(Box<DeliveryIndex>),
+    /// A binary cache, with what its entries are called.
+    Cache(Vec<PackageId>),
+}
+
+impl Served {
+    /// What is in `folder`; nothing when it is neither.
+    pub fn of(folder: &Path) -> Option<Self> {
+        if let Ok(bytes) = fs::read(folder.join(INDEX)) {
+            return serde_json::from_slice(&bytes).ok().map(Self::Delivery);
+        }
+        let names = names(folder).ok()?;
+        let ids: Vec<PackageId> = names
+            .iter()
+            .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
+            .collect();
+        (!ids.is_empty()).then_some(Self::Cache(ids))
+    }
+
+    /// What in `folder` is not as it should be. Of a cache's entries, one of `keys` must have signed each, when there are
+    /// any keys.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn verify(
+        &self,
+        folder: &Path,
+        keys: &[CheckingKey],
+        observer: &dyn VerifyObserver,
+    ) -> Result<Vec<Difference>, IoError> {
+        let mut found = match self {
+            Self::Delivery(index) => delivery(folder, index, observer)?,
+            Self::Cache(ids) => cache(folder, ids, keys, observer)?,
+        };
+        found.sort();
+        Ok(found)
+    }
+}
+
+fn about(path: impl Into<String>, kind: DifferenceKind) -> Difference {
+    Difference::new(None, path, kind)
+}
+
+fn delivery(
+    folder: &Path,
+    index: &DeliveryIndex,
+    observer: &dyn VerifyObserver,
+) -> Result<Vec<Difference>, IoError> {
+    let bytes = index.files.iter().map(|file| file.size);
+    observer.begin(index.files.len(), bytes.fold(0, u64::saturating_add));
+    let mut found: Vec<Difference> = index
+        .files
+        .par_iter()
+        .filter_map(|file| Some(about(&file.name, delivered(folder, file, observer)?)))
+        .collect();
+    let own = digests(folder, INDEX)?;
+    for (name, digest) in [
+        (
+            SHA256SUMS,
+            (|file| file.sha256.clone()) as fn(&DeliveredFile) -> String,
+        ),
+        (B3SUMS, |file| file.blake3.to_string()),
+    ] {
+        let expected = sums(index.files.iter().chain([&own]), digest);
+        found.extend(list(folder, name, expected.as_bytes())?);
+    }
+    let known: BTreeSet<&str> = index.files.iter().map(|file| file.name.as_str()).collect();
+    for name in names(folder)? {
+        // Signatures lie beside what they sign, and channels have metadata of their own.
+        let signed = name.strip_suffix(".minisig").unwrap_or(&name);
+        let is_known = known.contains(signed) || [INDEX, SHA256SUMS, B3SUMS, CHANNELS].contains(&signed);
+        if !is_known {
+            found.push(extra(folder, &name)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Where the metadata of channels lies in a delivery.
+const CHANNELS: &str = "channels";
+
+fn delivered(folder: &Path, file: &DeliveredFile, observer: &dyn VerifyObserver) -> Option<DifferenceKind> {
+    let found = match digests(folder, &file.name) {
+        Ok(found) => found,
+        Err(error) => return Some(unreadable(&error)),
+    };
+    observer.read(found.size);
+    if found.size != file.size {
+        let (expected, found) = (file.size, found.size);
+        return Some(DifferenceKind::Size { expected, found });
+    }
+    if found.blake3 != file.blake3 {
+        let (expected, found) = (file.blake3, found.blake3);
+        return Some(DifferenceKind::Content { expected, found });
+    }
+    (found.sha256 != file.sha256).then(|| DifferenceKind::Document {
+        reason: format!(
+            "the index says that its SHA-256 is {}, which is {}",
+            file.sha256, found.sha256
+        ),
+    })
+}
+
+/// Compares a file that follows from others.
+fn list(folder: &Path, name: &str, expected: &[u8]) -> Result<Option<Difference>, IoError> {
+    let path = folder.join(name);
+    let bytes = match fs::read(&path).at("read", &path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(Some(about(name, unreadable(&error)))),
+    };
+    let first = FirstByte::between(expected, &bytes);
+    Ok(first.map(|first| {
+        let (expected, found) = (Digest::of(expected), Digest::of(&bytes));
+        Difference {
+            first: Some(first),
+            ..about(name, DifferenceKind::Content { expected, found })
+        }
+    }))
+}
+
+fn cache(
+    folder: &Path,
+    ids: &[PackageId],
+    keys: &[CheckingKey],
+    observer: &dyn VerifyObserver,
+) -> Result<Vec<Difference>, IoError> {
+    observer.begin(ids.len(), 0);
+    let entries: Vec<(Option<CacheEntry>, Vec<Difference>)> = ids
+        .par_iter()
+        .map(|id| {
+            let checked = entry(folder, id, keys, observer);
+            observer.verified(id, &checked.1);
+            checked
+        })
+        .collect();
+    let mut known = BTreeSet::new();
+    let mut found = Vec::new();
+    for (entry, differences) in entries {
+        found.extend(differences);
+        if let Some(entry) = entry {
+            known.insert(format!("trees/{}.json", entry.tree));
+            known.insert(format!("archives/{}.tar.zst", entry.tree));
+            let absent = entry.requires.iter().filter(|required| !ids.contains(required));
+            found.extend(absent.map(|dependency| {
+                let dependency = dependency.clone();
+                Difference::new(Some(&entry.id), "", DifferenceKind::RequiredAbsent { dependency })
+            }));
+        }
+    }
+    for below in ["trees", "archives"] {
+        for name in names(&folder.join(below))? {
+            let path = format!("{below}/{name}");
+            if !known.contains(&path) {
+                found.push(extra(folder, &path)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Reads one entry, and all that it vouches for.
+fn entry(
+    folder: &Path,
+    id: &PackageId,
+    keys: &[CheckingKey],
+    observer: &dyn VerifyObserver,
+) -> (Option<CacheEntry>, Vec<Difference>) {
+    let name = format!("{id}.json");
+    let mut found = Vec::new();
+    let mut note = |path: &str, kind| found.push(Difference::new(Some(id), path, kind));
+    let document = |reason: String| DifferenceKind::Document { reason };
+    let bytes = match fs::read(folder.join(&name)).at("read", folder.join(&name)) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            note(&name, unreadable(&error));
+            return (None, found);
+        }
+    };
+    let signature = format!("{name}.minisig");
+    match fs::read_to_string(folder.join(&signature)).at("read", folder.join(&signature)) {
+        Err(error) => note(&signature, unreadable(&error)),
+        Ok(text) if keys.is_empty() || keys.iter().any(|key| key.accepts(&bytes, &text)) => {}
+        Ok(_) => note(
+            &name,
+            document("signed by none of the keys that are trusted".to_owned()),
+        ),
+    }
+    let entry = match CacheEntry::parse(&bytes) {
+        Ok(entry) if entry.id == *id => entry,
+        Ok(other) => {
+            note(&name, document(format!("it is about {}", other.id)));
+            return (None, found);
+        }
+        Err(error) => {
+            note(&name, document(error.to_string()));
+            return (None, found);
+        }
+    };
+    let files = [
+        (format!("trees/{}.json", entry.tree), entry.tree, None),
+        (
+            format!("archives/{}.tar.zst", entry.tree),
+            entry.archive.blake3,
+            Some(entry.archive.length),
+        ),
+    ];
+    for (path, expected, length) in files {
+        match listing::hash_file(&folder.join(&path), &mut |bytes| observer.read(bytes)) {
+            Err(error) => note(&path, unreadable(&error)),
+            Ok((_, size)) if length.is_some_and(|length| length != size) => {
+                let (expected, found) = (length.unwrap_or_default(), size);
+                note(&path, DifferenceKind::Size { expected, found });
+            }
+            Ok((found, _)) if found != expected => note(&path, DifferenceKind::Content { expected, found }),
+            Ok(_) => {}
+        }
+    }
+    (Some(entry), found)
+}
+
+fn unreadable(error: &IoError) -> DifferenceKind {
+    match error.is_not_found() {
+        true => DifferenceKind::Missing,
+        false => DifferenceKind::Unreadable {
+            reason: error.source.to_string(),
+        },
+    }
+}
+
+fn extra(folder: &Path, path: &str) -> Result<Difference, IoError> {
+    let place: PathBuf = folder.join(path);
+    let metadata = fs::symlink_metadata(&place).at("look at", &place)?;
+    let found = FileKind::from(&metadata);
+    Ok(about(path, DifferenceKind::Extra { found }))
+}
+
+/// The names in a folder, sorted, but for hidden ones; none when there is no such folder.
+fn names(folder: &Path) -> Result<Vec<String>, IoError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at("read folder", folder)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.at("read folder", folder)?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
