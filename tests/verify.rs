@@ -340,6 +340,10 @@ fn a_damaged_index_is_a_difference_and_made_anew() {
     assert_eq!(report["differences"][0]["path"], "index.sqlite");
     tree.store(&["verify", "--repair"]).ok();
     tree.holds_only(&["base", "shell", "top"]);
+    fs::remove_file(&index).unwrap();
+    assert_eq!(tree.store(&["verify"]).code, Some(3), "it is gone");
+    tree.store(&["verify", "--repair"]).ok();
+    tree.holds_only(&["base", "shell", "top"]);
 }
 
 #[test]

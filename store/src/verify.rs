@@ -90,8 +90,8 @@ impl Report {
 /// See [`VerifyError`].
 pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<Report, VerifyError> {
     let records = match select(store, selection) {
-        Err(VerifyError::Index(IndexError::Corrupt { detail, .. })) => {
-            return Ok(Report::of(damaged_index(detail)));
+        Err(VerifyError::Index(error @ IndexError::Corrupt { .. })) => {
+            return Ok(Report::of(damaged_index(error.to_string())));
         }
         records => records?,
     };
@@ -138,7 +138,7 @@ pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<R
     Ok(report)
 }
 
-/// The difference that an index is which contradicts itself.
+/// The difference that an index is which is gone or contradicts itself, as its error says.
 pub fn damaged_index(reason: String) -> Difference {
     Difference::new(None, store::INDEX_FILE, DifferenceKind::Index { reason })
 }

@@ -21,7 +21,7 @@ use store::artifact::reader::Reader;
 use store::index::{self, IndexError};
 use store::store::OpenError;
 use store::verify::locate::Reference;
-use store::verify::{self, Difference, DifferenceKind, Report, Run, Selection};
+use store::verify::{self, Difference, Report, Run, Selection};
 
 use self::repair::Repair;
 use self::watch::Watch;
@@ -89,15 +89,20 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     if args.again.rebuild {
         return build::reproduce(context, &args.what, &args.again);
     }
+    store(context, args)
+}
+
+fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     let root = context.store_dir()?;
     let mut repaired = Vec::new();
-    let store = match Store::open(&root) {
-        Err(OpenError::Index(IndexError::Corrupt { detail, .. })) => {
-            let report = Report::of(verify::damaged_index(detail));
+    let store = match open(&root) {
+        Err(OpenError::Index(error)) if is_damage(&error) => {
             if !args.repair {
-                return Ok(show(context, report, Vec::new(), None));
+                let report = Report::of(verify::damaged_index(error.to_string()));
+                return Ok(show(context, report, repaired, None));
             }
-            repaired.push(new_index(context, &root)?);
+            index::rebuild(&root, context.world.now_unix(), &())?;
+            repaired.push(Repair::path("index.sqlite", "made anew from the packages"));
             Store::open(&root)?
         }
         opened => opened?,
@@ -108,23 +113,25 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
         true => Selection::All,
         false => Selection::Packages(&ids),
     };
-    let mut report = verified(context, args, &store, selection, from.as_ref())?;
-    let is_damaged = |difference: &Difference| matches!(difference.kind, DifferenceKind::Index { .. });
-    let store = if args.repair && report.differences.iter().any(is_damaged) {
-        drop(store);
-        repaired.push(new_index(context, &root)?);
-        let store = Store::open(&root)?;
-        report = verified(context, args, &store, selection, from.as_ref())?;
-        store
-    } else {
-        store
-    };
+    let report = verified(context, args, &store, selection, from.as_ref())?;
     let mut remaining = None;
     if args.repair && report.left == 0 && !(report.differences.is_empty() && repaired.is_empty()) {
         repaired.extend(repair::store(context, args, &store, &report, from.as_ref())?);
         remaining = Some(verified(context, args, &store, selection, from.as_ref())?.differences);
     }
     Ok(show(context, report, repaired, remaining))
+}
+
+/// Opens the store, and reads its index whole.
+fn open(root: &Path) -> Result<Store, OpenError> {
+    let store = Store::open(root)?;
+    store.index().check()?;
+    Ok(store)
+}
+
+/// Whether an index can be made anew.
+fn is_damage(error: &IndexError) -> bool {
+    matches!(error, IndexError::Corrupt { .. } | IndexError::Missing(_))
 }
 
 fn show(
@@ -140,11 +147,6 @@ fn show(
     };
     context.output.result(&document, || summary(&document));
     exit(document.is_sound(), document.report.left)
-}
-
-fn new_index(context: &Context<'_>, root: &Path) -> Result<Repair, Failure> {
-    index::rebuild(root, context.world.now_unix(), &())?;
-    Ok(Repair::path("index.sqlite", "made anew from the packages"))
 }
 
 fn verified(

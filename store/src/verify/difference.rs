@@ -385,7 +385,7 @@ impl fmt::Display for DifferenceKind {
                 f,
                 "the index says {field} `{found}`, the package itself `{expected}`; `store index rebuild` mends that"
             ),
-            Self::Index { reason } => write!(f, "damaged: {reason}; `store index rebuild` makes it anew"),
+            Self::Index { reason } => f.write_str(reason),
             Self::Source { expected, found } => write!(f, "its digest is {found} instead of {expected}"),
             Self::Document { reason } => write!(f, "not as it was written: {reason}"),
             Self::Unregistered => write!(f, "nothing names it, and it is no whole package"),
