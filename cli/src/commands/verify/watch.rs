@@ -1,23 +1,35 @@
 //! Owns what all verifications share on the command line: the bar, the interrupt, the journal to go on from.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::schema::id::PackageId;
 use ::schema::manifest::SelectedPackage;
-use builder::interrupt::{Interrupt, Urgency};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{SigId, flag, low_level};
 use store::artifact::verify::Observer;
 use store::verify::journal::{Beginning, Journal};
 use store::verify::{Difference, VerifyObserver};
 
 use crate::args::verify::Verify;
-use crate::commands::{Context, build};
+use crate::commands::Context;
 use crate::failure::Failure;
 use crate::render::bytes::Bytes;
 
-/// A bar that an interrupt stops.
+/// A bar, and whether to stop: the first ctrl-C asks to, the second ends the process at once.
 pub struct Watch {
     bar: Bytes,
-    interrupt: Arc<Interrupt>,
+    stop: Arc<AtomicBool>,
+    signals: Vec<SigId>,
+}
+
+impl Drop for Watch {
+    /// Leaves signals to whoever comes next, e.g. a build.
+    fn drop(&mut self) {
+        for signal in &self.signals {
+            low_level::unregister(*signal);
+        }
+    }
 }
 
 impl Watch {
@@ -26,9 +38,17 @@ impl Watch {
     /// # Errors
     /// When signals cannot be caught.
     pub fn new(context: &Context<'_>) -> Result<Self, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut signals = Vec::new();
+        for signal in [SIGINT, SIGTERM] {
+            // In this order, so that the first signal is past this when it asks to stop.
+            signals.push(flag::register_conditional_default(signal, Arc::clone(&stop))?);
+            signals.push(flag::register(signal, Arc::clone(&stop))?);
+        }
         Ok(Self {
             bar: Bytes::new(context.output, "verifying", None),
-            interrupt: build::interruptible()?,
+            stop,
+            signals,
         })
     }
 
@@ -38,7 +58,7 @@ impl Watch {
     }
 
     fn stops(&self) -> bool {
-        self.interrupt.urgency() != Urgency::GoOn
+        self.stop.load(Ordering::Relaxed)
     }
 }
 
