@@ -138,6 +138,7 @@ fn a_second_implementation_agrees() {
     for name in ["key", "other"] {
         tree.store(&["keygen", tree.path(name).to_str().unwrap()]).ok();
     }
+    attested(&tree, &library, &artifact);
     let (key, other) = (tree.path("key.pub"), tree.path("other.pub"));
     let signature = tree.path("sound.tar.zst.minisig");
     let unsigned = (Some(3), BTreeSet::from([("signature".to_owned(), String::new())]));
@@ -160,5 +161,27 @@ fn a_second_implementation_agrees() {
     for (from, to) in [("file:", "fail:"), ("\nRU", "\nRW"), ("trusted", "doubted")] {
         fs::write(&signature, sound.replace(from, to)).unwrap();
         assert_eq!(both(&key), unsigned, "{from}");
+    }
+}
+
+/// With attestations in it, and with these damaged, both agree, too.
+fn attested(tree: &TestTree, library: &Path, artifact: &Path) {
+    let path = tree.path("attested.tar.zst");
+    fs::copy(artifact, &path).unwrap();
+    let (key, attested) = (tree.path("key"), path.to_str().unwrap());
+    tree.store(&["attest", attested, "--key", key.to_str().unwrap()])
+        .ok();
+    let sound = fs::read(&path).unwrap();
+    assert!(sound.len() > fs::read(artifact).unwrap().len());
+    assert_eq!(theirs(library, &path, None), (Some(0), BTreeSet::new()));
+    // Behind the packages, which both artifacts share but for the manifest's own length, and before the end of the tar.
+    for from_end in [100, 200, 300] {
+        let mut bytes = sound.clone();
+        let at = bytes.len() - from_end;
+        bytes[at] ^= 4;
+        fs::write(&path, bytes).unwrap();
+        let ours = ours(tree, &path, None);
+        assert_eq!(ours, theirs(library, &path, None), "{from_end}");
+        assert_eq!(ours.0, Some(3));
     }
 }

@@ -1,7 +1,9 @@
 //! Makes content: turns recipes into a plan, fetches sources, runs each step in a sandbox, and registers what comes out.
 
+pub mod attest;
 pub mod cache;
 pub mod cancel;
+pub mod challenge;
 pub mod configure;
 pub mod diffoscope;
 mod estimate;

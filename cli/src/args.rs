@@ -93,6 +93,10 @@ pub enum Verb {
     Keygen(signing::Keygen),
     /// Sign artifacts, manifests or other files, so that minisign and `store verify` can tell by whom
     Sign(signing::Sign),
+    /// Attest what this store built, for others to hold against what they built
+    Attest(signing::Attest),
+    /// Compare what several builders attest, and name who disagrees
+    Challenge(signing::Challenge),
     /// Serve a folder to hosts over HTTP
     Serve(delivery::Serve),
     /// Put onto a host what its roles need of an artifact, and make it active

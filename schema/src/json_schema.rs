@@ -7,6 +7,7 @@ mod treeinfo;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
+use crate::attestation::Attestations;
 use crate::cache::CacheEntry;
 use crate::delivery::DeliveryIndex;
 use crate::finding::Finding;
@@ -25,7 +26,7 @@ struct Document {
     make: fn() -> Schema,
 }
 
-const DOCUMENTS: [Document; 11] = [
+const DOCUMENTS: [Document; 12] = [
     Document {
         name: "recipe",
         file: "buildinfo.json",
@@ -75,6 +76,11 @@ const DOCUMENTS: [Document; 11] = [
         name: "cache-entry",
         file: "cache-entry.json",
         make: of::<CacheEntry>,
+    },
+    Document {
+        name: "attestations",
+        file: "attestations.json",
+        make: of::<Attestations>,
     },
     Document {
         name: "policy",

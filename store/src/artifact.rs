@@ -17,6 +17,7 @@
 //! of its compressed bytes.
 
 pub mod append;
+pub mod attest;
 pub mod compare;
 pub mod diff;
 pub mod difference;
@@ -24,12 +25,14 @@ pub mod extract;
 mod folder_writer;
 pub mod inspect;
 pub mod layout;
+pub mod one_file;
 pub mod output;
 pub mod pack;
 pub mod package;
 mod packing;
 pub mod place;
 pub mod reader;
+pub mod rewriting;
 pub(crate) mod unpacking;
 pub mod verify;
 pub(crate) mod workers;

@@ -94,6 +94,8 @@ pub enum GarbageKind {
     Source,
     /// An old log of a package that is not there.
     Log,
+    /// What was attested of a package that is not there.
+    Attestation,
     /// What is left of a failed build that somebody wanted to look at.
     Kept,
 }
@@ -242,7 +244,8 @@ fn dead_files(
         digest.parse().is_ok_and(|tree| trees.contains(&tree))
     };
     let names_live_package = |name: &str| {
-        let id = name.strip_suffix(".zst").unwrap_or(name);
+        let id = name.strip_suffix(".zst").or_else(|| name.strip_suffix(".json"));
+        let id = id.unwrap_or(name);
         id.parse().is_ok_and(|id| is_live(&id))
     };
     let kept_until = options
@@ -260,6 +263,10 @@ fn dead_files(
     })?;
     gather(&mut found, GarbageKind::Log, &layout.logs(), |name, changed| {
         names_live_package(name) || changed >= kept_until
+    })?;
+    let attestations = layout.attestations();
+    gather(&mut found, GarbageKind::Attestation, &attestations, |name, _| {
+        names_live_package(name)
     })?;
     gather(&mut found, GarbageKind::Kept, &layout.tmp().join(KEPT), |_, _| {
         false

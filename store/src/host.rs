@@ -20,6 +20,7 @@ mod members;
 pub mod overriding;
 mod pending;
 pub mod plan;
+pub mod policy;
 pub mod preflight;
 pub mod receive;
 pub mod repair;

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use minisign::{KeyPair, PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 use serde::{Serialize, Serializer};
@@ -261,6 +262,18 @@ impl KeyId {
         let mut bytes = [0; 8];
         bytes.iter_mut().zip(number).for_each(|(to, from)| *to = *from);
         Self(u64::from_le_bytes(bytes))
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = NoSignature;
+
+    fn from_str(text: &str) -> Result<Self, NoSignature> {
+        let is_number = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| is_number);
+        number
+            .map(Self)
+            .ok_or_else(|| NoSignature(format!("`{text}` numbers no key")))
     }
 }
 

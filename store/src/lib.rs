@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod archive;
 pub mod artifact;
+pub mod attestations;
 pub mod closure;
 mod exchange;
 pub mod facts;

@@ -28,12 +28,11 @@ const TREES: &str = "trees";
 const ARCHIVES: &str = "archives";
 const SOURCES: &str = "sources";
 const LOGS: &str = "logs";
-const TMP: &str = "tmp";
-/// Where attestations of packages are kept.
 const ATTESTATIONS: &str = "attestations";
+const TMP: &str = "tmp";
 /// What file systems put at their own top, which a store may be.
 const LOST_AND_FOUND: &str = "lost+found";
-const FOLDERS: [&str; 6] = [PACKAGES, TREES, ARCHIVES, SOURCES, LOGS, TMP];
+const FOLDERS: [&str; 7] = [PACKAGES, TREES, ARCHIVES, SOURCES, LOGS, ATTESTATIONS, TMP];
 
 /// Why a folder cannot be opened as a store.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +106,10 @@ impl Layout {
 
     pub(crate) fn sources(&self) -> PathBuf {
         self.root.join(SOURCES)
+    }
+
+    pub(crate) fn attestations(&self) -> PathBuf {
+        self.root.join(ATTESTATIONS)
     }
 
     pub(crate) fn logs(&self) -> PathBuf {
@@ -370,7 +373,7 @@ pub(crate) fn belongs_at_top(name: &std::ffi::OsStr) -> bool {
     // What SQLite keeps beside the index begins with its name.
     let ours = |name: &str| FOLDERS.contains(&name) || name.starts_with(INDEX_FILE);
     name.to_str()
-        .is_some_and(|name| ours(name) || [FORMAT_FILE, ATTESTATIONS, LOST_AND_FOUND].contains(&name))
+        .is_some_and(|name| ours(name) || [FORMAT_FILE, LOST_AND_FOUND].contains(&name))
 }
 
 fn make_folder(path: &Path) -> Result<(), IoError> {

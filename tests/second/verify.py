@@ -6,12 +6,7 @@ With a key, ARTIFACT.minisig must be its signature of the artifact. Prints {"dif
 …]} and exits with 0 when there are none, else with 3. It needs the `blake3` package and, as Python has no zstd, `zstd`.
 """
 
-import hashlib
-import json
-import re
-import struct
-import subprocess
-import sys
+import hashlib, json, re, struct, subprocess, sys
 from base64 import b32decode, b32encode, b64decode
 from pathlib import Path
 
@@ -217,7 +212,8 @@ class Artifact:
         for _, _, place in self.places():
             demand(place["offset"] == end, "parts do not follow each other")
             end += place["length"]
-        demand(self.body + end == self.starts[-2], "something between the packages and the end")
+        demand(self.body + end in self.starts[:-1], "something between the packages and the end")
+        self.attested = self.starts.index(self.body + end)
 
     def places(self):
         packages = self.manifest["packages"]
@@ -229,12 +225,19 @@ class Artifact:
     def read_parts(self):
         last = len(self.frames) - 1
         self.guard("end", None, lambda: demand(self.unpack(last, last + 1) == bytes(1024), "no end of a tar"))
+        if self.attested < last:
+            self.guard("attestations", None, self.read_attestations)
         if "installer" in self.manifest:
             self.guard("installer", None, self.read_installer)
         for package in self.manifest["packages"]:
             self.listing = None
             self.guard("listing", package["id"], lambda: self.read_listing(package))
             self.guard("package", package["id"], lambda: self.read_package(package))
+
+    def read_attestations(self):
+        tar = self.unpack(self.attested, len(self.frames) - 1)
+        content = document_entry(tar, "attestations.json", self.manifest["source_date_epoch"])
+        demand(canonical(content)["format"] == 1, "a newer format")
 
     def read_installer(self):
         installer, mtime = self.manifest["installer"], self.manifest["source_date_epoch"]
@@ -288,9 +291,8 @@ def main():
     path, *keys = map(Path, sys.argv[1:])
     artifact = Artifact(path.read_bytes())
     for key in keys:
-        signature = Path(f"{path}.minisig")
-        check = lambda: check_signature(artifact.data, signature.read_bytes(), key.read_bytes())
-        artifact.guard("signature", None, check)
+        signed = lambda: (artifact.data, Path(f"{path}.minisig").read_bytes(), key.read_bytes())
+        artifact.guard("signature", None, lambda: check_signature(*signed()))
     json.dump({"differences": artifact.differences}, sys.stdout, indent=1)
     return 3 if artifact.differences else 0
 

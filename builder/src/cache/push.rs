@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use schema::attestation::Attestations;
 use schema::cache::{CacheEntry, CachedArchive, FORMAT};
 use schema::canonical::CanonicalError;
 use schema::digest::Digest;
@@ -15,13 +16,14 @@ use store::archive::press::Threads;
 use store::archive::record::{self, Record, Request};
 use store::archive::{self, ArchiveError, Observer};
 use store::artifact;
+use store::attestations::{self, KeepError};
 use store::facts::{self, FactsError};
 use store::index::IndexError;
 use store::io_error::{IoContext, IoError};
+use store::keys::{KeyError, SigningKey};
 use store::lock::FileLock;
 
 use super::archive_path;
-use store::keys::{KeyError, SigningKey};
 
 /// How the names of unfinished files begin; web servers do not show what begins with a dot.
 const PARTIAL: &str = ".partial-";
@@ -62,6 +64,9 @@ pub enum PushError {
     /// The kept archive was damaged; it is forgotten.
     #[error("the archive of {0} that the store kept was damaged; run this again to make it anew")]
     Damaged(PackageId),
+    /// What is attested cannot be read.
+    #[error(transparent)]
+    Attestation(#[from] KeepError),
     /// The signature cannot be made.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -84,7 +89,7 @@ pub fn push(
     key: &SigningKey,
     observer: &dyn Observer,
 ) -> Result<Pushed, PushError> {
-    for name in ["trees", "archives"] {
+    for name in ["trees", "archives", "attestations"] {
         let path = folder.join(name);
         fs::create_dir_all(&path).at("make folder", &path)?;
     }
@@ -109,6 +114,9 @@ pub fn push(
     target.sync()?;
     for (wanted, record) in open.iter().zip(&records) {
         target.put_entry(wanted, record)?;
+    }
+    for id in ids {
+        target.put_attestations(id)?;
     }
     target.sync()?;
     Ok(Pushed {
@@ -209,6 +217,30 @@ impl Target<'_> {
         let path = self.entry_path(id);
         write(&signature_path(&path), signature.as_bytes())?;
         Ok(write(&path, &bytes)?)
+    }
+
+    /// Adds what the store keeps of what is attested to what others put there.
+    fn put_attestations(&self, id: &PackageId) -> Result<(), PushError> {
+        let ours = attestations::read(self.store, id)?;
+        if ours.envelopes.is_empty() {
+            return Ok(());
+        }
+        let path = self.folder.join(attestations::path_of(id));
+        let there = read(&path)?.unwrap_or_default();
+        // What is none is replaced, since nobody could believe it.
+        let mut all = Attestations::parse(&there).unwrap_or_default();
+        let refused = |source| {
+            PushError::Attestation(KeepError::Document {
+                path: path.clone(),
+                source,
+            })
+        };
+        all.add(ours.envelopes).map_err(refused)?;
+        let bytes = all.to_bytes()?;
+        match bytes == there {
+            true => Ok(()),
+            false => Ok(write(&path, &bytes)?),
+        }
     }
 
     fn entry_path(&self, id: &PackageId) -> PathBuf {

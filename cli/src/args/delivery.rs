@@ -23,6 +23,9 @@ pub struct Install {
     /// Take nothing from an artifact unless its manifest is this file, byte for byte
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
+    /// Whose attestations are asked for [default: the nearest etc/store/policy.json above the prefix]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Read every package that is there already, too, and replace those that are damaged
     #[arg(long)]
     pub verify: bool,

@@ -60,6 +60,9 @@ pub struct Activate {
     /// The manifest to activate [default: the manifest.json that was last installed]
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
+    /// Whose attestations are asked for [default: the nearest etc/store/policy.json above the prefix]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Check everything, print what would change, and stop
     #[arg(long)]
     pub dry_run: bool,

@@ -26,8 +26,8 @@ pub struct Sign {
 /// Whose signatures count.
 #[derive(Debug, Default, Args)]
 pub struct Trusted {
-    /// Ask for a signature beside the artifact or document, by this public key: the key itself or a file with it; may be
-    /// repeated, and then any of them will do
+    /// Believe what this public key signed: the key itself or a file with it; may be repeated, and then any of them
+    /// will do
     #[arg(
         long = "key",
         id = "trusted_keys",
@@ -35,7 +35,38 @@ pub struct Trusted {
         conflicts_with = "policy"
     )]
     pub keys: Vec<String>,
-    /// Ask for a signature by a key that this policy trusts
+    /// Believe what the keys of this policy signed
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+}
+
+/// `store attest`.
+#[derive(Debug, Args)]
+pub struct Attest {
+    /// Package names, `all`, or an artifact to put the attestations of all its packages into
+    #[arg(required = true, value_name = "NAME|FILE")]
+    pub what: Vec<String>,
+    /// The secret key to sign with
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// A URI that names this builder [default: one with the key's number]
+    #[arg(long, value_name = "URI")]
+    pub builder: Option<String>,
+    /// Lay this variant of the tree over the base
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+}
+
+/// `store challenge`.
+#[derive(Debug, Args)]
+pub struct Challenge {
+    /// Binary caches, or stores of other builders
+    #[arg(required = true, value_name = "CACHE|DIR")]
+    pub places: Vec<String>,
+    /// Only these packages; may be repeated [default: everything in the store]
+    #[arg(long = "package", value_name = "NAME")]
+    pub packages: Vec<String>,
+    /// Whose word counts.
+    #[command(flatten)]
+    pub trusted: Trusted,
 }

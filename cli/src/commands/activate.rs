@@ -7,6 +7,7 @@ use serde::Serialize;
 use store::host::activate::{self, Activated, Outcome};
 use store::host::changes::Changes;
 use store::host::plan::{self, Plan};
+use store::host::policy;
 use store::host::system::System;
 use store::host::{Host, HostError, HostLock, Manifest};
 
@@ -34,6 +35,11 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
             Some(file) => Manifest::parse(std::fs::read(context.world.cwd().join(file))?)?,
             None => host.manifest().map_err(host::failed)?,
         };
+        if let Some(policy) = host::policy(context, args.policy.as_deref(), host.root())? {
+            let attestations = policy::kept(host.root()).map_err(host::refused)?;
+            let admitted = policy.admit(&manifest.document, &attestations);
+            admitted.map_err(host::refused)?;
+        }
         let roles = match args.roles.roles.as_slice() {
             [] => roles_of(&host)?,
             texts => host::roles(texts)?,

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ::schema::name::RoleName;
+use ::schema::timestamp::Timestamp;
+use store::host::policy::{HostPolicy, Refusal};
 use store::host::system::{self, Detached, System};
 use store::host::{Host, HostError};
 
@@ -79,4 +81,27 @@ pub fn failed(error: HostError) -> Failure {
             }
         }
     }
+}
+
+/// The policy of the host at `root`: the one asked for, else its own.
+///
+/// # Errors
+/// When there may be one that cannot be read.
+pub fn policy(
+    context: &Context<'_>,
+    asked: Option<&Path>,
+    root: &Path,
+) -> Result<Option<HostPolicy>, Failure> {
+    let asked = asked.map(|path| context.world.cwd().join(path));
+    let now = Timestamp::from_unix(context.world.now().as_secs());
+    HostPolicy::find(asked.as_deref(), root, now).map_err(refused)
+}
+
+/// A sentence about a policy that is not met.
+pub fn refused(refusal: Refusal) -> Failure {
+    let help = match &refusal {
+        Refusal::Unmet { .. } => "let more builders build it and run `store attest` on the artifact",
+        _ => "mend it, or ask whoever administers this host",
+    };
+    Failure::from(refusal).help(help)
 }

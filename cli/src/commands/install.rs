@@ -11,12 +11,13 @@ use builder::fetch::medium::Medium;
 use builder::fetch::{FetchOptions, Network, RetryPolicy, Timeouts};
 use serde::Serialize;
 use store::archive::press::Threads;
-use store::artifact::reader::Reader;
+use store::artifact::reader::{ReadError, Reader};
 use store::host::activate::{self as activation, Activated};
 use store::host::receive::{self, Manner, Presence, Received};
 use store::host::{Host, plan, system};
 use store::io_error::IoContext;
 use store::seekable::ranges::ByteRanges;
+use store::seekable::stream::Unpacker;
 use store::verify::PackageRef;
 
 use crate::args::delivery::{Install, Patience};
@@ -63,6 +64,13 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     let reader = Medium::artifact(&args.artifact, context.world.cwd(), &options)?;
     if let Some(manifest) = &args.manifest {
         expect(&reader, &context.world.cwd().join(manifest))?;
+    }
+    if let Some(policy) = host::policy(context, args.policy.as_deref(), &root)? {
+        let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+        let attestations = reader.attestations(&mut unpacker)?;
+        policy
+            .admit(reader.manifest(), &attestations)
+            .map_err(host::refused)?;
     }
     let host = Host::create(&root).map_err(|error| host::failed(error.into()))?;
     let lock = host.lock().map_err(host::failed)?;

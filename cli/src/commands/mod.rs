@@ -2,8 +2,10 @@
 
 mod activate;
 mod artifact;
+mod attest;
 mod audit;
 mod build;
+mod challenge;
 mod completions;
 mod configure;
 mod fetch;
@@ -94,6 +96,8 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Push(args) => push::run(context, &args)?,
         Verb::Keygen(args) => keygen::run(context, &args)?,
         Verb::Sign(args) => sign::run(context, &args)?,
+        Verb::Attest(args) => return attest::run(context, &args),
+        Verb::Challenge(args) => return challenge::run(context, &args),
         Verb::Serve(args) => serve::run(context, &args)?,
         Verb::Preflight(args) => return preflight::run(context, &args),
         Verb::Install(args) => install::run(context, &args)?,

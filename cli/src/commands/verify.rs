@@ -4,7 +4,7 @@ pub mod artifact;
 mod host;
 mod repair;
 mod served;
-mod signature;
+pub mod signature;
 mod watch;
 
 use std::path::Path;

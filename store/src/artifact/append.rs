@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Write};
 use std::path::Path;
 
 use schema::canonical::CanonicalError;
@@ -17,17 +16,12 @@ use super::layout::{self, LayoutError};
 use super::output::{Output, OutputError};
 use super::packing::{Packing, next_range};
 use super::reader::{ReadError, Reader};
+use super::rewriting::{RewriteError, Rewriter};
 use super::{MANIFEST_PATH, listing_path};
 use crate::archive::plan::{Plan, PlanError};
 use crate::archive::tar_format;
 use crate::facts::RESOLVED_RECIPE;
 use crate::io_error::{IoContext, IoError};
-use crate::seekable::ranges::ByteRanges;
-use crate::seekable::stream::StreamError;
-use crate::seekable::{SeekTable, SeekTableError};
-
-/// Bytes that are copied at a time.
-const COPY_SIZE: usize = 1 << 20;
 
 /// A package that exists only in memory, and what a manifest says because of it.
 #[derive(Debug, Clone)]
@@ -71,15 +65,9 @@ pub struct Appended {
 /// Why no artifact was written.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The artifact cannot be read, or is damaged.
+    /// The artifact cannot be copied.
     #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The target cannot be written.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-    /// The artifact or the target cannot be read or written.
-    #[error(transparent)]
-    Io(#[from] IoError),
+    Rewrite(#[from] RewriteError),
     /// With this package the manifest is none.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -92,12 +80,30 @@ pub enum AppendError {
     /// A text without JSON form.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
-    /// zstd failed.
-    #[error("cannot compress: {0}")]
-    Compress(#[from] io::Error),
-    /// More frames than a seek table can hold.
-    #[error(transparent)]
-    SeekTable(#[from] SeekTableError),
+}
+
+impl From<ReadError> for AppendError {
+    fn from(error: ReadError) -> Self {
+        Self::Rewrite(error.into())
+    }
+}
+
+impl From<OutputError> for AppendError {
+    fn from(error: OutputError) -> Self {
+        Self::Rewrite(error.into())
+    }
+}
+
+impl From<IoError> for AppendError {
+    fn from(error: IoError) -> Self {
+        Self::Rewrite(error.into())
+    }
+}
+
+impl From<std::io::Error> for AppendError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Rewrite(error.into())
+    }
 }
 
 /// Writes to `target` what `artifact` holds, with `configuration` in place of the one that it may hold already.
@@ -126,14 +132,8 @@ pub fn append(
         &manifest.to_bytes()?,
         manifest.source_date_epoch,
     )?;
-    let end = Packing::of(&tar_format::END)?;
     let output = Output::create(target)?;
-    let mut writer = Writer {
-        reader: &reader,
-        output: &output,
-        table: SeekTable::default(),
-        buffer: vec![0; COPY_SIZE],
-    };
+    let mut writer = Rewriter::new(&reader, &output);
     writer.packing(&head)?;
     for piece in pieces {
         match piece {
@@ -141,10 +141,8 @@ pub fn append(
             Piece::Kept(part, range) => writer.copy(part, range)?,
         }
     }
-    writer.packing(&end)?;
-    let table = writer.table.to_bytes()?;
-    output.file().write_all(&table).at("write", output.path())?;
-    let length = output.file().metadata().at("look at", output.path())?.len();
+    writer.copy_attestations()?;
+    let length = writer.finish()?;
     output.publish()?;
     Ok(Appended {
         manifest,
@@ -297,44 +295,4 @@ fn locate<'a>(manifest: &mut ActiveManifest, old: &ActiveManifest, new: &'a Memo
         package.archive = place(part, kept(&package.id).map(|old| old.archive), &new.archive);
     }
     pieces
-}
-
-struct Writer<'a> {
-    reader: &'a Reader<File>,
-    output: &'a Output,
-    table: SeekTable,
-    buffer: Vec<u8>,
-}
-
-impl Writer<'_> {
-    fn packing(&mut self, packing: &Packing) -> Result<(), AppendError> {
-        self.table.frames.extend(&packing.frames);
-        let mut file = self.output.file();
-        Ok(file.write_all(&packing.bytes).at("write", self.output.path())?)
-    }
-
-    fn copy(&mut self, part: Part, range: FrameRange) -> Result<(), AppendError> {
-        let (frames, mut from) = self.reader.frames(part.clone(), range)?;
-        self.table.frames.extend(frames);
-        let mut hasher = blake3::Hasher::new();
-        let mut left = range.length;
-        while left > 0 {
-            let length = usize::try_from(left).unwrap_or(usize::MAX).min(COPY_SIZE);
-            let piece = &mut self.buffer[..length];
-            let read = self.reader.file().read_exact_at(from, piece);
-            read.map_err(|error| damaged(&part, StreamError::from(error)))?;
-            hasher.update(piece);
-            self.output
-                .file()
-                .write_all(piece)
-                .at("write", self.output.path())?;
-            from += length as u64;
-            left -= length as u64;
-        }
-        let (expected, found) = (range.blake3, Digest::from(hasher.finalize()));
-        if found != expected {
-            return Err(damaged(&part, StreamError::Digest { expected, found }).into());
-        }
-        Ok(())
-    }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use schema::attestation::AttestationError;
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::ListingError;
@@ -29,6 +30,8 @@ pub enum Part {
     Installer,
     /// The archive of a package.
     Package(PackageId),
+    /// The attestations.
+    Attestations,
     /// The two blocks that end the tar.
     End,
     /// The seek table.
@@ -42,7 +45,12 @@ impl Part {
     pub fn package(&self) -> Option<&PackageId> {
         match self {
             Self::Listing(id) | Self::Package(id) => Some(id),
-            Self::Manifest | Self::Installer | Self::End | Self::SeekTable | Self::Signature => None,
+            Self::Manifest
+            | Self::Installer
+            | Self::Attestations
+            | Self::End
+            | Self::SeekTable
+            | Self::Signature => None,
         }
     }
 }
@@ -54,6 +62,7 @@ impl Part {
             Self::Listing(_) => "listing",
             Self::Installer => "installer",
             Self::Package(_) => "package",
+            Self::Attestations => "attestations",
             Self::End => "end",
             Self::SeekTable => "seek_table",
             Self::Signature => "signature",
@@ -68,6 +77,7 @@ impl fmt::Display for Part {
             Self::Listing(id) => write!(f, "the listing of {id}"),
             Self::Installer => f.write_str("the installer"),
             Self::Package(id) => write!(f, "{id}"),
+            Self::Attestations => f.write_str("the attestations"),
             Self::End => f.write_str("the end of the tar"),
             Self::SeekTable => f.write_str("the seek table"),
             Self::Signature => f.write_str("the signature"),
@@ -180,6 +190,9 @@ pub enum Problem {
     /// The manifest is none.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The attestations are none.
+    #[error(transparent)]
+    Attestations(#[from] AttestationError),
     /// The manifest describes another order of parts, or overlapping ones.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -223,6 +236,7 @@ impl Problem {
             Self::Stated(_) => "stated",
             Self::Recipe(_) => "recipe",
             Self::Manifest(_) | Self::Layout(_) => "manifest",
+            Self::Attestations(_) => "attestations",
             Self::SeekTable(_) => "seek_table",
             Self::Signature(rejection) => rejection.word(),
         }

@@ -14,6 +14,7 @@ use super::unpacking::{self, PARTIAL, Staged, UnpackError};
 use super::verify::{Observer, announce};
 use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path, workers};
 use crate::archive::press::Threads;
+use crate::attestations;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
 use crate::publish::{self, FILE_MODE};
@@ -214,6 +215,12 @@ impl Target<'_> {
         let manifest = reader.manifest().to_bytes()?;
         let path = self.root.join(MANIFEST_PATH);
         unpacking::document(&path, &manifest, FILE_MODE, self.mtime)?.publish()?;
+        if reader.attested().is_some() {
+            let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+            let bytes = reader.attestations(&mut unpacker)?.to_bytes()?;
+            let path = self.root.join(attestations::FILE);
+            unpacking::document(&path, &bytes, FILE_MODE, self.mtime)?.publish()?;
+        }
         if let Some(installer) = &reader.manifest().installer {
             let path = self.root.join(INSTALLER_PATH);
             unpacking::installer(reader, installer, &path)?.publish()?;

@@ -86,6 +86,7 @@ fn of_part<R: ByteRanges>(reader: &Reader<R>, part: &Part) -> Option<Place> {
     Some(Place::of(match part {
         Part::Manifest => 0..reader.body(),
         Part::SeekTable => table..reader.length(),
+        Part::Attestations => reader.attested()?,
         Part::End => {
             let last = reader.table().frames.last()?;
             table.saturating_sub(u64::from(last.compressed))..table
@@ -104,7 +105,7 @@ fn part_frames<'a, R: ByteRanges>(reader: &'a Reader<R>, part: &Part) -> Option<
         Part::Listing(id) => manifest.package(id)?.listing,
         Part::Package(id) => manifest.package(id)?.archive,
         Part::Installer => manifest.installer.as_ref()?.archive,
-        Part::Manifest | Part::End | Part::SeekTable | Part::Signature => return None,
+        Part::Manifest | Part::Attestations | Part::End | Part::SeekTable | Part::Signature => return None,
     };
     reader.frames(part.clone(), range).ok()
 }

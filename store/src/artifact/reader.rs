@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Range;
 
+use schema::attestation::Attestations;
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::Listing;
@@ -12,6 +14,7 @@ use super::difference::{Difference, Part, Problem};
 use super::{MANIFEST_PATH, layout, listing_path};
 use crate::archive::plan::Plan;
 use crate::archive::tar_format::{self, BLOCK};
+use crate::attestations;
 use crate::seekable::ranges::{ByteRanges, OneByOne};
 use crate::seekable::stream::{FrameStream, StreamError, Unpacker};
 use crate::seekable::{Frame, SeekTable};
@@ -56,6 +59,8 @@ pub struct Reader<R> {
     manifest_digest: Digest,
     /// Where the manifest's frames end.
     body: u64,
+    /// The frames that hold the attestations; none, where nobody attested anything.
+    attested: Range<usize>,
 }
 
 impl<R: ByteRanges> Reader<R> {
@@ -75,23 +80,26 @@ impl<R: ByteRanges> Reader<R> {
         let body = starts.get(read.frames).copied().unwrap_or(end);
         let sections =
             layout::check(&read.manifest).map_err(|error| Difference::of(Part::Manifest, error))?;
-        let reader = Self {
+        let mut reader = Self {
             file,
             table,
             starts,
             manifest: read.manifest,
             manifest_digest: read.digest,
             body,
+            attested: 0..0,
         };
         for (section, range) in layout::sections(&reader.manifest) {
             reader.frames(section.part(), range)?;
         }
-        // What is left must be the end, which verification reads.
+        // What is left are attestations, if there are any, and the end, which verification reads.
         let behind = body
             .checked_add(sections)
             .and_then(|at| reader.starts.binary_search(&at).ok());
-        if behind != reader.table.frames.len().checked_sub(1) {
-            return Err(Difference::of(Part::End, Problem::Frames).into());
+        let last = reader.table.frames.len().checked_sub(1);
+        match behind.zip(last) {
+            Some((behind, last)) if behind <= last => reader.attested = behind..last,
+            _ => return Err(Difference::of(Part::End, Problem::Frames).into()),
         }
         Ok(reader)
     }
@@ -174,6 +182,40 @@ impl<R: ByteRanges> Reader<R> {
     ) -> Result<FrameStream<'a, R>, ReadError> {
         let (frames, from) = self.frames(part, range)?;
         Ok(FrameStream::new(&self.file, frames, from, unpacker))
+    }
+
+    /// Where in the file the attestations lie; nothing, where nobody attested anything.
+    pub fn attested(&self) -> Option<Range<u64>> {
+        let start = self.starts.get(self.attested.start)?;
+        let end = self.starts.get(self.attested.end)?;
+        (start < end).then_some(*start..*end)
+    }
+
+    /// The lengths of the frames that hold the attestations.
+    pub fn attested_frames(&self) -> &[Frame] {
+        self.table.frames.get(self.attested.clone()).unwrap_or_default()
+    }
+
+    /// What is attested of what is in it, whoever signed that.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn attestations(&self, unpacker: &mut Unpacker) -> Result<Attestations, ReadError> {
+        let Some(range) = self.attested() else {
+            return Ok(Attestations::default());
+        };
+        let frames = self.attested_frames();
+        let mut stream = FrameStream::new(&self.file, frames, range.start, unpacker);
+        let mut read = || {
+            let bytes = read_document(&mut stream, attestations::FILE, |_| {
+                Ok(self.manifest.source_date_epoch)
+            })?;
+            match stream.drain()? {
+                0 => Ok(Attestations::parse(&bytes)?),
+                _ => Err(Problem::Frames),
+            }
+        };
+        read().map_err(|problem| Difference::of(Part::Attestations, problem).into())
     }
 
     /// The last frame, which should hold the blocks that end a tar.

@@ -135,6 +135,7 @@ fn verify_and_note<R: ByteRanges>(
     journaled: Option<Journaled<'_>>,
 ) -> Result<Report, ReadError> {
     let mut tasks = vec![Task::End];
+    tasks.extend(reader.attested().map(|_| Task::Attestations));
     tasks.extend(reader.manifest().installer.as_ref().map(Task::Installer));
     let mut packages: Vec<&SelectedPackage> = reader.manifest().packages.iter().collect();
     announce(&packages, observer);
@@ -169,6 +170,7 @@ fn verify_and_note<R: ByteRanges>(
 
 enum Task<'a> {
     End,
+    Attestations,
     Installer(&'a Installer),
     Package(&'a SelectedPackage),
 }
@@ -177,6 +179,7 @@ impl Task<'_> {
     fn name(&self) -> String {
         match self {
             Self::End => Part::End.to_string(),
+            Self::Attestations => Part::Attestations.to_string(),
             Self::Installer(_) => Part::Installer.to_string(),
             Self::Package(package) => package.id.to_string(),
         }
@@ -223,6 +226,11 @@ impl Task<'_> {
             Self::End => {
                 let checked = check_end(reader.end(unpacker));
                 found.note(Part::End, None, checked)?;
+            }
+            Self::Attestations => {
+                if let Err(error) = reader.attestations(unpacker) {
+                    found.add(error)?;
+                }
             }
             Self::Installer(installer) => {
                 let stream = reader.stream(Part::Installer, installer.archive, unpacker)?;

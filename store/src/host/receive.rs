@@ -25,6 +25,7 @@ use crate::artifact::reader::{ReadError, Reader};
 use crate::artifact::unpacking::{self, Staged, StagedFile, UnpackError};
 use crate::artifact::verify::{Observer, announce};
 use crate::artifact::workers;
+use crate::attestations;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::{self, FILE_MODE};
 use crate::seekable::ranges::ByteRanges;
@@ -368,6 +369,14 @@ impl<R: ByteRanges> Bringing<'_, R> {
         if digest_at(&manifest)? != Some(self.reader.manifest_digest()) {
             let bytes = self.reader.manifest().to_bytes()?;
             staged.push(self.document(&manifest, &bytes)?);
+        }
+        if self.reader.attested().is_some() {
+            let path = root.join(attestations::FILE);
+            let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+            let bytes = self.reader.attestations(&mut unpacker)?.to_bytes()?;
+            if digest_at(&path)? != Some(Digest::of(&bytes)) {
+                staged.push(self.document(&path, &bytes)?);
+            }
         }
         if staged.is_empty() {
             return Ok(());

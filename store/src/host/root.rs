@@ -10,6 +10,7 @@ use nix::unistd::AccessFlags;
 use super::{
     CURRENT, GENERATIONS, Host, LOCK, MANIFEST, PACKAGES, PROGRAM, TREES, durable, pending, sweep, top_links,
 };
+use crate::attestations;
 use crate::io_error::{IoContext, IoError};
 
 /// Why a folder cannot be a host's root. Nothing was changed.
@@ -191,6 +192,7 @@ fn foreign(root: &Path) -> Result<Vec<String>, IoError> {
 pub fn is_ours(name: &str) -> bool {
     let ours = [
         MANIFEST,
+        attestations::FILE,
         PROGRAM,
         CURRENT,
         LOCK,

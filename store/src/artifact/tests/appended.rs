@@ -10,6 +10,7 @@ use super::*;
 use crate::archive::record::Request;
 use crate::artifact::append::{AppendError, Configuration, ContentFile, append};
 use crate::artifact::extract::{Wanted, extract};
+use crate::artifact::rewriting::RewriteError;
 use crate::publish;
 
 fn file(path: &str, content: &[u8]) -> ContentFile {
@@ -129,7 +130,10 @@ fn a_damaged_artifact_or_an_unsafe_path_leaves_the_target_as_it_was() {
     for path in ["../x", "/etc/x", "a//b", "buildinfo.full.json"] {
         let unsafe_path = configuration(vec![file(path, b"")]);
         let error = append(&plain, &unsafe_path, &target).unwrap_err();
-        assert!(matches!(error, AppendError::Read(_)), "{path}: {error}");
+        assert!(
+            matches!(error, AppendError::Rewrite(RewriteError::Read(_))),
+            "{path}: {error}"
+        );
     }
     let below_a_file = configuration(vec![file("etc/a", b""), file("etc/a/b", b"")]);
     assert!(append(&plain, &below_a_file, &target).is_err());
@@ -139,7 +143,10 @@ fn a_damaged_artifact_or_an_unsafe_path_leaves_the_target_as_it_was() {
     fs::write(&plain, bytes).unwrap();
     let error = append(&plain, &first(), &target).unwrap_err();
     assert!(
-        matches!(error, AppendError::Read(ReadError::Damaged(_))),
+        matches!(
+            error,
+            AppendError::Rewrite(RewriteError::Read(ReadError::Damaged(_)))
+        ),
         "{error}"
     );
     assert_eq!(fs::read(&target).unwrap(), b"as it was");

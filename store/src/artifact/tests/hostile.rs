@@ -367,7 +367,7 @@ fn there_is_no_room_between_the_parts() {
     let artifact = fs::read(demo.packed()).unwrap();
     let evil = entry(&demo, "evil", TarKind::Dir);
     let last = Parts::of(&artifact).sections.len();
-    for (place, expected) in [(0, "the listing of "), (last, "the end of the tar")] {
+    for (place, expected) in [(0, "the listing of "), (last, "the attestations")] {
         let mut parts = Parts::of(&artifact);
         parts.sections.insert(place, evil.clone());
         let found = differences(demo.folder.path(), &parts.assemble_as_is());

@@ -16,6 +16,7 @@ use super::super::{
     top_links, trail,
 };
 use super::difference;
+use crate::attestations;
 use crate::facts;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
@@ -23,8 +24,6 @@ use crate::publish::EXECUTABLE_MODE;
 use crate::tree;
 use crate::verify::{Difference, DifferenceKind, FileKind, FirstByte, Mode, Run};
 
-/// Where attestations come to lie when an artifact is unpacked by tar.
-const ATTESTATIONS: &str = "attestations.json";
 /// What file systems put at their own top, which a prefix may be.
 const LOST_AND_FOUND: &str = "lost+found";
 
@@ -148,7 +147,7 @@ fn belongs_at_top(name: &OsString) -> bool {
         TREES,
         GENERATIONS,
         MANIFEST,
-        ATTESTATIONS,
+        attestations::FILE,
         CURRENT,
         PROGRAM,
         LOCK,

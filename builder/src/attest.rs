@@ -1,0 +1,155 @@
+//! Owns saying what this store built: statements about its packages, signed, kept or put into an artifact.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use schema::attestation::{BuildType, Claim, Envelope, Provenance};
+use schema::canonical::CanonicalError;
+use schema::digest::Digest;
+use schema::id::PackageId;
+use schema::manifest::{ActiveManifest, SelectedPackage};
+use schema::resolved::ResolvedRecipe;
+use store::Store;
+use store::attestations;
+use store::closure::{self, ClosureError};
+use store::facts::RESOLVED_RECIPE;
+use store::index::{IndexError, Outcome};
+use store::io_error::{IoContext, IoError};
+use store::keys::SigningKey;
+
+/// Why nothing is attested of a package.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestError {
+    /// The index cannot be read.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// What a package requires cannot be told.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
+    /// The resolved recipe cannot be read.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The resolved recipe is none.
+    #[error("{id}: no resolved recipe: {source}")]
+    Recipe {
+        /// The package.
+        id: PackageId,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// No canonical form exists.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+}
+
+/// Whether this store has anything to say of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// It built this.
+    Given(Box<Envelope>),
+    /// It never built it: it has it from elsewhere, or not at all.
+    NotBuilt,
+    /// It built it, and something else came out.
+    Otherwise(Digest),
+}
+
+/// A store that attests with a key, under a name.
+pub struct Witness<'a> {
+    /// What it built.
+    pub store: &'a Store,
+    /// Its key.
+    pub key: &'a SigningKey,
+    /// A URI that names it as a builder.
+    pub builder: &'a str,
+}
+
+impl Witness<'_> {
+    /// What it says of a package that it holds.
+    ///
+    /// # Errors
+    /// See [`AttestError`].
+    pub fn package(&self, id: &PackageId) -> Result<Word, AttestError> {
+        let index = self.store.index();
+        let Some(record) = index.package(id)? else {
+            return Ok(Word::NotBuilt);
+        };
+        let attempts = index.attempts(id)?;
+        if !attempts
+            .iter()
+            .any(|attempt| attempt.outcome == Outcome::Succeeded)
+        {
+            return Ok(Word::NotBuilt);
+        }
+        let path = self.store.package_path(id).join(RESOLVED_RECIPE);
+        let recipe = self.recipe(id, &fs::read(&path).at("read", &path)?)?;
+        let direct = [recipe.requires.as_slice(), &recipe.build_requires].concat();
+        let there: Vec<PackageId> = index.registered(&direct)?.into_iter().collect();
+        let mut dependencies = BTreeMap::new();
+        // What was collected since then has left no digest; its store ID is in the recipe all the same.
+        for dependency in closure::of(index, &there)? {
+            if let Some(found) = index.package(&dependency)? {
+                dependencies.insert(dependency, found.tree);
+            }
+        }
+        self.sign(&Provenance {
+            claim: Claim {
+                id: id.clone(),
+                tree: record.tree,
+            },
+            build_type: BuildType::Sandbox,
+            recipe: &recipe,
+            dependencies,
+            builder: self.builder,
+        })
+    }
+
+    /// What it says of a package that an artifact holds.
+    ///
+    /// # Errors
+    /// See [`AttestError`].
+    pub fn selected(&self, package: &SelectedPackage) -> Result<Word, AttestError> {
+        match self.store.index().package(&package.id)? {
+            Some(record) if record.tree != package.tree => Ok(Word::Otherwise(record.tree)),
+            _ => self.package(&package.id),
+        }
+    }
+
+    /// Vouches for the configuration that `manifest` selects, whose resolved recipe is `bytes`: nobody can build that
+    /// again, so whoever signs says to have looked at it.
+    ///
+    /// # Errors
+    /// See [`AttestError`].
+    pub fn configuration(
+        &self,
+        manifest: &ActiveManifest,
+        package: &SelectedPackage,
+        bytes: &[u8],
+    ) -> Result<Word, AttestError> {
+        let recipe = self.recipe(&package.id, bytes)?;
+        let trees = recipe.requires.iter().filter_map(|id| {
+            let required = manifest.package(id)?;
+            Some((id.clone(), required.tree))
+        });
+        self.sign(&Provenance {
+            claim: Claim {
+                id: package.id.clone(),
+                tree: package.tree,
+            },
+            build_type: BuildType::Configuration,
+            recipe: &recipe,
+            dependencies: trees.collect(),
+            builder: self.builder,
+        })
+    }
+
+    fn recipe(&self, id: &PackageId, bytes: &[u8]) -> Result<ResolvedRecipe, AttestError> {
+        serde_json::from_slice(bytes).map_err(|source| AttestError::Recipe {
+            id: id.clone(),
+            source,
+        })
+    }
+
+    fn sign(&self, provenance: &Provenance<'_>) -> Result<Word, AttestError> {
+        Ok(Word::Given(Box::new(attestations::sign(provenance, self.key)?)))
+    }
+}

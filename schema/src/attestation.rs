@@ -1,0 +1,398 @@
+//! Owns attestations: who says that which recipe gave which content, in the formats of in-toto, SLSA and DSSE.
+//!
+//! The statement is in-toto's v1, its predicate SLSA's provenance v1, and the envelope DSSE v1 (`payload`,
+//! `payloadType`, `signatures`), whose signatures are Ed25519 over the pre-authentication encoding of type and payload.
+
+use std::collections::BTreeMap;
+
+use data_encoding::BASE64;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::canonical::{self, CanonicalError};
+use crate::digest::Digest;
+use crate::id::PackageId;
+use crate::resolved::ResolvedRecipe;
+
+/// The format version written into every bundle.
+pub const FORMAT: u32 = 1;
+
+/// The type of an in-toto statement.
+pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+
+/// The type of SLSA's provenance.
+pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+
+/// The type of a DSSE payload that is an in-toto statement.
+pub const PAYLOAD: &str = "application/vnd.in-toto+json";
+
+/// How a package was made, in `buildType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildType {
+    /// By its recipe, in a sandbox.
+    Sandbox,
+    /// Rendered from inputs and templates by `store configure`.
+    Configuration,
+}
+
+impl BuildType {
+    fn uri(self) -> &'static str {
+        match self {
+            Self::Sandbox => "urn:store:build:sandbox:v1",
+            Self::Configuration => "urn:store:build:configuration:v1",
+        }
+    }
+}
+
+/// What an attestation is about: a store ID and the content it came out with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Claim {
+    /// The package.
+    pub id: PackageId,
+    /// Its tree digest.
+    pub tree: Digest,
+}
+
+/// What is attested, and all that is known of how it came to be.
+#[derive(Debug, Clone)]
+pub struct Provenance<'a> {
+    /// What is attested.
+    pub claim: Claim,
+    /// How it was made.
+    pub build_type: BuildType,
+    /// The resolved recipe, whose digest is in the store ID.
+    pub recipe: &'a ResolvedRecipe,
+    /// The tree digest of each package that was there when it was built.
+    pub dependencies: BTreeMap<PackageId, Digest>,
+    /// A URI that names the builder.
+    pub builder: &'a str,
+}
+
+impl Provenance<'_> {
+    /// The statement's canonical bytes. No time is in them, so that two builders who agree sign the same but for their
+    /// names.
+    ///
+    /// # Errors
+    /// When a number has no JSON form.
+    pub fn statement(&self) -> Result<Vec<u8>, CanonicalError> {
+        let recipe = self.recipe;
+        let sources = recipe.sources.iter();
+        let sources = sources
+            .map(|(name, source)| json!({ "name": format!("source {name}"), "digest": source.digest }));
+        let packages = self
+            .dependencies
+            .iter()
+            .map(|(id, tree)| json!({ "name": id, "digest": { "blake3": tree } }));
+        let files = recipe.files.iter().map(|file| json!(file));
+        canonical::to_bytes(&json!({
+            "_type": STATEMENT,
+            "subject": [{ "name": self.claim.id, "digest": { "blake3": self.claim.tree } }],
+            "predicateType": PROVENANCE,
+            "predicate": {
+                "buildDefinition": {
+                    "buildType": self.build_type.uri(),
+                    "externalParameters": {
+                        "name": recipe.name,
+                        "version": recipe.version,
+                        "variant": recipe.variant,
+                        "recipe": { "blake3": self.claim.id.digest() },
+                        "files": files.collect::<Vec<_>>(),
+                    },
+                    "internalParameters": {
+                        "sandbox": recipe.sandbox,
+                        "platform": recipe.platform,
+                        "prefix": recipe.prefix,
+                        "source_date_epoch": recipe.source_date_epoch,
+                    },
+                    "resolvedDependencies": sources.chain(packages).collect::<Vec<_>>(),
+                },
+                "runDetails": { "builder": { "id": self.builder } },
+            },
+        }))
+    }
+}
+
+/// A signed statement, in DSSE's envelope.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Envelope {
+    /// Base64 of the statement.
+    pub payload: String,
+    /// Always [`PAYLOAD`].
+    pub payload_type: String,
+    /// Each over [`Envelope::signed`].
+    pub signatures: Vec<EnvelopeSignature>,
+}
+
+/// One signature of an envelope.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
+pub struct EnvelopeSignature {
+    /// The number of the key, as minisign prints it: 16 hexadecimal digits.
+    pub keyid: String,
+    /// Base64 of the 64 bytes of Ed25519.
+    pub sig: String,
+}
+
+/// Why a document is no attestation, or none of a package.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestationError {
+    /// Not JSON of this shape.
+    #[error("no attestation: {0}")]
+    Parse(#[from] serde_json::Error),
+    /// Something that should be base64.
+    #[error("the attestation's {0} is no base64")]
+    Base64(&'static str),
+    /// Of another kind than a build's provenance.
+    #[error("the attestation is about another thing: its {field} is `{found}`")]
+    Kind {
+        /// Which type.
+        field: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// It does not name exactly one package and its tree digest.
+    #[error("the attestation's subject is no package with its tree digest")]
+    Subject,
+    /// Written by a newer `store`.
+    #[error("attestation format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
+    Format(u32),
+    /// Not sorted, or something twice, or spelled otherwise than canonically.
+    #[error("the attestations are not in canonical form")]
+    NotCanonical,
+    /// No canonical form exists.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+}
+
+#[derive(Deserialize)]
+struct Statement {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    name: String,
+    digest: BTreeMap<String, Value>,
+}
+
+impl Envelope {
+    /// An envelope without signatures around a statement.
+    pub fn around(statement: &[u8]) -> Self {
+        Self {
+            payload: BASE64.encode(statement),
+            payload_type: PAYLOAD.to_owned(),
+            signatures: Vec::new(),
+        }
+    }
+
+    /// What signatures are made of: DSSE's pre-authentication encoding.
+    ///
+    /// # Errors
+    /// [`AttestationError::Base64`].
+    pub fn signed(&self) -> Result<Vec<u8>, AttestationError> {
+        let payload = self.statement()?;
+        let head = format!(
+            "DSSEv1 {} {} {} ",
+            self.payload_type.len(),
+            self.payload_type,
+            payload.len()
+        );
+        Ok([head.as_bytes(), &payload].concat())
+    }
+
+    /// What it claims, whoever signed it. Of a statement's other fields, those unknown here are let through, as in-toto
+    /// demands.
+    ///
+    /// # Errors
+    /// When it is no provenance of one package.
+    pub fn claim(&self) -> Result<Claim, AttestationError> {
+        let statement: Statement = serde_json::from_slice(&self.statement()?)?;
+        for (field, found, expected) in [
+            ("payloadType", &self.payload_type, PAYLOAD),
+            ("_type", &statement.kind, STATEMENT),
+            ("predicateType", &statement.predicate_type, PROVENANCE),
+        ] {
+            if found != expected {
+                let found = found.clone();
+                return Err(AttestationError::Kind { field, found });
+            }
+        }
+        let [subject] = statement.subject.as_slice() else {
+            return Err(AttestationError::Subject);
+        };
+        let tree = subject.digest.get("blake3").and_then(Value::as_str);
+        let tree = tree.and_then(|text| text.parse().ok());
+        match (subject.name.parse(), tree) {
+            (Ok(id), Some(tree)) => Ok(Claim { id, tree }),
+            _ => Err(AttestationError::Subject),
+        }
+    }
+
+    fn statement(&self) -> Result<Vec<u8>, AttestationError> {
+        decode("payload", &self.payload)
+    }
+}
+
+impl EnvelopeSignature {
+    /// The signature's bytes.
+    ///
+    /// # Errors
+    /// [`AttestationError::Base64`].
+    pub fn bytes(&self) -> Result<Vec<u8>, AttestationError> {
+        decode("signature", &self.sig)
+    }
+}
+
+fn decode(what: &'static str, text: &str) -> Result<Vec<u8>, AttestationError> {
+    BASE64
+        .decode(text.as_bytes())
+        .map_err(|_| AttestationError::Base64(what))
+}
+
+/// `attestations.json`: any number of attestations, of any number of packages and builders.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attestations {
+    /// Always [`FORMAT`].
+    pub format: u32,
+    /// Each of one package, with one signature: sorted by store ID, then by key, no pair twice.
+    pub envelopes: Vec<Envelope>,
+}
+
+impl Default for Attestations {
+    fn default() -> Self {
+        Self {
+            format: FORMAT,
+            envelopes: Vec::new(),
+        }
+    }
+}
+
+impl Attestations {
+    /// Reads attestations; whoever signed them is another question.
+    ///
+    /// # Errors
+    /// See [`AttestationError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, AttestationError> {
+        let parsed: Self = serde_json::from_slice(bytes)?;
+        if parsed.format != FORMAT {
+            return Err(AttestationError::Format(parsed.format));
+        }
+        let mut sorted = Self::default();
+        sorted.add(parsed.envelopes.iter().cloned())?;
+        match sorted == parsed && parsed.to_bytes()? == bytes {
+            true => Ok(parsed),
+            false => Err(AttestationError::NotCanonical),
+        }
+    }
+
+    /// The canonical bytes.
+    ///
+    /// # Errors
+    /// When a number has no JSON form.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CanonicalError> {
+        canonical::to_bytes(self)
+    }
+
+    /// Adds `envelopes`, each in place of the one of the same package by the same key.
+    ///
+    /// # Errors
+    /// When one is no provenance of a package, or has not exactly one signature.
+    pub fn add(&mut self, envelopes: impl IntoIterator<Item = Envelope>) -> Result<(), AttestationError> {
+        let mut all = BTreeMap::new();
+        for envelope in self.envelopes.drain(..).chain(envelopes) {
+            let [signature] = envelope.signatures.as_slice() else {
+                return Err(AttestationError::NotCanonical);
+            };
+            all.insert((envelope.claim()?.id, signature.keyid.clone()), envelope);
+        }
+        self.envelopes = all.into_values().collect();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(name: &str, keyid: &str) -> Envelope {
+        let id = PackageId::new(name.parse().unwrap(), Digest::of(b"recipe"));
+        let statement = json!({
+            "_type": STATEMENT, "predicateType": PROVENANCE, "predicate": {},
+            "subject": [{ "name": id, "digest": { "blake3": Digest::of(b"tree") } }],
+        });
+        Envelope {
+            signatures: vec![EnvelopeSignature {
+                keyid: keyid.to_owned(),
+                sig: BASE64.encode(&[7; 64]),
+            }],
+            ..Envelope::around(statement.to_string().as_bytes())
+        }
+    }
+
+    #[test]
+    fn the_encoding_that_is_signed_is_that_of_dsse() {
+        // The example of DSSE's own specification.
+        let envelope = Envelope {
+            payload: BASE64.encode(b"hello world"),
+            payload_type: "http://example.com/HelloWorld".to_owned(),
+            signatures: Vec::new(),
+        };
+        assert_eq!(
+            envelope.signed().unwrap(),
+            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+        );
+    }
+
+    #[test]
+    fn attestations_are_sorted_and_read_back() {
+        let mut attestations = Attestations::default();
+        let given = [
+            envelope("b", "1"),
+            envelope("a", "2"),
+            envelope("a", "1"),
+            envelope("b", "1"),
+        ];
+        attestations.add(given).unwrap();
+        assert_eq!(
+            attestations.envelopes,
+            [envelope("a", "1"), envelope("a", "2"), envelope("b", "1")]
+        );
+        let bytes = attestations.to_bytes().unwrap();
+        assert_eq!(Attestations::parse(&bytes).unwrap(), attestations);
+        attestations.envelopes.swap(0, 1);
+        let bytes = attestations.to_bytes().unwrap();
+        assert!(matches!(
+            Attestations::parse(&bytes),
+            Err(AttestationError::NotCanonical)
+        ));
+    }
+
+    #[test]
+    fn an_envelope_claims_one_package_or_nothing() {
+        let sound = envelope("a", "1");
+        assert_eq!(sound.claim().unwrap().tree, Digest::of(b"tree"));
+        let altered = |from: &str, to: &str| {
+            let text = String::from_utf8(sound.statement().unwrap()).unwrap();
+            assert!(text.contains(from), "{text}");
+            Envelope::around(text.replace(from, to).as_bytes()).claim()
+        };
+        for (from, to) in [
+            ("Statement/v1", "Statement/v2"),
+            ("provenance/v1", "provenance/v0"),
+            ("blake3", "sha1"),
+            ("a--", "a-"),
+            ("\"subject\":[", "\"subject\":[{\"name\":\"x\",\"digest\":{}},"),
+            ("\"predicate\"", "predicate"),
+        ] {
+            assert!(altered(from, to).is_err(), "{from}");
+        }
+        let payload = "not base64".to_owned();
+        assert!(Envelope { payload, ..sound }.claim().is_err());
+    }
+}

@@ -1,0 +1,69 @@
+//! Owns putting attestations into an artifact: behind its packages, with nothing else changed.
+
+use std::fs::File;
+use std::path::Path;
+
+use schema::attestation::{AttestationError, Attestations};
+
+use super::MANIFEST_PATH;
+use super::layout;
+use super::output::Output;
+use super::packing::Packing;
+use super::reader::{ReadError, Reader};
+use super::rewriting::{RewriteError, Rewriter};
+use crate::attestations::FILE;
+use crate::io_error::{IoContext, IoError};
+use crate::seekable::stream::Unpacker;
+use schema::canonical::CanonicalError;
+
+/// Why nothing was put into an artifact, which then is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestError {
+    /// The artifact cannot be read or written.
+    #[error(transparent)]
+    Rewrite(#[from] RewriteError),
+    /// What is to be put there is no attestation.
+    #[error(transparent)]
+    Attestation(#[from] AttestationError),
+    /// A text without JSON form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+}
+
+impl From<ReadError> for AttestError {
+    fn from(error: ReadError) -> Self {
+        Self::Rewrite(error.into())
+    }
+}
+
+impl From<IoError> for AttestError {
+    fn from(error: IoError) -> Self {
+        Self::Rewrite(error.into())
+    }
+}
+
+/// Adds `new` to what the artifact at `path` carries, in one step.
+///
+/// # Errors
+/// See [`AttestError`].
+pub fn attest(path: &Path, new: Attestations) -> Result<Attestations, AttestError> {
+    // Held while it is read, so that of two who attest at once neither is lost.
+    let output = Output::create(path).map_err(RewriteError::from)?;
+    let reader = Reader::open(File::open(path).at("open", path)?)?;
+    let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+    let mut all = reader.attestations(&mut unpacker)?;
+    all.add(new.envelopes)?;
+    let manifest = reader.manifest();
+    let packing = |path: &str, bytes: &[u8]| {
+        Packing::new(path, false, bytes, manifest.source_date_epoch).map_err(RewriteError::from)
+    };
+    let mut writer = Rewriter::new(&reader, &output);
+    writer.packing(&packing(MANIFEST_PATH, &manifest.to_bytes()?)?)?;
+    for (section, range) in layout::sections(manifest) {
+        writer.copy(section.part(), range)?;
+    }
+    writer.packing(&packing(FILE, &all.to_bytes()?)?)?;
+    writer.finish()?;
+    output.publish().map_err(RewriteError::from)?;
+    Ok(all)
+}

@@ -1,0 +1,232 @@
+//! Owns what is kept of attestations, whose word they are, and whether there are enough of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use data_encoding::BASE64;
+use schema::attestation::{AttestationError, Attestations, Claim, Envelope, EnvelopeSignature, Provenance};
+use schema::canonical::CanonicalError;
+use schema::digest::Digest;
+use schema::id::PackageId;
+use schema::manifest::ActiveManifest;
+use serde::Serialize;
+
+use crate::io_error::{IoContext, IoError};
+use crate::keys::{KeyId, SigningKey};
+use crate::publish;
+use crate::store::Store;
+use crate::trust::{Rejection, Trust};
+
+/// The name of the document with all attestations of an artifact, and of one that is on a host.
+pub const FILE: &str = "attestations.json";
+
+/// Why attestations cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// What is there is none.
+    #[error("{}: {source}", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: AttestationError,
+    },
+    /// No canonical form exists.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+}
+
+/// Where a store or a cache keeps what is attested of a package, relative to its own folder.
+pub fn path_of(id: &PackageId) -> String {
+    format!("attestations/{id}.json")
+}
+
+/// Signs the statement of `provenance`.
+///
+/// # Errors
+/// When it has no canonical form.
+pub fn sign(provenance: &Provenance<'_>, key: &SigningKey) -> Result<Envelope, CanonicalError> {
+    let mut envelope = Envelope::around(&provenance.statement()?);
+    // A payload that was just encoded can be decoded.
+    let signed = envelope.signed().unwrap_or_default();
+    envelope.signatures.push(EnvelopeSignature {
+        keyid: key.checking().id().to_string(),
+        sig: BASE64.encode(&key.sign_raw(&signed)),
+    });
+    Ok(envelope)
+}
+
+/// What `store` keeps of a package.
+///
+/// # Errors
+/// See [`KeepError`].
+pub fn read(store: &Store, id: &PackageId) -> Result<Attestations, KeepError> {
+    let path = store.root().join(path_of(id));
+    match fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Attestations::default()),
+        read => {
+            let bytes = read.at("read", &path)?;
+            Attestations::parse(&bytes).map_err(|source| KeepError::Document { path, source })
+        }
+    }
+}
+
+/// Adds to what `store` keeps of a package.
+///
+/// # Errors
+/// See [`KeepError`].
+pub fn keep(store: &Store, id: &PackageId, envelope: Envelope) -> Result<(), KeepError> {
+    let mut all = read(store, id)?;
+    let path = store.root().join(path_of(id));
+    let added = all.add([envelope]);
+    added.map_err(|source| KeepError::Document {
+        path: path.clone(),
+        source,
+    })?;
+    let staged = store.work_area("attestation")?;
+    let aside = staged.path().join(FILE);
+    fs::write(&aside, all.to_bytes()?).at("write", &aside)?;
+    Ok(publish::replacing(&aside, &path)?)
+}
+
+/// An attestation that somebody who is trusted made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attested {
+    /// Who.
+    pub name: String,
+    /// With which key.
+    pub key: KeyId,
+    /// What they say.
+    #[serde(flatten)]
+    pub claim: Claim,
+}
+
+/// What becomes of an attestation that does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// About which package it seems to be.
+    pub id: PackageId,
+    /// Why it does not count.
+    pub why: Rejection,
+}
+
+/// Whose word the envelopes are: those that count, and those that do not.
+pub fn weigh(envelopes: &[Envelope], trust: &Trust) -> (Vec<Attested>, Vec<Refused>) {
+    let mut counted = Vec::new();
+    let mut refused = Vec::new();
+    for envelope in envelopes {
+        let Ok(claim) = envelope.claim() else {
+            continue;
+        };
+        for signature in &envelope.signatures {
+            match signer(envelope, signature, trust) {
+                Ok((name, key)) => counted.push(Attested {
+                    name,
+                    key,
+                    claim: claim.clone(),
+                }),
+                Err(why) => refused.push(Refused {
+                    id: claim.id.clone(),
+                    why,
+                }),
+            }
+        }
+    }
+    (counted, refused)
+}
+
+fn signer(
+    envelope: &Envelope,
+    signature: &EnvelopeSignature,
+    trust: &Trust,
+) -> Result<(String, KeyId), Rejection> {
+    let id = signature.keyid.parse()?;
+    let (name, key) = trust.key(id)?;
+    let signed = envelope.signed().ok().zip(signature.bytes().ok());
+    match signed.is_some_and(|(message, signature)| key.accepts_raw(&message, &signature)) {
+        true => Ok((name.to_owned(), id)),
+        false => Err(Rejection::Forged {
+            name: name.to_owned(),
+            key: id,
+        }),
+    }
+}
+
+/// A package that too few attest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lacking {
+    /// The package, with the content that the manifest selects.
+    #[serde(flatten)]
+    pub claim: Claim,
+    /// How many it takes.
+    pub needed: usize,
+    /// Who attests just this.
+    pub attested: BTreeSet<String>,
+    /// Who attests that its recipe gives something else.
+    pub otherwise: BTreeMap<String, Digest>,
+    /// Why further attestations of it do not count.
+    pub refused: Vec<String>,
+}
+
+impl std::fmt::Display for Lacking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.attested.iter().map(String::as_str).collect();
+        write!(
+            f,
+            "{}: {} of {} attest it",
+            self.claim.id,
+            names.len(),
+            self.needed
+        )?;
+        if !names.is_empty() {
+            write!(f, " ({})", names.join(", "))?;
+        }
+        for (name, tree) in &self.otherwise {
+            write!(f, "; {name} attests other content, {tree}")?;
+        }
+        self.refused.iter().try_for_each(|why| write!(f, "; {why}"))
+    }
+}
+
+/// The packages of `manifest` that too few of those who are trusted attest with just the content that it selects: fewer
+/// than `threshold`. Of the configuration, which is rendered once and cannot be built by somebody else, one is enough.
+pub fn lacking(
+    manifest: &ActiveManifest,
+    attestations: &Attestations,
+    trust: &Trust,
+    threshold: usize,
+) -> Vec<Lacking> {
+    let (counted, refused) = weigh(&attestations.envelopes, trust);
+    let configuration = manifest.configuration_package().map(|package| &package.id);
+    let judge = |package: &schema::manifest::SelectedPackage| {
+        let about = counted.iter().filter(|attested| attested.claim.id == package.id);
+        let (same, other): (Vec<_>, Vec<_>) = about.partition(|attested| attested.claim.tree == package.tree);
+        let attested: BTreeSet<String> = same.into_iter().map(|attested| attested.name.clone()).collect();
+        let needed = match configuration == Some(&package.id) {
+            true => threshold.min(1),
+            false => threshold,
+        };
+        (attested.len() < needed).then(|| Lacking {
+            claim: Claim {
+                id: package.id.clone(),
+                tree: package.tree,
+            },
+            needed,
+            attested,
+            otherwise: other
+                .into_iter()
+                .map(|attested| (attested.name.clone(), attested.claim.tree))
+                .collect(),
+            refused: refused
+                .iter()
+                .filter(|refused| refused.id == package.id)
+                .map(|refused| refused.why.to_string())
+                .collect(),
+        })
+    };
+    manifest.packages.iter().filter_map(judge).collect()
+}

@@ -1,0 +1,124 @@
+//! Owns the policy of a host: whose attestations it takes before anything is installed or made active there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use schema::attestation::{AttestationError, Attestations};
+use schema::manifest::ActiveManifest;
+use schema::policy::{Policy, PolicyError};
+use schema::timestamp::Timestamp;
+
+use crate::attestations::{FILE, Lacking, lacking};
+use crate::io_error::{IoContext, IoError};
+use crate::keys::KeyError;
+use crate::trust::Trust;
+
+/// Where the policy lies, relative to the system's top.
+pub const POLICY: &str = "etc/store/policy.json";
+
+/// Why the policy is not met, or not known. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It may be there, but cannot be read.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// It is none.
+    #[error("{}: {source}", path.display())]
+    Policy {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PolicyError,
+    },
+    /// A key in it is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// What the host keeps of attestations is none.
+    #[error("{}: {source}", path.display())]
+    Attestations {
+        /// Where.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: AttestationError,
+    },
+    /// Too few attest what would be installed.
+    #[error(
+        "the policy {} is not met, so nothing was changed:{}",
+        path.display(),
+        lacking.iter().map(|lacking| format!("\n  {lacking}")).collect::<String>()
+    )]
+    Unmet {
+        /// Where the policy lies.
+        path: PathBuf,
+        /// Each package that too few attest.
+        lacking: Vec<Lacking>,
+    },
+}
+
+/// A policy, and where it was read from.
+#[derive(Debug, Clone)]
+pub struct HostPolicy {
+    path: PathBuf,
+    policy: Policy,
+    trust: Trust,
+}
+
+impl HostPolicy {
+    /// The policy at `asked`, else the nearest one above the prefix that stands at `root`: nothing that is unpacked there
+    /// can take its place, and no manifest says where it is.
+    ///
+    /// # Errors
+    /// When there may be one that cannot be read.
+    pub fn find(asked: Option<&Path>, root: &Path, now: Timestamp) -> Result<Option<Self>, Refusal> {
+        let root = std::path::absolute(root).at("look for", root)?;
+        let root = root.canonicalize().unwrap_or(root);
+        let above = root.ancestors().skip(1).map(|top| top.join(POLICY));
+        for path in asked.map(Path::to_owned).into_iter().chain(above) {
+            let bytes = match std::fs::read(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && asked.is_none() => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory && asked.is_none() => continue,
+                read => read.at("read", &path)?,
+            };
+            return match Policy::parse(&bytes) {
+                Ok(policy) => Ok(Some(Self {
+                    trust: Trust::of_policy(&policy, now)?,
+                    policy,
+                    path,
+                })),
+                Err(source) => Err(Refusal::Policy { path, source }),
+            };
+        }
+        Ok(None)
+    }
+
+    /// Lets `manifest` pass if enough of those who are trusted attest each of its packages.
+    ///
+    /// # Errors
+    /// [`Refusal::Unmet`].
+    pub fn admit(&self, manifest: &ActiveManifest, attestations: &Attestations) -> Result<(), Refusal> {
+        let threshold = usize::try_from(self.policy.threshold.get()).unwrap_or(usize::MAX);
+        let lacking = lacking(manifest, attestations, &self.trust, threshold);
+        match lacking.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal::Unmet {
+                path: self.path.clone(),
+                lacking,
+            }),
+        }
+    }
+}
+
+/// What came to the host with the artifact that was installed or unpacked last.
+///
+/// # Errors
+/// When it is there and none, or cannot be read.
+pub fn kept(root: &Path) -> Result<Attestations, Refusal> {
+    let path = root.join(FILE);
+    match std::fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Attestations::default()),
+        read => {
+            let bytes = read.at("read", &path)?;
+            Attestations::parse(&bytes).map_err(|source| Refusal::Attestations { path, source })
+        }
+    }
+}

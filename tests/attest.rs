@@ -1,0 +1,291 @@
+//! The promise that what builders attest can be compared, travels with an artifact, and decides what a host takes.
+#![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a host that only has tar is one of the cases"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::TestTree;
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Two builders of one tree of recipes, each with a store and a key of their own.
+struct Farm {
+    tree: TestTree,
+    keys: [String; 2],
+}
+
+const BUILDERS: [&str; 2] = ["ada", "bob"];
+
+impl Farm {
+    /// Whatever `odd` says comes out differently at each of them.
+    fn new(odd: &str) -> Self {
+        let tree = TestTree::new();
+        tree.recipe("lib", &json!({ "version": "1" }), "echo lib > $PKG_PATH/out");
+        tree.recipe("top", &json!({ "version": "2", "requires": ["lib"] }), odd);
+        let keys = BUILDERS.map(|name| {
+            let key = tree.path(name);
+            let made = tree.store(&["keygen", text(&key), "--json"]).json();
+            made["key"].as_str().unwrap().to_owned()
+        });
+        let farm = Self { tree, keys };
+        for builder in BUILDERS {
+            farm.at(builder, &["build", "all"]);
+        }
+        farm
+    }
+
+    fn store(&self, builder: &str) -> PathBuf {
+        self.tree.path(&format!("store-{builder}"))
+    }
+
+    /// Runs a verb in the store of that builder.
+    fn at(&self, builder: &str, arguments: &[&str]) -> support::Ran {
+        let store = self.store(builder);
+        let ran = self.tree.store(&[arguments, &["--store", text(&store)]].concat());
+        ran.ok();
+        ran
+    }
+
+    fn attest(&self, builder: &str, what: &str) {
+        let key = self.tree.path(builder);
+        self.at(builder, &["attest", what, "--key", text(&key)]);
+    }
+
+    fn artifact(&self) -> PathBuf {
+        let artifact = self.tree.path("a.tar.zst");
+        self.at("ada", &["artifact", "create", "-o", text(&artifact)]);
+        artifact
+    }
+
+    /// A policy with one key changed.
+    fn policy(&self, threshold: u32, change: &Value) -> PathBuf {
+        let key = |at: usize| json!({ "name": BUILDERS[at], "key": self.keys[at] });
+        let mut keys = [key(0), key(1)];
+        keys[1]
+            .as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        let path = self.tree.path("policy.json");
+        let policy = json!({ "format": 1, "threshold": threshold, "keys": keys });
+        fs::write(&path, policy.to_string()).unwrap();
+        path
+    }
+
+    fn install(&self, artifact: &Path, root: &Path, policy: &Path) -> support::Ran {
+        let arguments = [
+            "install",
+            text(artifact),
+            "--root",
+            text(root),
+            "--policy",
+            text(policy),
+        ];
+        self.tree.store(&arguments)
+    }
+}
+
+#[test]
+fn a_host_takes_what_enough_builders_attest() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    let artifact = farm.artifact();
+    let untouched = fs::read(&artifact).unwrap();
+    let root = farm.tree.path("host");
+    let refuses = |policy: &Path, words: &[&str]| {
+        farm.install(&artifact, &root, policy).fails(1, words);
+        assert!(!root.exists(), "something was changed");
+    };
+    let (one, two) = (json!({}), json!({}));
+    refuses(&farm.policy(1, &one), &["top--", "lib--", "0 of 1 attest it"]);
+    farm.attest("ada", text(&artifact));
+    refuses(&farm.policy(2, &two), &["1 of 2 attest it (ada)"]);
+    farm.attest("bob", text(&artifact));
+    for (change, words) in [
+        (json!({ "revoked": true }), "revoked"),
+        (json!({ "expires": "2020-01-01T00:00:00Z" }), "expired"),
+        (json!({ "key": key_of_a_stranger(&farm.tree) }), "not trusted"),
+    ] {
+        refuses(&farm.policy(2, &change), &["1 of 2 attest it (ada)", words]);
+    }
+    farm.install(&artifact, &root, &farm.policy(2, &two)).ok();
+    farm.tree.store(&["verify", "--root", text(&root)]).ok();
+    farm.tree.store(&["verify", text(&artifact)]).ok();
+    // Who attested it is no part of what is compared and signed.
+    let manifest = |artifact: &Path| {
+        let inspected = farm
+            .tree
+            .store(&["artifact", "inspect", text(artifact), "--json"]);
+        inspected.json()["packages"].clone()
+    };
+    let before = farm.tree.path("before.tar.zst");
+    fs::write(&before, untouched).unwrap();
+    assert_eq!(manifest(&before), manifest(&artifact));
+}
+
+fn key_of_a_stranger(tree: &TestTree) -> String {
+    let path = tree.path("stranger");
+    if path.exists() {
+        return fs::read_to_string(tree.path("stranger.pub")).unwrap();
+    }
+    tree.store(&["keygen", text(&path), "--json"]).json()["key"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn the_policy_of_the_system_is_found_and_tar_brings_what_it_asks_for() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    let artifact = farm.artifact();
+    farm.attest("ada", text(&artifact));
+    let system = farm.tree.path("system");
+    fs::create_dir_all(system.join("etc/store")).unwrap();
+    let root = system.join("opt/store");
+    fs::create_dir_all(&root).unwrap();
+    fs::copy(farm.policy(2, &json!({})), system.join("etc/store/policy.json")).unwrap();
+    let unpack = || {
+        let status = Command::new("tar")
+            .args(["--zstd", "-xf", text(&artifact), "-C", text(&root)])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    unpack();
+    let activate = || farm.tree.store(&["activate", "--root", text(&root)]);
+    activate().fails(1, &["etc/store/policy.json", "1 of 2 attest it (ada)"]);
+    farm.attest("bob", text(&artifact));
+    unpack();
+    activate().ok();
+    fs::write(system.join("etc/store/policy.json"), "{}").unwrap();
+    let install = farm
+        .tree
+        .store(&["install", text(&artifact), "--root", text(&root)]);
+    install.fails(1, &["policy.json", "not a policy"]);
+}
+
+#[test]
+fn an_attestation_counts_for_its_own_package_and_content_alone() {
+    let farm = Farm::new("head -c 8 /dev/urandom > $PKG_PATH/out");
+    let artifact = farm.artifact();
+    farm.attest("ada", text(&artifact));
+    // What came out otherwise is not attested, but said.
+    let (key, store) = (farm.tree.path("bob"), farm.store("bob"));
+    let ran = farm.tree.store(&[
+        "attest",
+        text(&artifact),
+        "--key",
+        text(&key),
+        "--store",
+        text(&store),
+        "--json",
+    ]);
+    assert_eq!(ran.code, Some(3));
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(said["otherwise"][0]["name"], "top");
+    let root = farm.tree.path("host");
+    farm.install(&artifact, &root, &farm.policy(2, &json!({})))
+        .fails(1, &["top--", "1 of 2 attest it (ada)"]);
+    // One that is about something else, put where this one is looked for.
+    for builder in BUILDERS {
+        farm.attest(builder, "all");
+    }
+    let attested = |name: &str| {
+        let id = farm.tree.id(name);
+        farm.store("bob").join(format!("attestations/{id}.json"))
+    };
+    let challenge = || {
+        let stores = BUILDERS.map(|name| farm.store(name));
+        let policy = farm.policy(1, &json!({}));
+        let ran = farm.tree.store(&[
+            "challenge",
+            text(&stores[0]),
+            text(&stores[1]),
+            "--policy",
+            text(&policy),
+            "--store",
+            text(&stores[0]),
+            "--json",
+        ]);
+        (ran.code, serde_json::from_str::<Value>(&ran.stdout).unwrap())
+    };
+    let (code, said) = challenge();
+    assert_eq!(code, Some(3));
+    assert_eq!(said["disputed"][0]["name"], "top");
+    assert_eq!(said["disputed"][0]["paths"], json!(["out"]));
+    let trees = said["disputed"][0]["trees"].as_object().unwrap();
+    let mut names: Vec<&str> = trees.values().map(|who| who[0].as_str().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, BUILDERS);
+    assert!(
+        said["agreed"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|it| it["name"] == "lib")
+    );
+    fs::copy(attested("lib"), attested("top")).unwrap();
+    let (code, said) = challenge();
+    assert_eq!(code, Some(0), "{said:#}");
+    assert!(
+        said["unconfirmed"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|it| it["name"] == "top")
+    );
+}
+
+#[test]
+fn caches_hand_on_what_builders_attest() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    let cache = farm.tree.path("cache");
+    for builder in BUILDERS {
+        farm.attest(builder, "all");
+        let key = farm.tree.path(builder);
+        farm.at(builder, &["push", text(&cache), "--key", text(&key)]);
+    }
+    let challenge = |policy: &Path| {
+        let arguments = ["challenge", text(&cache), "--policy", text(policy), "--json"];
+        farm.at("ada", &arguments).json()
+    };
+    let said = challenge(&farm.policy(2, &json!({})));
+    assert_eq!(said["disputed"], json!([]));
+    assert!(said["agreed"].as_array().unwrap().len() >= 2, "{said:#}");
+    let said = challenge(&farm.policy(1, &json!({ "revoked": true })));
+    assert_eq!(said["agreed"], json!([]));
+    let refused = said["unconfirmed"][0]["refused"][0].as_str().unwrap();
+    assert!(refused.contains("revoked"), "{refused}");
+    // What was taken from a cache was not built, so nothing is attested of it.
+    let (key, taker) = (farm.tree.path("ada"), farm.tree.path("taker"));
+    farm.tree
+        .store(&[
+            "build",
+            "all",
+            "--store",
+            text(&taker),
+            "--cache",
+            text(&cache),
+            "--cache-key",
+            &farm.keys[1],
+        ])
+        .ok();
+    let ran = farm.tree.store(&[
+        "attest",
+        "all",
+        "--key",
+        text(&key),
+        "--store",
+        text(&taker),
+        "--json",
+    ]);
+    assert_eq!(ran.json()["attested"], json!([]));
+    assert!(ran.json()["not_built"].as_array().unwrap().len() >= 2);
+}
