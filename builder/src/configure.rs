@@ -33,6 +33,7 @@ use inputs::InputSchema;
 use templates::Template;
 
 pub use clash::Clash;
+pub use delivery::INDEX;
 pub use inputs::{IP_DETECT, Inputs, SECRET_FILE};
 pub use templates::{ENVIRONMENT, HEALTH};
 

@@ -4,6 +4,7 @@ pub mod attest;
 pub mod cache;
 pub mod cancel;
 pub mod challenge;
+pub mod channel;
 pub mod configure;
 pub mod diffoscope;
 mod estimate;

@@ -1,5 +1,6 @@
 //! Owns the command line: every verb, its arguments and their help texts.
 
+pub mod channel;
 pub mod deliver;
 pub mod delivery;
 pub mod hosts;
@@ -97,6 +98,8 @@ pub enum Verb {
     Attest(signing::Attest),
     /// Compare what several builders attest, and name who disagrees
     Challenge(signing::Challenge),
+    /// Publish a delivery as the newest release of an update channel, signed, for hosts to follow
+    Publish(channel::Publish),
     /// Serve a folder to hosts over HTTP
     Serve(delivery::Serve),
     /// Put onto a host what its roles need of an artifact, and make it active

@@ -3,6 +3,7 @@
 pub mod attestation;
 pub mod cache;
 pub mod canonical;
+pub mod channel;
 mod dcos;
 pub mod delivery;
 pub mod digest;

@@ -24,6 +24,8 @@ use store::removal;
 use store::seekable::ranges::ByteRanges;
 use store::seekable::stream::{StreamError, Unpacker};
 
+use crate::channel::{CHANNELS, folder};
+
 use super::install_script::{self, INSTALL_SCRIPT};
 use super::{ConfigureError, Configured, Request, artifact_name};
 
@@ -57,6 +59,11 @@ pub(super) fn make<R: ByteRanges>(
     clear(&aside)?;
     fs::create_dir(&aside).at("make folder", &aside)?;
     let made = fill(request, reader, &installer, configuration, &aside);
+    // What is published stays published until somebody publishes what is new.
+    let made = made.and_then(|made| {
+        folder::carry(&place.target.join(CHANNELS), &aside.join(CHANNELS))?;
+        Ok(made)
+    });
     let finished = made.and_then(|made| Ok((place.settle(&aside, before, &made.index)?, made)));
     if finished.is_err() {
         // What cannot be removed now, the next run removes.

@@ -6,14 +6,22 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::channel::Follow;
 use super::hosts::Roles;
 
 /// `store install`.
 #[derive(Debug, Args)]
 pub struct Install {
     /// The artifact: a file, or its address on a web server
-    #[arg(value_name = "FILE|URL")]
-    pub artifact: String,
+    #[arg(
+        value_name = "FILE|URL",
+        required_unless_present = "channel",
+        conflicts_with = "channel"
+    )]
+    pub artifact: Option<String>,
+    /// The channel it is taken from instead.
+    #[command(flatten)]
+    pub follow: Follow,
     /// Where the prefix stands, or is to stand [default: the folder this program lies in]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,

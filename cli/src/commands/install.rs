@@ -21,6 +21,7 @@ use store::seekable::stream::Unpacker;
 use store::verify::PackageRef;
 
 use crate::args::delivery::{Install, Patience};
+use crate::commands::following::{self, Source};
 use crate::commands::{Context, activate, fetch, host};
 use crate::failure::{Failure, counted};
 use crate::render::bytes::Bytes;
@@ -61,9 +62,12 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
         texts => Some(host::roles(texts)?),
     };
     let options = patient(fetch::options(context, Network::Allowed), &args.patience);
-    let reader = Medium::artifact(&args.artifact, context.world.cwd(), &options)?;
-    if let Some(manifest) = &args.manifest {
-        expect(&reader, &context.world.cwd().join(manifest))?;
+    let Some(source) = source(context, args, &root, &options)? else {
+        return Ok(());
+    };
+    let reader = Medium::artifact(&source.artifact, context.world.cwd(), &options)?;
+    if let Some(expected) = source.manifest {
+        expect(&reader, expected)?;
     }
     if let Some(policy) = host::policy(context, args.policy.as_deref(), &root)? {
         let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
@@ -74,6 +78,9 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     }
     let host = Host::create(&root).map_err(|error| host::failed(error.into()))?;
     let lock = host.lock().map_err(host::failed)?;
+    if let Some(offer) = &source.offer {
+        offer.remember().map_err(following::failed)?;
+    }
     let roles = match asked_roles {
         Some(roles) => roles,
         None => activate::roles_of(&host)?,
@@ -103,7 +110,7 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
         }
     };
     let document = Installed {
-        artifact: args.artifact.clone(),
+        artifact: source.artifact,
         root: root.display().to_string(),
         fetched_bytes: reader.file().fetched(),
         total_bytes: reader.length(),
@@ -116,12 +123,30 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fails unless the artifact's manifest, on which everything else in it hangs, is the one in `file`.
-fn expect<R: ByteRanges>(reader: &Reader<R>, file: &Path) -> Result<(), Failure> {
-    let (expected, found) = (
-        Digest::of(&fs::read(file).at("read", file)?),
-        reader.manifest_digest(),
-    );
+/// What the command line names; nothing when there is nothing to do yet.
+fn source(
+    context: &Context<'_>,
+    args: &Install,
+    root: &Path,
+    options: &FetchOptions,
+) -> Result<Option<Source>, Failure> {
+    if let Some(channel) = &args.follow.channel {
+        return following::newest(context, &args.follow, channel, root, options);
+    }
+    let manifest = args.manifest.as_ref().map(|file| {
+        let file = context.world.cwd().join(file);
+        fs::read(&file).at("read", file).map(|bytes| Digest::of(&bytes))
+    });
+    Ok(Some(Source {
+        artifact: args.artifact.clone().unwrap_or_default(),
+        manifest: manifest.transpose()?,
+        offer: None,
+    }))
+}
+
+/// Fails unless the artifact's manifest, on which everything else in it hangs, has the digest `expected`.
+fn expect<R: ByteRanges>(reader: &Reader<R>, expected: Digest) -> Result<(), Failure> {
+    let found = reader.manifest_digest();
     if found == expected {
         return Ok(());
     }

@@ -9,6 +9,7 @@ mod challenge;
 mod completions;
 mod configure;
 mod fetch;
+mod following;
 mod gc;
 mod generations;
 mod graph;
@@ -23,6 +24,7 @@ mod log;
 mod man;
 mod overriding;
 mod preflight;
+mod publish;
 mod push;
 mod recipe;
 mod rollback;
@@ -95,6 +97,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Audit(args) => return audit::run(context, &args),
         Verb::Push(args) => push::run(context, &args)?,
         Verb::Keygen(args) => keygen::run(context, &args)?,
+        Verb::Publish(args) => publish::run(context, &args)?,
         Verb::Sign(args) => sign::run(context, &args)?,
         Verb::Attest(args) => return attest::run(context, &args),
         Verb::Challenge(args) => return challenge::run(context, &args),

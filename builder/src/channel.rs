@@ -1,0 +1,115 @@
+//! Owns update channels: signed metadata (TUF) by which hosts tell the newest release from an old, mixed or forged one.
+//!
+//! A channel is the folder `channels/NAME` of a delivery: `metadata/` holds what TUF asks for, with consistent
+//! snapshots; `targets/` the manifests of releases by their SHA-256; `artifacts/` the releases themselves, each in a
+//! folder that is named after its manifest, so that another delivery in the same folder takes nothing from a host.
+
+pub(crate) mod folder;
+pub mod follow;
+mod metadata;
+pub mod publish;
+mod refusal;
+mod transport;
+
+use std::path::PathBuf;
+
+use schema::canonical::CanonicalError;
+use store::artifact::reader::ReadError;
+use store::io_error::IoError;
+
+use crate::fetch::document::DocumentError;
+use crate::fetch::medium::MediumError;
+
+pub use refusal::Refusal;
+
+/// Where the channels of a delivery are.
+pub const CHANNELS: &str = "channels";
+const METADATA: &str = "metadata";
+const TARGETS: &str = "targets";
+const ARTIFACTS: &str = "artifacts";
+const ROOT: &str = "root.json";
+const TIMESTAMP: &str = "timestamp.json";
+const SNAPSHOT: &str = "snapshot.json";
+const TARGETS_JSON: &str = "targets.json";
+
+/// Why a channel was not published or not followed. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// The channel says something that must not be believed.
+    #[error("the channel is refused: {0}")]
+    Refused(Refusal),
+    /// A document of the channel cannot be fetched.
+    #[error("cannot fetch {place}: {reason}")]
+    Fetch {
+        /// Its address.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Nothing says whom to believe.
+    #[error("this host follows no channel yet, and no root of one was given")]
+    NoRoot,
+    /// It cannot be told where the channel is.
+    #[error("`{0}` is neither a folder nor an address")]
+    Place(String),
+    /// A name that would be none of a folder.
+    #[error("`{0}` is no name of a channel: small letters, digits, `-`, `_` and `.` make one")]
+    Name(String),
+    /// The channel is not there, and no root keys make it.
+    #[error("there is no channel `{0}` yet")]
+    NoChannel(String),
+    /// The keys given are not those of the channel.
+    #[error("the keys given do not sign for the channel: {0}")]
+    Keys(String),
+    /// The folder is no delivery, or one that is damaged.
+    #[error("{} is no delivery to publish: {reason}", folder.display())]
+    Delivery {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Two at once would publish one channel.
+    #[error("another process is publishing {}", .0.display())]
+    Busy(PathBuf),
+    /// A document of the channel cannot be read.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What the library of the format does not expect.
+    #[error("cannot {action}: {reason}")]
+    Failed {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// The artifact cannot be read.
+    #[error(transparent)]
+    Artifact(#[from] ReadError),
+    /// It cannot be opened.
+    #[error(transparent)]
+    Medium(#[from] Box<MediumError>),
+    /// A document is not there or too large.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A text without JSON form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+}
+
+impl ChannelError {
+    fn failed(action: &'static str, error: impl std::fmt::Display) -> Self {
+        Self::Failed {
+            action,
+            reason: error.to_string(),
+        }
+    }
+}

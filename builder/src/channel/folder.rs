@@ -1,0 +1,203 @@
+//! Owns the files of a channel: how they are read, and how new ones come into place at once.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::num::NonZeroU64;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use serde::de::DeserializeOwned;
+use store::io_error::{IoContext, IoError};
+use store::removal;
+
+use super::ChannelError;
+
+/// Mode of files, which any web server may serve.
+const MODE: u32 = 0o644;
+
+/// The folder with a channel's signed documents.
+pub(super) struct Metadata {
+    folder: PathBuf,
+    /// Versions and names of the documents that have both.
+    versions: Vec<(u64, String)>,
+}
+
+impl Metadata {
+    /// Looks at what is there; nothing is fine.
+    pub(super) fn open(folder: &Path) -> Result<Self, ChannelError> {
+        let mut versions = Vec::new();
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            entries => Some(entries.at("read", folder)?),
+        };
+        for entry in entries.into_iter().flatten() {
+            let name = entry.at("read", folder)?.file_name();
+            let numbered = name.to_str().and_then(|name| name.split_once('.'));
+            if let Some((number, name)) = numbered
+                && let Ok(number) = number.parse()
+            {
+                versions.push((number, name.to_owned()));
+            }
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            versions,
+        })
+    }
+
+    fn highest(&self, name: &str) -> u64 {
+        let of_name = self.versions.iter().filter(|(_, other)| other == name);
+        of_name.map(|(number, _)| *number).max().unwrap_or(0)
+    }
+
+    /// The next version of the document `name`.
+    pub(super) fn next(&self, name: &str) -> Result<NonZeroU64, ChannelError> {
+        let next = self.highest(name).checked_add(1).and_then(NonZeroU64::new);
+        next.ok_or_else(|| ChannelError::failed("count on", "the versions are used up"))
+    }
+
+    /// The newest version of the document `name`; nothing when there is none.
+    pub(super) fn newest<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ChannelError> {
+        match self.highest(name) {
+            0 => Ok(None),
+            version => self.plain(&format!("{version}.{name}")),
+        }
+    }
+
+    /// The document in the file `name`; nothing when there is none.
+    pub(super) fn plain<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ChannelError> {
+        let path = self.folder.join(name);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.at("read", &path)?,
+        };
+        let read = serde_json::from_slice(&bytes);
+        read.map(Some).map_err(|error| ChannelError::Damaged {
+            path,
+            reason: error.to_string(),
+        })
+    }
+
+    /// The bytes of the file `name`.
+    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, IoError> {
+        let path = self.folder.join(name);
+        fs::read(&path).at("read", path)
+    }
+
+    /// Puts `documents` there, all at once: what is there is copied, added to, and exchanged.
+    pub(super) fn replace(&self, documents: &[(String, Vec<u8>)]) -> Result<(), IoError> {
+        let aside = self.folder.with_extension("partial");
+        clear(&aside)?;
+        fs::create_dir(&aside).at("make folder", &aside)?;
+        if self.folder.is_dir() {
+            for entry in fs::read_dir(&self.folder).at("read", &self.folder)? {
+                let entry = entry.at("read", &self.folder)?;
+                let name = entry.file_name();
+                if documents.iter().all(|(new, _)| new.as_str() != name) {
+                    fs::hard_link(entry.path(), aside.join(name)).at("link", entry.path())?;
+                }
+            }
+        }
+        for (name, bytes) in documents {
+            write(&aside, name, bytes)?;
+        }
+        sync(&aside)?;
+        match self.folder.is_dir() {
+            false => fs::rename(&aside, &self.folder).at("publish", &self.folder)?,
+            true => exchange(&aside, &self.folder)?,
+        }
+        sync(self.folder.parent().unwrap_or(Path::new(".")))?;
+        clear(&aside)
+    }
+}
+
+fn exchange(aside: &Path, folder: &Path) -> Result<(), IoError> {
+    match renameat2(AT_FDCWD, aside, AT_FDCWD, folder, RenameFlags::RENAME_EXCHANGE) {
+        // Not every file system can; a client then finds nothing for a moment, and never a mix.
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            let old = folder.with_extension("old");
+            clear(&old)?;
+            fs::rename(folder, &old).at("move aside", folder)?;
+            fs::rename(aside, folder).at("publish", folder)?;
+            clear(&old)
+        }
+        swapped => swapped.at("publish", folder),
+    }
+}
+
+/// Puts a file in place that is on the disk when this returns, and its folder where that is missing.
+pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IoError> {
+    fs::create_dir_all(folder).at("make folder", folder)?;
+    let (path, aside) = (folder.join(name), folder.join(format!(".{name}.partial")));
+    clear(&aside)?;
+    let mut file = File::create_new(&aside).at("create", &aside)?;
+    file.write_all(bytes)
+        .and_then(|()| file.set_permissions(Permissions::from_mode(MODE)))
+        .and_then(|()| file.sync_all())
+        .at("write", &aside)?;
+    fs::rename(&aside, &path).at("put in place", &path)?;
+    sync(folder)
+}
+
+/// Puts the file `from` into `folder` as `name`, by a link where that is possible.
+pub(super) fn link(from: &Path, folder: &Path, name: &str) -> Result<(), IoError> {
+    fs::create_dir_all(folder).at("make folder", folder)?;
+    let (path, aside) = (folder.join(name), folder.join(format!(".{name}.partial")));
+    clear(&aside)?;
+    if fs::hard_link(from, &aside).is_err() {
+        fs::copy(from, &aside).at("copy", from)?;
+    }
+    File::open(&aside)
+        .and_then(|file| file.sync_all())
+        .at("make durable", &aside)?;
+    fs::rename(&aside, &path).at("put in place", &path)?;
+    // Renaming a file over another name of itself does nothing.
+    clear(&aside)?;
+    sync(folder)?;
+    sync(folder.parent().unwrap_or(Path::new(".")))
+}
+
+/// Removes every entry of `folder` that is none of `names`.
+pub(super) fn keep_only(folder: &Path, names: &[String]) -> Result<(), IoError> {
+    for entry in fs::read_dir(folder).at("read", folder)? {
+        let entry = entry.at("read", folder)?;
+        if names.iter().all(|name| name.as_str() != entry.file_name()) {
+            removal::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the folder `to` with what `from` holds, by links: no file of a channel ever changes. Nothing there is fine.
+pub(crate) fn carry(from: &Path, to: &Path) -> Result<(), IoError> {
+    let entries = match fs::read_dir(from) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.at("read", from)?,
+    };
+    fs::create_dir(to).at("make folder", to)?;
+    for entry in entries {
+        let entry = entry.at("read", from)?;
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type().at("look at", &path)?.is_dir() {
+            true => carry(&path, &to)?,
+            false => fs::hard_link(&path, &to).at("link", &path)?,
+        }
+    }
+    sync(to)
+}
+
+fn sync(folder: &Path) -> Result<(), IoError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .at("make durable", folder)
+}
+
+/// Removes what is at `path`, if anything.
+fn clear(path: &Path) -> Result<(), IoError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        _ => removal::remove(path),
+    }
+}

@@ -1,0 +1,330 @@
+//! Owns publishing a delivery as a channel's newest release: everything is made aside, and one rename shows it.
+
+use std::fs;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+
+use schema::channel::{FORMAT, Release, TARGET, Wave};
+use schema::delivery::DeliveryIndex;
+use schema::digest::Digest;
+use schema::timestamp::Timestamp as When;
+use sha2::{Digest as _, Sha256};
+use store::artifact::reader::Reader;
+use store::io_error::IoContext;
+use store::keys::{CheckingKey, SigningKey};
+use store::lock::FileLock;
+use tough::schema::{Role, RoleKeys, RoleType, Root, Signed, Snapshot, Targets, Timestamp};
+
+use super::folder::Metadata;
+use super::metadata::{self, Signers};
+use super::{
+    ARTIFACTS, CHANNELS, ChannelError, METADATA, ROOT, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, folder,
+};
+use crate::configure::INDEX;
+use crate::fetch::medium::Medium;
+
+/// Seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
+
+/// Days for which everything but the timestamp holds, at the least. What is old is told by the timestamp.
+const LONG: u64 = 365;
+
+/// What is published, and by whom.
+pub struct Request<'a> {
+    /// The delivery.
+    pub delivery: &'a Path,
+    /// The channel's name.
+    pub name: &'a str,
+    /// The keys that sign releases; where there are root keys, the channel takes these from now on.
+    pub keys: Vec<SigningKey>,
+    /// The keys that say whose signatures count. They make a channel, or change its keys.
+    pub root_keys: Vec<SigningKey>,
+    /// The root keys from now on, where those change.
+    pub new_root_keys: Vec<SigningKey>,
+    /// How many root keys it takes from now on; nothing leaves it as it is.
+    pub root_threshold: Option<NonZeroU64>,
+    /// When which share of the hosts may take it.
+    pub waves: Vec<Wave>,
+    /// Days for which hosts believe that there is nothing newer.
+    pub expires: u64,
+    /// The moment of publishing.
+    pub now: When,
+}
+
+/// What was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The channel's folder.
+    pub folder: PathBuf,
+    /// The release.
+    pub release: Release,
+    /// The version of the channel's root.
+    pub root_version: u64,
+    /// The version of its timestamp.
+    pub timestamp_version: u64,
+    /// Whether there is anything new for hosts; else only the timestamp is.
+    pub changed: bool,
+    /// Until when hosts believe that there is nothing newer.
+    pub expires: When,
+}
+
+/// Publishes what is in a delivery.
+///
+/// # Errors
+/// See [`ChannelError`]; the channel is then as it was.
+pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
+    check_name(request.name)?;
+    let (release, manifest) = read_delivery(request)?;
+    let channels = request.delivery.join(CHANNELS);
+    let channel = channels.join(request.name);
+    if request.root_keys.is_empty() && !channel.join(METADATA).is_dir() {
+        return Err(ChannelError::NoChannel(request.name.to_owned()));
+    }
+    fs::create_dir_all(&channels).at("make folder", &channels)?;
+    let lock = FileLock::attempt(&channels.join(format!(".{}.lock", request.name)))?;
+    let _lock = lock.ok_or_else(|| ChannelError::Busy(channel.clone()))?;
+    let metadata = Metadata::open(&channel.join(METADATA))?;
+    let planned = plan(request, &metadata, release, &manifest)?;
+    let artifacts = channel.join(ARTIFACTS);
+    let digest = planned.published.release.manifest.to_string();
+    let name = &planned.published.release.artifact;
+    // What the metadata will name has to be there before it does.
+    let target = format!(
+        "{}.{TARGET}",
+        data_encoding::HEXLOWER.encode(&Sha256::digest(&manifest))
+    );
+    folder::write(&channel.join(TARGETS), &target, &manifest)?;
+    folder::link(&request.delivery.join(name), &artifacts.join(&digest), name)?;
+    metadata.replace(&planned.documents)?;
+    if planned.published.changed {
+        // The release before stays for hosts that are in the middle of it.
+        let kept = [digest, planned.before.unwrap_or_default()];
+        folder::keep_only(&artifacts, &kept)?;
+    }
+    Ok(Published {
+        folder: channel,
+        ..planned.published
+    })
+}
+
+fn check_name(name: &str) -> Result<(), ChannelError> {
+    let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    match !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.bytes().all(is_fine) {
+        true => Ok(()),
+        false => Err(ChannelError::Name(name.to_owned())),
+    }
+}
+
+/// What the delivery holds, and its manifest; checked against the artifact itself.
+fn read_delivery(request: &Request<'_>) -> Result<(Release, Vec<u8>), ChannelError> {
+    let wrong = |reason: String| ChannelError::Delivery {
+        folder: request.delivery.to_owned(),
+        reason,
+    };
+    let read = |name: &str| {
+        fs::read(request.delivery.join(name)).map_err(|error| wrong(format!("cannot read {name}: {error}")))
+    };
+    let index: DeliveryIndex =
+        serde_json::from_slice(&read(INDEX)?).map_err(|error| wrong(format!("{INDEX}: {error}")))?;
+    let manifest = read(TARGET)?;
+    let artifact = request.delivery.join(&index.artifact);
+    let reader = Reader::open(Medium::local(&artifact).map_err(Box::new)?)?;
+    let digest = Digest::of(&manifest);
+    if digest != index.manifest || digest != reader.manifest_digest() {
+        return Err(wrong(format!("{INDEX}, {TARGET} and {} differ", index.artifact)));
+    }
+    let mut waves = request.waves.clone();
+    waves.sort_by_key(|wave| (wave.begins, wave.parts_per_million));
+    let release = Release {
+        format: FORMAT,
+        name: index.name,
+        version: index.version,
+        artifact: index.artifact,
+        manifest: digest,
+        waves,
+    };
+    Ok((release, manifest))
+}
+
+struct Planned {
+    documents: Vec<(String, Vec<u8>)>,
+    /// The manifest's digest of the release before.
+    before: Option<String>,
+    published: Published,
+}
+
+/// Everything that is to be written into the folder of metadata.
+fn plan(
+    request: &Request<'_>,
+    folder: &Metadata,
+    release: Release,
+    manifest: &[u8],
+) -> Result<Planned, ChannelError> {
+    let after = |days: u64| When::from_unix(request.now.unix().saturating_add(days.saturating_mul(DAY)));
+    let (soon, late) = (after(request.expires), after(request.expires.max(LONG)));
+    let keys: Vec<&SigningKey> = request.keys.iter().collect();
+    let mut documents = Vec::new();
+    let old_root: Option<Signed<Root>> = folder.newest(ROOT)?;
+    let root = next_root(request, old_root.as_ref(), late)?;
+    let root_changed = old_root.as_ref() != Some(&root);
+    if root_changed {
+        documents.push((versioned(&root.signed, ROOT), metadata::to_bytes(&root)?));
+    }
+    let root = root.signed;
+    let holds = |expires: jiff::Timestamp| metadata::moment(soon).is_ok_and(|soon| expires >= soon);
+
+    let old_targets: Option<Signed<Targets>> = folder.newest(TARGETS_JSON)?;
+    let old_release = old_targets.as_ref().and_then(|old| release_of(&old.signed));
+    let kept = old_targets.filter(|old| {
+        old_release.as_ref() == Some(&release) && root.verify_role(old).is_ok() && holds(old.signed.expires)
+    });
+    let targets_bytes;
+    let targets_version;
+    let is_new = kept.is_none();
+    match kept {
+        Some(old) => {
+            targets_version = old.signed.version;
+            targets_bytes = folder.read(&versioned(&old.signed, TARGETS_JSON))?;
+        }
+        None => {
+            targets_version = folder.next(TARGETS_JSON)?;
+            let targets = metadata::targets(manifest, &release, targets_version, late)?;
+            let signed = signed_for(&root, targets, &keys)?;
+            targets_bytes = metadata::to_bytes(&signed)?;
+            documents.push((versioned(&signed.signed, TARGETS_JSON), targets_bytes.clone()));
+        }
+    }
+    let old_snapshot: Option<Signed<Snapshot>> = folder.newest(SNAPSHOT)?;
+    let kept =
+        old_snapshot.filter(|old| !is_new && root.verify_role(old).is_ok() && holds(old.signed.expires));
+    let (snapshot_version, snapshot_bytes) = match kept {
+        Some(old) => {
+            let name = versioned(&old.signed, SNAPSHOT);
+            (old.signed.version, folder.read(&name)?)
+        }
+        None => {
+            let version = folder.next(SNAPSHOT)?;
+            let snapshot = metadata::snapshot(&targets_bytes, targets_version, version, late)?;
+            let signed = signed_for(&root, snapshot, &keys)?;
+            let bytes = metadata::to_bytes(&signed)?;
+            documents.push((versioned(&signed.signed, SNAPSHOT), bytes.clone()));
+            (version, bytes)
+        }
+    };
+    let old_timestamp: Option<Signed<Timestamp>> = folder.plain(TIMESTAMP)?;
+    let before = old_timestamp.map_or(0, |old| old.signed.version.get());
+    let version = next(before)?;
+    let timestamp = metadata::timestamp(&snapshot_bytes, snapshot_version, version, soon)?;
+    let signed = signed_for(&root, timestamp, &keys)?;
+    documents.push((TIMESTAMP.to_owned(), metadata::to_bytes(&signed)?));
+    let changed = old_release.as_ref() != Some(&release) || root_changed;
+    Ok(Planned {
+        documents,
+        before: old_release
+            .filter(|old| old.manifest != release.manifest)
+            .map(|old| old.manifest.to_string()),
+        published: Published {
+            folder: PathBuf::new(),
+            release,
+            root_version: root.version.get(),
+            timestamp_version: version.get(),
+            changed,
+            expires: soon,
+        },
+    })
+}
+
+/// The release that a document names.
+fn release_of(targets: &Targets) -> Option<Release> {
+    let (_, target) = targets.targets_iter().find(|(name, _)| name.raw() == TARGET)?;
+    serde_json::from_value(serde_json::to_value(&target.custom).ok()?).ok()
+}
+
+fn versioned<T: Role>(role: &T, name: &str) -> String {
+    format!("{}.{name}", role.version())
+}
+
+fn next(version: u64) -> Result<NonZeroU64, ChannelError> {
+    let next = version.checked_add(1).and_then(NonZeroU64::new);
+    next.ok_or_else(|| ChannelError::failed("count on", "the versions are used up"))
+}
+
+/// The document signed, and accepted by `root`.
+fn signed_for<T: Role>(root: &Root, role: T, keys: &[&SigningKey]) -> Result<Signed<T>, ChannelError> {
+    let signed = metadata::sign(role, keys)?;
+    root.verify_role(&signed)
+        .map_err(|error| ChannelError::Keys(error.to_string()))?;
+    Ok(signed)
+}
+
+/// The root from now on: the one that is there, unless root keys were given and say something new.
+fn next_root(
+    request: &Request<'_>,
+    old: Option<&Signed<Root>>,
+    expires: When,
+) -> Result<Signed<Root>, ChannelError> {
+    match old {
+        Some(old) if request.root_keys.is_empty() => return Ok(old.clone()),
+        None if request.root_keys.is_empty() => return Err(ChannelError::NoChannel(request.name.to_owned())),
+        _ => {}
+    }
+    let named = match request.new_root_keys.as_slice() {
+        [] => &request.root_keys,
+        new => new,
+    };
+    let checking = |keys: &[SigningKey]| {
+        keys.iter()
+            .map(SigningKey::checking)
+            .collect::<Vec<CheckingKey>>()
+    };
+    let old_keys = old.and_then(|old| old.signed.roles.get(&RoleType::Root));
+    let root_threshold = request
+        .root_threshold
+        .or(old_keys.map(|keys| keys.threshold))
+        .unwrap_or(NonZeroU64::MIN);
+    let signers = Signers {
+        root: checking(named),
+        root_threshold,
+        online: checking(&request.keys),
+    };
+    let version = next(old.map_or(0, |old| old.signed.version.get()))?;
+    let mut root = metadata::root(&signers, version, expires)?;
+    if let (Some(old), Some(keys)) = (old, old_keys)
+        && request.new_root_keys.is_empty()
+    {
+        // Some of the root keys are enough to change the others, and none of them goes for not being here.
+        keep_root_keys(&mut root, &old.signed, keys, request.root_threshold);
+    }
+    if let Some(old) = old
+        && says_the_same(&old.signed, &root)
+        && metadata::moment(When::from_unix(request.now.unix() + LONG / 2 * DAY))
+            .is_ok_and(|later| old.signed.expires >= later)
+    {
+        return Ok(old.clone());
+    }
+    let all: Vec<&SigningKey> = request.root_keys.iter().chain(&request.new_root_keys).collect();
+    let signed = metadata::sign(root, &all)?;
+    for root in old.map(|old| &old.signed).into_iter().chain([&signed.signed]) {
+        root.verify_role(&signed)
+            .map_err(|error| ChannelError::Keys(error.to_string()))?;
+    }
+    Ok(signed)
+}
+
+fn keep_root_keys(root: &mut Root, old: &Root, keys: &RoleKeys, threshold: Option<NonZeroU64>) {
+    for id in &keys.keyids {
+        if let Some(key) = old.keys.get(id) {
+            root.keys.insert(id.clone(), key.clone());
+        }
+    }
+    let threshold = threshold.unwrap_or(keys.threshold);
+    let keys = RoleKeys {
+        threshold,
+        ..keys.clone()
+    };
+    root.roles.insert(RoleType::Root, keys);
+}
+
+fn says_the_same(old: &Root, new: &Root) -> bool {
+    old.keys == new.keys && old.roles == new.roles
+}

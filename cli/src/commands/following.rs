@@ -1,0 +1,118 @@
+//! Owns what `store install --channel` adds: the newest release of a channel, and whether it is this host's turn.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use ::schema::channel::{Place, Turn};
+use ::schema::digest::Digest;
+use ::schema::timestamp::Timestamp;
+use builder::channel::ChannelError;
+use builder::channel::follow::{Channel, Offer, STATE};
+use builder::fetch::FetchOptions;
+use serde::Serialize;
+
+use crate::args::channel::Follow;
+use crate::commands::Context;
+use crate::failure::Failure;
+
+/// Where a system keeps its machine ID.
+const MACHINE_ID: &str = "etc/machine-id";
+
+/// What a host takes, and what it demands of it.
+pub struct Source {
+    /// The artifact's place.
+    pub artifact: String,
+    /// The digest that its manifest must have.
+    pub manifest: Option<Digest>,
+    /// What the channel offered.
+    pub offer: Option<Offer>,
+}
+
+#[derive(Serialize)]
+struct Waiting {
+    version: String,
+    /// Nothing when no wave has this host in.
+    not_before: Option<Timestamp>,
+}
+
+/// The newest release of the channel that `args` names; nothing, after saying so, when it is not this host's turn.
+///
+/// # Errors
+/// When the channel cannot be fetched, or must not be believed.
+pub fn newest(
+    context: &Context<'_>,
+    args: &Follow,
+    place: &str,
+    root: &Path,
+    options: &FetchOptions,
+) -> Result<Option<Source>, Failure> {
+    let now = Timestamp::from_unix(context.world.now().as_secs());
+    let channel = Channel {
+        place,
+        cwd: context.world.cwd(),
+        options,
+        state: &root.join(STATE),
+        trusted: args.channel_root.as_deref(),
+        now,
+    };
+    let offer = channel.look().map_err(failed)?;
+    let place = own_place(root, &offer);
+    let not_before = match offer.release.turn(place, now) {
+        Turn::Now => {
+            return Ok(Some(Source {
+                artifact: offer.artifact.clone(),
+                manifest: Some(offer.release.manifest),
+                offer: Some(offer),
+            }));
+        }
+        Turn::From(begins) => Some(begins),
+        Turn::Never => None,
+    };
+    if root.join("packages").is_dir() {
+        offer.remember().map_err(failed)?;
+    }
+    let version = offer.release.version.clone();
+    let waiting = Waiting { version, not_before };
+    context.output.result(&waiting, || match waiting.not_before {
+        Some(begins) => format!(
+            "not yet: this host's wave of {} begins at {begins}",
+            waiting.version
+        ),
+        None => format!("not yet: no wave of {} has this host in", waiting.version),
+    });
+    Ok(None)
+}
+
+/// Where this host stands in the order in which hosts take the release.
+fn own_place(root: &Path, offer: &Offer) -> Place {
+    let top = top(root, Path::new(&offer.manifest.prefix));
+    let id = fs::read_to_string(top.join(MACHINE_ID)).unwrap_or_default();
+    match id.trim() {
+        "" => Place::LAST,
+        id => Place::of(id, &offer.release.manifest),
+    }
+}
+
+/// The top of the system around `root`, where the prefix stands: that of an image, or of this machine.
+fn top(root: &Path, prefix: &Path) -> PathBuf {
+    let inside: PathBuf = prefix
+        .components()
+        .filter(|part| !matches!(part, Component::RootDir))
+        .collect();
+    let around = root.ancestors().nth(inside.components().count());
+    match around.filter(|_| root.ends_with(&inside)) {
+        Some(top) => top.to_owned(),
+        None => PathBuf::from("/"),
+    }
+}
+
+/// The failure with what to do about it.
+pub fn failed(error: ChannelError) -> Failure {
+    let help = match &error {
+        ChannelError::NoRoot => "give --channel-root with the channel's root.json, from somebody you trust",
+        ChannelError::Refused(_) => "nothing was changed; ask whoever publishes the channel",
+        ChannelError::Fetch { .. } => "nothing was changed; look at the address and the network",
+        _ => return error.into(),
+    };
+    Failure::from(error).help(help)
+}

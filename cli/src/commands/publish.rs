@@ -1,0 +1,99 @@
+//! `store publish`: makes a delivery the newest release of an update channel.
+
+use std::path::PathBuf;
+
+use ::schema::channel::Wave;
+use ::schema::timestamp::Timestamp;
+use builder::channel::ChannelError;
+use builder::channel::publish::{self, Published, Request};
+use serde::Serialize;
+use store::keys::SigningKey;
+
+use crate::args::channel::Publish;
+use crate::commands::Context;
+use crate::failure::Failure;
+
+#[derive(Serialize)]
+struct Document {
+    channel: String,
+    version: String,
+    /// The manifest's digest.
+    manifest: String,
+    changed: bool,
+    root_version: u64,
+    timestamp_version: u64,
+    waves: Vec<Wave>,
+    /// Until when hosts believe that there is nothing newer.
+    expires: Timestamp,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// What kept it from being published; the channel is then as it was.
+pub fn run(context: &Context<'_>, args: &Publish) -> Result<(), Failure> {
+    let cwd = context.world.cwd();
+    let delivery = cwd.join(&args.delivery);
+    let read = |files: &[PathBuf]| {
+        let keys = files.iter().map(|file| SigningKey::read(&cwd.join(file)));
+        keys.collect::<Result<Vec<_>, _>>()
+    };
+    let request = Request {
+        delivery: &delivery,
+        name: &args.channel,
+        keys: read(&args.keys)?,
+        root_keys: read(&args.root_keys)?,
+        new_root_keys: read(&args.new_root_keys)?,
+        root_threshold: args.root_threshold,
+        waves: args.waves.clone(),
+        expires: args.expires.get().into(),
+        now: args
+            .now
+            .unwrap_or_else(|| Timestamp::from_unix(context.world.now().as_secs())),
+    };
+    let published = publish::publish(&request).map_err(failed)?;
+    let document = Document {
+        channel: published.folder.display().to_string(),
+        version: published.release.version.clone(),
+        manifest: published.release.manifest.to_string(),
+        changed: published.changed,
+        root_version: published.root_version,
+        timestamp_version: published.timestamp_version,
+        waves: published.release.waves.clone(),
+        expires: published.expires,
+    };
+    context.output.result(&document, || summary(&published));
+    Ok(())
+}
+
+fn failed(error: ChannelError) -> Failure {
+    let help = match &error {
+        ChannelError::NoChannel(_) => {
+            "give --root-key to make it; hosts trust the root.json that comes of it"
+        }
+        ChannelError::Keys(_) => {
+            "give --root-key as often as the channel asks for, and the --key that its root names"
+        }
+        ChannelError::Delivery { .. } => "run `store configure` again; nothing was changed",
+        _ => return error.into(),
+    };
+    Failure::from(error).help(help)
+}
+
+fn summary(published: &Published) -> String {
+    let release = &published.release;
+    let mut text = match published.changed {
+        true => format!(
+            "{} {} is on {}",
+            release.name,
+            release.version,
+            published.folder.display()
+        ),
+        false => format!("{} has nothing new", published.folder.display()),
+    };
+    text.push_str(&format!(", good until {}", published.expires));
+    for wave in &release.waves {
+        text.push_str(&format!("\nwave {wave}"));
+    }
+    text
+}

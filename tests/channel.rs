@@ -1,0 +1,327 @@
+//! The promise that a host follows a channel to its newest release, in waves, and is shown no old, mixed or forged one.
+#![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
+
+#[path = "configure/subject.rs"]
+#[allow(dead_code, reason = "what is configured is shared with other tests")]
+mod subject;
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use subject::configure;
+use support::web::Web;
+use support::{Ran, TestTree};
+
+/// A delivery with keys, and a host for it.
+struct Site {
+    tree: TestTree,
+    artifact: PathBuf,
+}
+
+impl Site {
+    /// With keys `root`, `online` and `other`, and a delivery that is not published yet.
+    fn new() -> Self {
+        let (tree, artifact) = subject::tree();
+        for key in ["root", "root2", "online", "other"] {
+            tree.store(&["keygen", &text(&tree.path(key))]).ok();
+        }
+        let site = Self { tree, artifact };
+        site.configures("web");
+        site
+    }
+
+    /// Lays out a delivery that differs by `name`.
+    fn configures(&self, name: &str) {
+        self.tree.file("inputs.yaml", &format!("name: {name}\n"));
+        configure(&self.tree, "inputs.yaml", &self.artifact, "out").ok();
+    }
+
+    /// `store publish` of the delivery; keys are named by their files.
+    fn publish(&self, more: &str) -> Ran {
+        let out = text(&self.tree.path("out"));
+        let is_key = |word: &str| self.tree.path(&format!("{word}.pub")).exists();
+        let words = more.split_whitespace().map(|word| match is_key(word) {
+            true => text(&self.tree.path(word)),
+            false => word.to_owned(),
+        });
+        let words: Vec<String> = words.collect();
+        let words = words.iter().map(String::as_str);
+        let args: Vec<&str> = ["publish", &out, "--channel", "stable"]
+            .into_iter()
+            .chain(words)
+            .collect();
+        self.tree.store(&args)
+    }
+
+    fn published(&self, more: &str) -> Value {
+        self.publish(&format!("{more} --json")).json()
+    }
+
+    /// Makes the channel.
+    fn first(&self, more: &str) -> Value {
+        self.published(&format!("--key online --root-key root {more}"))
+    }
+
+    fn channel(&self) -> PathBuf {
+        self.tree.path("out/channels/stable")
+    }
+
+    fn metadata(&self, name: &str) -> PathBuf {
+        self.channel().join("metadata").join(name)
+    }
+
+    fn follow(&self, channel: &str, more: &[&str]) -> Ran {
+        let root = text(&self.root());
+        let fixed = ["install", "--channel", channel, "--root", &root, "--no-activate"];
+        let args = [&fixed, more, &["--role", "agent", "--tries", "1"]].concat();
+        self.tree.store(&args)
+    }
+
+    /// Follows the channel in the folder; what `trusted` says counts the first time.
+    fn follows(&self) -> Ran {
+        let trusted = text(&self.tree.path("trusted.json"));
+        if !Path::new(&trusted).exists() {
+            fs::copy(self.metadata("1.root.json"), &trusted).unwrap();
+        }
+        self.follow(&text(&self.channel()), &["--channel-root", &trusted])
+    }
+
+    fn root(&self) -> PathBuf {
+        self.tree.path("image/opt/store")
+    }
+
+    /// The manifest that the host has; nothing when it has none.
+    fn has(&self) -> Option<Vec<u8>> {
+        fs::read(self.root().join("manifest.json")).ok()
+    }
+
+    /// The channel, as it was, comes back with `restores`.
+    fn saves(&self, to: &str) {
+        copy(&self.channel(), &self.tree.path(to));
+    }
+
+    fn restores(&self, from: &str) {
+        fs::remove_dir_all(self.channel()).unwrap();
+        copy(&self.tree.path(from), &self.channel());
+    }
+
+    /// Demands that the host refuses what the channel shows now, in these words, and stays as it is.
+    fn refuses(&self, words: &[&str]) {
+        let before = snapshot(&self.root());
+        self.follows().fails(1, words);
+        assert_eq!(snapshot(&self.root()), before, "{words:?}");
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// Paths and contents of all files below `folder`.
+fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&next) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            match path.is_dir() && !path.is_symlink() {
+                true => folders.push(path),
+                false => files.push((path.clone(), fs::read(&path).unwrap_or_default())),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut document: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut document);
+    fs::write(path, serde_json::to_vec(&document).unwrap()).unwrap();
+}
+
+#[test]
+fn a_host_follows_a_channel_over_a_server_from_release_to_release() {
+    let site = Site::new();
+    site.publish("--key online")
+        .fails(1, &["no channel `stable` yet", "--root-key"]);
+    let first = site.first("");
+    assert_eq!(
+        (&first["changed"], &first["root_version"]),
+        (&json!(true), &json!(1))
+    );
+    let web = Web::new(&site.tree.path("out"));
+    let url = web.url("channels/stable");
+    site.follow(&url, &[])
+        .fails(1, &["follows no channel yet", "--channel-root"]);
+    assert!(!site.root().exists());
+    let trusted = text(&site.metadata("1.root.json"));
+    site.follow(&url, &["--channel-root", &trusted]).ok();
+    let delivered = |site: &Site| fs::read(site.tree.path("out/manifest.json")).ok();
+    assert_eq!(site.has(), delivered(&site));
+
+    let refreshed = site.published("--key online");
+    assert_eq!(
+        (&refreshed["changed"], &refreshed["timestamp_version"]),
+        (&json!(false), &json!(2))
+    );
+
+    // Another delivery in the same folder changes nothing for hosts before it is published.
+    site.configures("other");
+    let before = site.has();
+    site.follow(&url, &[]).ok();
+    assert_eq!(site.has(), before);
+    site.publish("--key online").ok();
+    site.follow(&url, &[]).ok();
+    assert_eq!(site.has(), delivered(&site));
+    assert_ne!(site.has(), before);
+}
+
+#[test]
+fn what_is_old_expired_mixed_or_forged_is_refused_and_changes_nothing() {
+    let site = Site::new();
+    site.first("");
+    site.saves("old");
+    site.configures("other");
+    site.publish("--key online").ok();
+    site.follows().ok();
+    site.saves("new");
+
+    site.restores("old");
+    site.refuses(&["older than what this host has seen"]);
+
+    // The new timestamp with an old snapshot in place of the one that it names.
+    site.restores("new");
+    fs::copy(site.metadata("1.snapshot.json"), site.metadata("2.snapshot.json")).unwrap();
+    site.refuses(&["refused"]);
+
+    site.restores("new");
+    edit(&site.metadata("timestamp.json"), |document| {
+        document["signed"]["version"] = json!(99);
+    });
+    site.refuses(&["too few trusted keys"]);
+
+    // A longer document than the one that was signed.
+    site.restores("new");
+    let targets = site.metadata("2.targets.json");
+    let mut bytes = fs::read(&targets).unwrap();
+    bytes.extend([b' '; 1000]);
+    fs::write(&targets, bytes).unwrap();
+    site.refuses(&["longer than was signed"]);
+
+    // Another manifest under the name of the one that was signed, of the same length.
+    site.restores("new");
+    let is_new = |path: &PathBuf| fs::read(path).ok() == site.has();
+    let mut manifests = fs::read_dir(site.channel().join("targets")).unwrap();
+    let manifest = manifests
+        .find_map(|entry| Some(entry.unwrap().path()).filter(is_new))
+        .unwrap();
+    let mut bytes = fs::read(&manifest).unwrap();
+    bytes[10] ^= 1;
+    fs::write(&manifest, bytes).unwrap();
+    site.refuses(&["do not belong together"]);
+
+    site.restores("new");
+    site.follows().ok();
+}
+
+#[test]
+fn a_channel_that_nobody_renewed_is_refused() {
+    let site = Site::new();
+    site.first("--now 2020-01-01T00:00:00Z");
+    site.refuses(&["has expired"]);
+    assert!(!site.root().exists());
+}
+
+#[test]
+fn clocks_that_are_off_by_a_day_do_no_harm() {
+    let site = Site::new();
+    let day = 24 * 60 * 60;
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let at = |seconds| schema::timestamp::Timestamp::from_unix(seconds);
+    // The publisher's, to both sides.
+    site.first(&format!("--now {}", at(now - day)));
+    site.follows().ok();
+    site.publish(&format!("--key online --now {}", at(now + day)))
+        .ok();
+    site.follows().ok();
+    site.publish("--key online").ok();
+    site.follows().ok();
+    // The host's: it was ahead by almost a day when it last looked, and is right now.
+    let known = site.root().join("channel/latest_known_time.json");
+    let known_then = |ahead: u64| fs::write(&known, format!("\"{}\"\n", at(now - day + ahead))).unwrap();
+    known_then(day - 60);
+    site.follows().ok();
+    known_then(3 * day);
+    site.refuses(&["this host's clock says", "it was later than"]);
+}
+
+#[test]
+fn keys_are_rotated_and_those_that_are_gone_sign_nothing_any_more() {
+    let site = Site::new();
+    site.first("--root-key root2 --root-threshold 2");
+    site.follows().ok();
+    site.configures("other");
+    site.publish("--key other")
+        .fails(1, &["the keys given do not sign for the channel"]);
+    site.publish("--key other --root-key root")
+        .fails(1, &["the keys given do not sign"]);
+    site.saves("before");
+    let rotated = site.published("--key other --root-key root --root-key root2");
+    assert_eq!(rotated["root_version"], json!(2));
+    site.follows().ok();
+    site.publish("--key online")
+        .fails(1, &["the keys given do not sign for the channel"]);
+    // Whoever stole the old key shows a newer state, signed with it.
+    fs::remove_dir_all(site.channel()).unwrap();
+    copy(&site.tree.path("before"), &site.channel());
+    for _ in 0..5 {
+        site.publish("--key online").ok();
+    }
+    site.refuses(&["too few trusted keys"]);
+    // And a root that too few signed.
+    site.restores("before");
+    let root = fs::read(site.metadata("1.root.json")).unwrap();
+    fs::write(site.metadata("3.root.json"), root).unwrap();
+    edit(&site.metadata("3.root.json"), |document| {
+        document["signed"]["version"] = json!(3);
+    });
+    site.refuses(&["too few trusted keys"]);
+}
+
+#[test]
+fn a_host_waits_for_its_wave() {
+    let site = Site::new();
+    let machine = site.tree.path("image/etc/machine-id");
+    fs::create_dir_all(machine.parent().unwrap()).unwrap();
+    fs::write(&machine, "0123456789abcdef0123456789abcdef\n").unwrap();
+    site.first("--wave 0%@2020-01-01T00:00:00Z --wave 100%@2999-01-01T00:00:00Z");
+    let waits = site.follows();
+    assert!(
+        waits.ok().contains("wave of 1 begins at 2999-01-01T00:00:00Z"),
+        "{waits:?}"
+    );
+    assert!(!site.root().exists());
+    site.publish("--key online --wave 0%@2020-01-01T00:00:00Z").ok();
+    assert!(site.follows().ok().starts_with("not yet: no wave"));
+    assert!(!site.root().exists());
+    site.publish("--key online --wave 100%@2020-01-01T00:00:00Z").ok();
+    site.follows().ok();
+    assert!(site.has().is_some());
+}
