@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::attestation::Attestations;
 use crate::cache::CacheEntry;
+use crate::channel::Release;
 use crate::delivery::DeliveryIndex;
 use crate::finding::Finding;
 use crate::generation::Generation;
@@ -26,7 +27,7 @@ struct Document {
     make: fn() -> Schema,
 }
 
-const DOCUMENTS: [Document; 12] = [
+const DOCUMENTS: [Document; 13] = [
     Document {
         name: "recipe",
         file: "buildinfo.json",
@@ -66,6 +67,11 @@ const DOCUMENTS: [Document; 12] = [
         name: "delivery",
         file: "index.json",
         make: of::<DeliveryIndex>,
+    },
+    Document {
+        name: "release",
+        file: "targets.json",
+        make: of::<Release>,
     },
     Document {
         name: "finding",
