@@ -191,6 +191,13 @@ fn a_host_follows_a_channel_over_a_server_from_release_to_release() {
     site.follow(&url, &[]).ok();
     assert_eq!(site.has(), delivered(&site));
     assert_ne!(site.has(), before);
+
+    let verified = site.tree.store(&["verify", "--root", &text(&site.root())]);
+    let said = format!("{verified:?}");
+    assert!(
+        !said.contains("/channel"),
+        "what a host remembers is no damage: {said}"
+    );
 }
 
 #[test]

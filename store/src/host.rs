@@ -61,6 +61,8 @@ const GENERATION: &str = "generation.json";
 const CURRENT: &str = "current";
 const ACTIVE: &str = "active";
 const LOCK: &str = ".lock";
+/// What a host remembers of the update channel that it follows.
+pub const CHANNEL: &str = "channel";
 /// The binary that hosts run.
 pub const PROGRAM: &str = "store";
 

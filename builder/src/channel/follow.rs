@@ -20,9 +20,6 @@ use super::{
 };
 use crate::fetch::FetchOptions;
 
-/// What a host remembers of its channel, below the prefix.
-pub const STATE: &str = "channel";
-
 /// What the library of the format keeps there, too.
 const LATEST_TIME: &str = "latest_known_time.json";
 

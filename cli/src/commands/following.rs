@@ -7,9 +7,10 @@ use ::schema::channel::{Place, Turn};
 use ::schema::digest::Digest;
 use ::schema::timestamp::Timestamp;
 use builder::channel::ChannelError;
-use builder::channel::follow::{Channel, Offer, STATE};
+use builder::channel::follow::{Channel, Offer};
 use builder::fetch::FetchOptions;
 use serde::Serialize;
+use store::host::CHANNEL;
 
 use crate::args::channel::Follow;
 use crate::commands::Context;
@@ -51,7 +52,7 @@ pub fn newest(
         place,
         cwd: context.world.cwd(),
         options,
-        state: &root.join(STATE),
+        state: &root.join(CHANNEL),
         trusted: args.channel_root.as_deref(),
         now,
     };

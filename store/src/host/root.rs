@@ -194,6 +194,7 @@ pub fn is_ours(name: &str) -> bool {
         MANIFEST,
         attestations::FILE,
         PROGRAM,
+        super::CHANNEL,
         CURRENT,
         LOCK,
         pending::PENDING,
