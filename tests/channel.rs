@@ -187,17 +187,14 @@ fn a_host_follows_a_channel_over_a_server_from_release_to_release() {
     let before = site.has();
     site.follow(&url, &[]).ok();
     assert_eq!(site.has(), before);
+    // What a killed publication left aside is neither shown nor in the way.
+    fs::create_dir(site.channel().join("metadata.partial")).unwrap();
+    fs::write(site.channel().join("metadata.partial/9.targets.json"), "{").unwrap();
     site.publish("--key online").ok();
+    assert!(!site.channel().join("metadata.partial").exists());
     site.follow(&url, &[]).ok();
     assert_eq!(site.has(), delivered(&site));
     assert_ne!(site.has(), before);
-
-    let verified = site.tree.store(&["verify", "--root", &text(&site.root())]);
-    let said = format!("{verified:?}");
-    assert!(
-        !said.contains("/channel"),
-        "what a host remembers is no damage: {said}"
-    );
 }
 
 #[test]

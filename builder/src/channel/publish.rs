@@ -162,76 +162,122 @@ fn plan(
 ) -> Result<Planned, ChannelError> {
     let after = |days: u64| When::from_unix(request.now.unix().saturating_add(days.saturating_mul(DAY)));
     let (soon, late) = (after(request.expires), after(request.expires.max(LONG)));
-    let keys: Vec<&SigningKey> = request.keys.iter().collect();
-    let mut documents = Vec::new();
     let old_root: Option<Signed<Root>> = folder.newest(ROOT)?;
     let root = next_root(request, old_root.as_ref(), late)?;
     let root_changed = old_root.as_ref() != Some(&root);
+    let mut documents = Vec::new();
     if root_changed {
         documents.push((versioned(&root.signed, ROOT), metadata::to_bytes(&root)?));
     }
-    let root = root.signed;
-    let holds = |expires: jiff::Timestamp| metadata::moment(soon).is_ok_and(|soon| expires >= soon);
-
+    let mut draft = Draft {
+        folder,
+        keys: request.keys.iter().collect(),
+        root: root.signed,
+        soon,
+        late,
+        documents,
+    };
     let old_targets: Option<Signed<Targets>> = folder.newest(TARGETS_JSON)?;
     let old_release = old_targets.as_ref().and_then(|old| release_of(&old.signed));
-    let kept = old_targets.filter(|old| {
-        old_release.as_ref() == Some(&release) && root.verify_role(old).is_ok() && holds(old.signed.expires)
-    });
-    let targets_bytes;
-    let targets_version;
-    let is_new = kept.is_none();
-    match kept {
-        Some(old) => {
-            targets_version = old.signed.version;
-            targets_bytes = folder.read(&versioned(&old.signed, TARGETS_JSON))?;
-        }
-        None => {
-            targets_version = folder.next(TARGETS_JSON)?;
-            let targets = metadata::targets(manifest, &release, targets_version, late)?;
-            let signed = signed_for(&root, targets, &keys)?;
-            targets_bytes = metadata::to_bytes(&signed)?;
-            documents.push((versioned(&signed.signed, TARGETS_JSON), targets_bytes.clone()));
-        }
-    }
-    let old_snapshot: Option<Signed<Snapshot>> = folder.newest(SNAPSHOT)?;
-    let kept =
-        old_snapshot.filter(|old| !is_new && root.verify_role(old).is_ok() && holds(old.signed.expires));
-    let (snapshot_version, snapshot_bytes) = match kept {
-        Some(old) => {
-            let name = versioned(&old.signed, SNAPSHOT);
-            (old.signed.version, folder.read(&name)?)
-        }
-        None => {
-            let version = folder.next(SNAPSHOT)?;
-            let snapshot = metadata::snapshot(&targets_bytes, targets_version, version, late)?;
-            let signed = signed_for(&root, snapshot, &keys)?;
-            let bytes = metadata::to_bytes(&signed)?;
-            documents.push((versioned(&signed.signed, SNAPSHOT), bytes.clone()));
-            (version, bytes)
-        }
-    };
-    let old_timestamp: Option<Signed<Timestamp>> = folder.plain(TIMESTAMP)?;
-    let before = old_timestamp.map_or(0, |old| old.signed.version.get());
-    let version = next(before)?;
-    let timestamp = metadata::timestamp(&snapshot_bytes, snapshot_version, version, soon)?;
-    let signed = signed_for(&root, timestamp, &keys)?;
-    documents.push((TIMESTAMP.to_owned(), metadata::to_bytes(&signed)?));
-    let changed = old_release.as_ref() != Some(&release) || root_changed;
+    let is_new = old_release.as_ref() != Some(&release);
+    let targets = draft.targets(old_targets.filter(|_| !is_new), &release, manifest)?;
+    let snapshot = draft.snapshot(&targets)?;
+    let timestamp_version = draft.timestamp(&snapshot)?.get();
     Ok(Planned {
-        documents,
+        documents: draft.documents,
         before: old_release
             .filter(|old| old.manifest != release.manifest)
             .map(|old| old.manifest.to_string()),
         published: Published {
             folder: PathBuf::new(),
             release,
-            root_version: root.version.get(),
-            timestamp_version: version.get(),
-            changed,
+            root_version: draft.root.version.get(),
+            timestamp_version,
+            changed: is_new || root_changed,
             expires: soon,
         },
     })
+}
+
+/// The documents of a release while they are made, each naming the one before.
+struct Draft<'a> {
+    folder: &'a Metadata,
+    keys: Vec<&'a SigningKey>,
+    root: Root,
+    /// When the timestamp expires; what expires before that is signed again.
+    soon: When,
+    /// When everything else does.
+    late: When,
+    documents: Vec<(String, Vec<u8>)>,
+}
+
+/// A document that another names.
+struct Named {
+    version: NonZeroU64,
+    bytes: Vec<u8>,
+    is_new: bool,
+}
+
+impl Draft<'_> {
+    fn targets(
+        &mut self,
+        old: Option<Signed<Targets>>,
+        release: &Release,
+        manifest: &[u8],
+    ) -> Result<Named, ChannelError> {
+        if let Some(kept) = self.kept(old, TARGETS_JSON)? {
+            return Ok(kept);
+        }
+        let version = self.folder.next(TARGETS_JSON)?;
+        let targets = metadata::targets(manifest, release, version, self.late)?;
+        self.add(targets, TARGETS_JSON)
+    }
+
+    fn snapshot(&mut self, targets: &Named) -> Result<Named, ChannelError> {
+        let old: Option<Signed<Snapshot>> = self.folder.newest(SNAPSHOT)?;
+        if let Some(kept) = self.kept(old.filter(|_| !targets.is_new), SNAPSHOT)? {
+            return Ok(kept);
+        }
+        let version = self.folder.next(SNAPSHOT)?;
+        let snapshot = metadata::snapshot(&targets.bytes, targets.version, version, self.late)?;
+        self.add(snapshot, SNAPSHOT)
+    }
+
+    fn timestamp(&mut self, snapshot: &Named) -> Result<NonZeroU64, ChannelError> {
+        let old: Option<Signed<Timestamp>> = self.folder.plain(TIMESTAMP)?;
+        let version = next(old.map_or(0, |old| old.signed.version.get()))?;
+        let timestamp = metadata::timestamp(&snapshot.bytes, snapshot.version, version, self.soon)?;
+        let signed = signed_for(&self.root, timestamp, &self.keys)?;
+        self.documents
+            .push((TIMESTAMP.to_owned(), metadata::to_bytes(&signed)?));
+        Ok(version)
+    }
+
+    /// The document that is there, if hosts will believe it for as long as the new timestamp.
+    fn kept<T: Role>(&self, old: Option<Signed<T>>, name: &str) -> Result<Option<Named>, ChannelError> {
+        let soon = metadata::moment(self.soon)?;
+        let good = old.filter(|old| self.root.verify_role(old).is_ok() && old.signed.expires() >= soon);
+        let named = good.map(|old| {
+            Ok(Named {
+                version: old.signed.version(),
+                bytes: self.folder.read(&versioned(&old.signed, name))?,
+                is_new: false,
+            })
+        });
+        named.transpose()
+    }
+
+    fn add<T: Role>(&mut self, role: T, name: &str) -> Result<Named, ChannelError> {
+        let signed = signed_for(&self.root, role, &self.keys)?;
+        let bytes = metadata::to_bytes(&signed)?;
+        self.documents
+            .push((versioned(&signed.signed, name), bytes.clone()));
+        Ok(Named {
+            version: signed.signed.version(),
+            bytes,
+            is_new: true,
+        })
+    }
 }
 
 /// The release that a document names.
