@@ -14,6 +14,7 @@ pub mod farm;
 pub mod fetch;
 pub mod folders;
 pub mod interrupt;
+pub mod inventory;
 mod job_log;
 pub mod job_server;
 pub mod local;

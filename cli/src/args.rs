@@ -5,6 +5,7 @@ pub mod deliver;
 pub mod delivery;
 pub mod hosts;
 pub mod rebuild;
+pub mod sbom;
 pub mod signing;
 pub mod verify;
 
@@ -122,6 +123,8 @@ pub enum Verb {
     Override(hosts::Override),
     /// Say which of many hosts are not as a manifest says, and how
     Audit(hosts::Audit),
+    /// Write the bill of materials of an artifact, of a host, or of packages
+    Sbom(sbom::Sbom),
     /// Print the JSON Schema of a document
     Schema(Schema),
     /// Print the completions for a shell

@@ -29,6 +29,7 @@ mod recipe_fields;
 pub mod recipe_parse;
 mod requirement_parse;
 pub mod resolved;
+pub mod sbom;
 mod sorted_json;
 pub mod source;
 mod source_digest;

@@ -11,6 +11,7 @@ use crate::id::PackageId;
 use crate::name::{PackageName, RoleName};
 use crate::path;
 use crate::platform::{Platform, Prefix};
+use crate::recipe::Recipe;
 
 /// The format version written into every manifest.
 pub const FORMAT: u32 = 1;
@@ -69,10 +70,43 @@ pub struct SelectedPackage {
     pub roles: Vec<RoleName>,
     /// Whether it was asked for by name rather than pulled in by another's `requires`.
     pub selected: bool,
+    /// What its recipe says for people.
+    #[serde(default, skip_serializing_if = "About::is_empty")]
+    pub about: About,
     /// Its listing inside the artifact, as the tar entry `trees/<tree digest>.json`.
     pub listing: FrameRange,
     /// Its archive inside the artifact.
     pub archive: FrameRange,
+}
+
+/// What a recipe says for people alone: it is no part of what is hashed, so it travels in the manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// An SPDX licence expression, or the name of a licence that SPDX does not list.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub license: String,
+    /// Where upstream lives.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub homepage: String,
+    /// One sentence.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
+impl About {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What `recipe` says.
+    pub fn of(recipe: &Recipe) -> Self {
+        Self {
+            license: recipe.license.clone(),
+            homepage: recipe.homepage.clone(),
+            description: recipe.description.clone(),
+        }
+    }
 }
 
 /// What must hold on a host after an activation; when it does not in time, the activation is rolled back.
@@ -357,6 +391,7 @@ mod tests {
             requires: requires.iter().map(|id| (*id).clone()).collect(),
             roles: Vec::new(),
             selected: true,
+            about: About::default(),
             listing: range,
             archive: range,
         }

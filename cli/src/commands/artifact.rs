@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ::schema::id::PackageId;
+use ::schema::manifest::About;
 use builder::workshop::Workshop;
 use serde::Serialize;
 use store::Store;
@@ -136,6 +137,13 @@ fn selection(store: &Store, workshop: &Workshop, selected: &[PackageId]) -> Resu
                 .help(format!("`store build {}` builds them", missing.join(" "))),
         );
     }
+    let mut members = pack::members(store, selected)?;
+    for member in &mut members {
+        let package = workshop.by_id(&member.id);
+        member.about = package
+            .map(|package| About::of(&package.recipe))
+            .unwrap_or_default();
+    }
     let info = workshop.info();
     Ok(Selection {
         name: info.name.clone(),
@@ -143,7 +151,7 @@ fn selection(store: &Store, workshop: &Workshop, selected: &[PackageId]) -> Resu
         prefix: info.prefix.as_str().to_owned(),
         platform: info.platform.to_string(),
         source_date_epoch: info.source_date_epoch,
-        packages: pack::members(store, selected)?,
+        packages: members,
         configuration: None,
     })
 }

@@ -29,6 +29,7 @@ mod push;
 mod recipe;
 mod rollback;
 mod roots;
+mod sbom;
 mod schema;
 mod serve;
 mod shell;
@@ -122,6 +123,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Roots(args) => roots::run(context, args.verb.as_ref())?,
         Verb::Index(verb) => index::run(context, &verb)?,
         Verb::Completions(args) => completions::run(context, &args),
+        Verb::Sbom(args) => sbom::run(context, &args)?,
         Verb::Schema(args) => schema::run(context, &args)?,
         Verb::Man => man::run(context)?,
     }

@@ -8,7 +8,7 @@ use schema::canonical::CanonicalError;
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::{Entry, EntryKind, Listing};
-use schema::manifest::{ActiveManifest, FrameRange, Health, ManifestError, SelectedPackage};
+use schema::manifest::{About, ActiveManifest, FrameRange, Health, ManifestError, SelectedPackage};
 use schema::resolved::ResolvedRecipe;
 
 use super::difference::{Difference, Part, Problem};
@@ -250,6 +250,7 @@ fn draft(old: &ActiveManifest, configuration: &Configuration, package: &MemoryPa
         requires: configuration.recipe.requires.clone(),
         roles: configuration.recipe.roles.clone(),
         selected: true,
+        about: About::default(),
         listing: nowhere,
         archive: nowhere,
     });

@@ -9,7 +9,7 @@ use std::thread;
 use rayon::prelude::*;
 use schema::digest::Digest;
 use schema::id::PackageId;
-use schema::manifest::{self, ActiveManifest, FrameRange, Installer, ManifestError, SelectedPackage};
+use schema::manifest::{self, About, ActiveManifest, FrameRange, Installer, ManifestError, SelectedPackage};
 use schema::name::RoleName;
 
 use super::output::{Output, OutputError};
@@ -62,9 +62,12 @@ pub struct Member {
     pub roles: Vec<RoleName>,
     /// Whether it was asked for by name.
     pub selected: bool,
+    /// What its recipe says for people.
+    pub about: About,
 }
 
-/// The members of a selection: these packages, which were asked for by name, and all they require.
+/// The members of a selection: these packages, which were asked for by name, and all they require. A store does not
+/// know what their recipes say for people.
 ///
 /// # Errors
 /// When one of them is not in the store, or the index cannot be read.
@@ -81,6 +84,7 @@ pub fn members(store: &Store, selected: &[PackageId]) -> Result<Vec<Member>, Clo
             size: record.size,
             requires: record.requires,
             roles: record.roles,
+            about: About::default(),
         });
     }
     Ok(members)
@@ -283,6 +287,7 @@ fn draft(selection: &Selection, members: &[&Member]) -> ActiveManifest {
             requires,
             roles,
             selected: member.selected,
+            about: member.about.clone(),
             listing: nowhere,
             archive: nowhere,
         }

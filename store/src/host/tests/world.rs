@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
 
-use schema::manifest::{FrameRange, Health, SelectedPackage};
+use schema::manifest::{About, FrameRange, Health, SelectedPackage};
 use schema::name::RoleName;
 use schema::platform::Platform;
 use serde_json::{Value, json};
@@ -103,6 +103,7 @@ impl World {
             requires: Vec::new(),
             roles: Vec::new(),
             selected: true,
+            about: About::default(),
             listing: nowhere,
             archive: nowhere,
         }

@@ -1,0 +1,153 @@
+//! Owns what a bill of materials is made from: the packages of an artifact, of a host, or of a store.
+
+use std::fs;
+
+use schema::digest::Digest;
+use schema::id::PackageId;
+use schema::manifest::{About, ActiveManifest};
+use schema::resolved::ResolvedRecipe;
+use schema::sbom::{Inventory, Item};
+use schema::timestamp::Timestamp;
+use store::Store;
+use store::artifact::one_file;
+use store::artifact::reader::{ReadError, Reader};
+use store::closure::{self, ClosureError};
+use store::facts::RESOLVED_RECIPE;
+use store::host::{Host, HostError};
+use store::index::IndexError;
+use store::io_error::{IoContext, IoError};
+use store::seekable::ranges::ByteRanges;
+use store::seekable::stream::Unpacker;
+
+use crate::workshop::Workshop;
+
+/// Why it cannot be told what is there.
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    /// The artifact is damaged or cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The host cannot be looked at.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Nothing is active on the host.
+    #[error("nothing is active on this host, so there is nothing to list")]
+    Inactive,
+    /// The index cannot be read.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A package is not in the store.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
+    /// A resolved recipe cannot be read.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// A resolved recipe is none.
+    #[error("{id}: no resolved recipe: {source}")]
+    Recipe {
+        /// The package.
+        id: PackageId,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+/// What an artifact holds.
+///
+/// # Errors
+/// See [`InventoryError`].
+pub fn of_artifact<R: ByteRanges>(reader: &Reader<R>) -> Result<Inventory, InventoryError> {
+    let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+    let manifest = reader.manifest();
+    let mut items = Vec::new();
+    for package in &manifest.packages {
+        let recipe = one_file::read(reader, package, RESOLVED_RECIPE, &mut unpacker)?;
+        let recipe = parse(&package.id, &recipe.unwrap_or_default())?;
+        items.push(item(&package.id, package.tree, package.about.clone(), recipe));
+    }
+    Ok(inventory(manifest, reader.manifest_digest(), items))
+}
+
+/// What is active on a host.
+///
+/// # Errors
+/// See [`InventoryError`].
+pub fn of_host(host: &Host) -> Result<Inventory, InventoryError> {
+    let number = host.current()?.ok_or(InventoryError::Inactive)?;
+    let generation = host.generation(number)?;
+    let manifest = host.generation_manifest(number, &generation.manifest)?.document;
+    let mut items = Vec::new();
+    for active in &generation.packages {
+        // A local change has none of its own.
+        let about = manifest.package(&active.id).map(|package| package.about.clone());
+        let path = host.package(&active.id).join(RESOLVED_RECIPE);
+        let recipe = parse(&active.id, &fs::read(&path).at("read", &path)?)?;
+        items.push(item(&active.id, active.tree, about.unwrap_or_default(), recipe));
+    }
+    // Hosts of other roles have other packages of the same manifest.
+    Ok(inventory(&manifest, of_all(&items), items))
+}
+
+/// What a store holds of `selected`, packages of the tree of recipes, and of all that they require.
+///
+/// # Errors
+/// See [`InventoryError`].
+pub fn of_store(
+    store: &Store,
+    workshop: &Workshop,
+    selected: &[PackageId],
+) -> Result<Inventory, InventoryError> {
+    let mut ids = closure::of(store.index(), selected)?;
+    ids.sort();
+    let mut items = Vec::new();
+    for id in ids {
+        let record = store.index().package(&id)?;
+        let record = record.ok_or_else(|| ClosureError::Absent(id.clone()))?;
+        let path = store.package_path(&id).join(RESOLVED_RECIPE);
+        let recipe = parse(&id, &fs::read(&path).at("read", &path)?)?;
+        let about = workshop.by_id(&id).map(|package| About::of(&package.recipe));
+        items.push(item(&id, record.tree, about.unwrap_or_default(), recipe));
+    }
+    let info = workshop.info();
+    Ok(Inventory {
+        name: info.name.clone(),
+        version: info.version.clone(),
+        digest: of_all(&items),
+        created: Timestamp::from_unix(info.source_date_epoch),
+        items,
+    })
+}
+
+fn inventory(manifest: &ActiveManifest, digest: Digest, items: Vec<Item>) -> Inventory {
+    Inventory {
+        name: manifest.name.clone(),
+        version: manifest.version.clone(),
+        digest,
+        created: Timestamp::from_unix(manifest.source_date_epoch),
+        items,
+    }
+}
+
+fn parse(id: &PackageId, bytes: &[u8]) -> Result<ResolvedRecipe, InventoryError> {
+    serde_json::from_slice(bytes).map_err(|source| InventoryError::Recipe {
+        id: id.clone(),
+        source,
+    })
+}
+
+fn item(id: &PackageId, tree: Digest, about: About, recipe: ResolvedRecipe) -> Item {
+    Item {
+        id: id.clone(),
+        version: recipe.version,
+        tree,
+        about,
+        sources: recipe.sources,
+        requires: recipe.requires,
+    }
+}
+
+/// The digest that tells this set of packages from every other.
+fn of_all(items: &[Item]) -> Digest {
+    let lines = items.iter().map(|item| format!("{} {}\n", item.id, item.tree));
+    Digest::of(lines.collect::<String>().as_bytes())
+}

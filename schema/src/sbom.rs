@@ -1,0 +1,111 @@
+//! Owns the bill of materials: what is in an artifact or on a host, in the formats that others read.
+
+pub mod cyclonedx;
+pub mod spdx;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::digest::Digest;
+use crate::id::PackageId;
+use crate::manifest::About;
+use crate::name::SourceName;
+use crate::resolved::ResolvedSource;
+use crate::timestamp::Timestamp;
+
+/// Everything that a bill of materials says. The same inventory gives the same bytes.
+#[derive(Debug, Clone)]
+pub struct Inventory {
+    /// The distribution's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The digest that tells this inventory from every other: the manifest's, or that of what was selected.
+    pub digest: Digest,
+    /// The time in the document: that of the packages, never of now.
+    pub created: Timestamp,
+    /// The packages, sorted by store ID.
+    pub items: Vec<Item>,
+}
+
+/// One package.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Its store ID.
+    pub id: PackageId,
+    /// Its version.
+    pub version: String,
+    /// Its tree digest.
+    pub tree: Digest,
+    /// What its recipe says for people.
+    pub about: About,
+    /// What it was made from, by digest.
+    pub sources: BTreeMap<SourceName, ResolvedSource>,
+    /// What it requires, sorted.
+    pub requires: Vec<PackageId>,
+}
+
+/// A licence as a recipe states it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum License<'a> {
+    /// Nothing is stated.
+    Unstated,
+    /// An expression in which SPDX knows every word.
+    Expression(&'a str),
+    /// Something else.
+    Other(&'a str),
+}
+
+impl Item {
+    fn license(&self) -> License<'_> {
+        match self.about.license.as_str() {
+            "" => License::Unstated,
+            text if is_expression(text) => License::Expression(text),
+            text => License::Other(text),
+        }
+    }
+
+    /// Each source with its digest: the algorithm as SPDX spells it, and the digits.
+    fn digests(&self) -> impl Iterator<Item = (&SourceName, &'static str, String)> {
+        self.sources.iter().filter_map(|(name, source)| {
+            let digest = serde_json::to_value(source.digest.as_ref()?).ok()?;
+            let (algorithm, hex) = digest.as_object()?.iter().next()?;
+            let algorithm = match algorithm.as_str() {
+                "sha256" => "SHA256",
+                _ => "BLAKE3",
+            };
+            Some((name, algorithm, hex.as_str()?.to_owned()))
+        })
+    }
+}
+
+/// Whether a licence is an expression of SPDX's, in words that SPDX lists.
+pub fn is_expression(text: &str) -> bool {
+    ::spdx::Expression::parse(text).is_ok()
+}
+
+/// The document's bytes: indented, keys sorted, a line break at the end.
+fn bytes(document: &Value) -> Vec<u8> {
+    // The alternate form of a JSON value is JSON, and cannot fail.
+    format!("{document:#}\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn licences_are_expressions_or_names() {
+        for sound in [
+            "MIT",
+            "GPL-2.0-only OR GPL-3.0-only",
+            "MIT AND Apache-2.0 WITH LLVM-exception",
+        ] {
+            assert!(is_expression(sound), "{sound}");
+        }
+        for other in ["", "Public domain", "MIT OR", "GPL version 2"] {
+            assert!(!is_expression(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Owns the bill of materials as SPDX 2.3 in JSON.
+
+use serde_json::{Map, Value, json};
+
+use super::{Inventory, Item, License};
+use crate::digest::Digest;
+
+const DOCUMENT: &str = "SPDXRef-DOCUMENT";
+/// What SPDX calls a thing that nobody looked at.
+const UNKNOWN: &str = "NOASSERTION";
+
+/// The document.
+pub fn document(inventory: &Inventory) -> Vec<u8> {
+    let mut packages = Vec::new();
+    let mut relationships = Vec::new();
+    let mut extracted = Map::new();
+    for item in &inventory.items {
+        let own = reference(item.id.digest());
+        packages.push(package(item, &own, &mut extracted));
+        relationships.push(relationship(DOCUMENT, "DESCRIBES", &own));
+        let required = item.requires.iter().map(|id| reference(id.digest()));
+        relationships.extend(required.map(|required| relationship(&own, "DEPENDS_ON", &required)));
+        for (number, source) in sources(item).enumerate() {
+            let reference = format!("{own}-source-{number}");
+            let mut source = source;
+            source["SPDXID"] = json!(reference);
+            packages.push(source);
+            relationships.push(relationship(&own, "GENERATED_FROM", &reference));
+        }
+    }
+    let mut document = json!({
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": DOCUMENT,
+        "name": format!("{}-{}", inventory.name, inventory.version),
+        "documentNamespace": format!("urn:store:spdx:{}", inventory.digest),
+        "creationInfo": {
+            "created": inventory.created,
+            "creators": [concat!("Tool: store-", env!("CARGO_PKG_VERSION"))],
+        },
+        "packages": packages,
+        "relationships": relationships,
+    });
+    if !extracted.is_empty() {
+        document["hasExtractedLicensingInfos"] = extracted.into_iter().map(|(_, info)| info).collect();
+    }
+    super::bytes(&document)
+}
+
+/// The digits of the digest in a store ID: names may hold what SPDX does not allow in references.
+fn reference(digest: &Digest) -> String {
+    format!("SPDXRef-{}", digest.to_base32())
+}
+
+fn relationship(from: &str, kind: &str, to: &str) -> Value {
+    json!({ "spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to })
+}
+
+fn package(item: &Item, reference: &str, extracted: &mut Map<String, Value>) -> Value {
+    let license = match item.license() {
+        License::Unstated => UNKNOWN.to_owned(),
+        License::Expression(text) => text.to_owned(),
+        License::Other(text) => {
+            let id = format!("LicenseRef-{}", Digest::of(text.as_bytes()).to_base32());
+            let info = json!({ "licenseId": id, "name": text, "extractedText": text });
+            extracted.insert(id.clone(), info);
+            id
+        }
+    };
+    let identifier = |kind: &str, locator: String| json!({ "referenceCategory": "OTHER", "referenceType": kind, "referenceLocator": locator });
+    let mut package = json!({
+        "SPDXID": reference,
+        "name": item.id.name(),
+        "versionInfo": item.version,
+        "downloadLocation": UNKNOWN,
+        "filesAnalyzed": false,
+        "licenseConcluded": UNKNOWN,
+        "licenseDeclared": license,
+        "copyrightText": UNKNOWN,
+        "externalRefs": [
+            identifier("store-id", item.id.to_string()),
+            identifier("store-tree-blake3", item.tree.to_string()),
+        ],
+    });
+    for (field, text) in [
+        ("homepage", &item.about.homepage),
+        ("description", &item.about.description),
+    ] {
+        if !text.is_empty() {
+            package[field] = json!(text);
+        }
+    }
+    package
+}
+
+fn identifier(kind: &str, locator: String) -> Value {
+    json!({ "referenceCategory": "OTHER", "referenceType": kind, "referenceLocator": locator })
+}
+
+fn sources(item: &Item) -> impl Iterator<Item = Value> {
+    item.digests().map(|(name, algorithm, hex)| {
+        let mut source = json!({
+            "name": format!("{} source {name}", item.id.name()),
+            "downloadLocation": UNKNOWN,
+            "filesAnalyzed": false,
+            "licenseConcluded": UNKNOWN,
+            "licenseDeclared": UNKNOWN,
+            "copyrightText": UNKNOWN,
+        });
+        match algorithm {
+            // SPDX's own tools take no BLAKE3 of 256 bits for a checksum, though the format lists it.
+            "BLAKE3" => source["externalRefs"] = json!([identifier("blake3", hex)]),
+            _ => source["checksums"] = json!([{ "algorithm": algorithm, "checksumValue": hex }]),
+        }
+        source
+    })
+}

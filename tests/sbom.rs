@@ -1,0 +1,185 @@
+//! The promise that bills of materials are complete, always the same, and valid to those who read them.
+#![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the formats' own validators are programs of others"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::TestTree;
+
+/// Three packages: with a licence, with one that SPDX does not list, with none; one has a source and requirements.
+fn built() -> (TestTree, PathBuf) {
+    let tree = TestTree::new();
+    let about = json!({
+        "version": "1.2", "license": "MIT OR Apache-2.0", "homepage": "https://example.com/lib", "description": "A library",
+    });
+    tree.recipe("lib", &about, "echo lib > $PKG_PATH/out");
+    tree.recipe(
+        "odd",
+        &json!({ "version": "1", "license": "Be nice" }),
+        "echo odd > $PKG_PATH/out",
+    );
+    tree.file("recipes/top/words/text", "words\n");
+    let top = json!({
+        "version": "2", "requires": ["lib", "odd"], "single_source": { "kind": "local", "path": "words" },
+    });
+    tree.recipe("top", &top, "echo top > $PKG_PATH/out");
+    tree.store(&["build", "all"]).ok();
+    let artifact = tree.path("a.tar.zst");
+    tree.store(&["artifact", "create", "-o", text(&artifact)]).ok();
+    (tree, artifact)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn bill(tree: &TestTree, what: &[&str], format: &str) -> String {
+    let ran = tree.store(&[&["sbom", "--format", format], what].concat());
+    ran.ok();
+    ran.stdout
+}
+
+/// What a bill says of one package, in SPDX.
+fn package<'v>(bill: &'v Value, name: &str) -> &'v Value {
+    let mut packages = bill["packages"].as_array().unwrap().iter();
+    packages.find(|package| package["name"] == name).unwrap()
+}
+
+#[test]
+fn a_bill_holds_what_recipes_say_and_what_packages_are_made_from() {
+    let (tree, artifact) = built();
+    let first = bill(&tree, &[text(&artifact)], "spdx");
+    assert_eq!(first, bill(&tree, &[text(&artifact)], "spdx"));
+    let found: Value = serde_json::from_str(&first).unwrap();
+    let lib = package(&found, "lib");
+    assert_eq!(lib["licenseDeclared"], "MIT OR Apache-2.0");
+    assert_eq!(lib["homepage"], "https://example.com/lib");
+    assert_eq!(lib["versionInfo"], "1.2");
+    assert_eq!(lib["externalRefs"][0]["referenceLocator"], json!(tree.id("lib")));
+    let odd = package(&found, "odd");
+    assert!(
+        odd["licenseDeclared"]
+            .as_str()
+            .unwrap()
+            .starts_with("LicenseRef-")
+    );
+    assert_eq!(found["hasExtractedLicensingInfos"][0]["extractedText"], "Be nice");
+    let top = package(&found, "top");
+    assert_eq!(top["licenseDeclared"], "NOASSERTION");
+    let edges = |kind: &str| {
+        let edges = found["relationships"].as_array().unwrap().iter();
+        let own = edges.filter(|edge| edge["spdxElementId"] == top["SPDXID"]);
+        own.filter(|edge| edge["relationshipType"] == kind).count()
+    };
+    assert_eq!((edges("DEPENDS_ON"), edges("GENERATED_FROM")), (2, 1));
+    let other: Value = serde_json::from_str(&bill(&tree, &[text(&artifact)], "cyclonedx")).unwrap();
+    let components = other["components"].as_array().unwrap();
+    let names = found["packages"].as_array().unwrap().iter();
+    let names = names.filter(|package| !package["name"].as_str().unwrap().contains(" source "));
+    assert_eq!(components.len(), names.count());
+    assert!(
+        components
+            .iter()
+            .any(|it| it["licenses"] == json!([{ "expression": "MIT OR Apache-2.0" }]))
+    );
+}
+
+#[test]
+fn a_host_and_a_store_are_listed_as_the_artifact_is() {
+    let (tree, artifact) = built();
+    let root = tree.path("host");
+    tree.store(&["install", text(&artifact), "--root", text(&root)])
+        .ok();
+    let packages = |bill: &str| serde_json::from_str::<Value>(bill).unwrap()["packages"].clone();
+    let of_artifact = packages(&bill(&tree, &[text(&artifact)], "spdx"));
+    assert_eq!(
+        packages(&bill(&tree, &["--root", text(&root)], "spdx")),
+        of_artifact
+    );
+    assert_eq!(packages(&bill(&tree, &[], "spdx")), of_artifact);
+    let lib = packages(&bill(&tree, &["lib"], "spdx"));
+    assert_eq!(lib.as_array().unwrap().len(), 1);
+    let file = tree.path("bill.json");
+    tree.store(&["sbom", "--format", "spdx", "-o", text(&file), text(&artifact)])
+        .ok();
+    assert_eq!(
+        fs::read_to_string(file).unwrap(),
+        bill(&tree, &[text(&artifact)], "spdx")
+    );
+    let nothing = tree.path("nothing");
+    fs::create_dir_all(nothing.join("packages")).unwrap();
+    tree.store(&["sbom", "--format", "spdx", "--root", text(&nothing)])
+        .fails(1, &[]);
+}
+
+/// Where pip puts the validators.
+fn validators() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sbom");
+    let pip = Command::new("python3")
+        .args(["-m", "pip", "install", "-q", "--upgrade", "--target"])
+        .arg(&folder)
+        .args([
+            "spdx-tools==0.8.3",
+            "cyclonedx-python-lib[json-validation]==9.1.0",
+        ])
+        .output()
+        .unwrap();
+    assert!(pip.status.success(), "{pip:?}");
+    folder
+}
+
+const VALIDATE: &str = "
+import sys
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+found = validate_full_spdx_document(parse_file(sys.argv[1]))
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+text = open(sys.argv[2]).read()
+error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+found += [error] if error else []
+print(*found, sep='\\n')
+sys.exit(1 if found else 0)
+";
+
+#[test]
+#[ignore = "asks the registry of Python packages"]
+fn the_validators_of_both_formats_find_nothing_wrong() {
+    let library = validators();
+    let (tree, artifact) = built();
+    let files = [("spdx", "bill.spdx.json"), ("cyclonedx", "bill.cdx.json")].map(|(format, name)| {
+        let file = tree.path(name);
+        let arguments = ["sbom", "--format", format, "-o", text(&file), text(&artifact)];
+        tree.store(&arguments).ok();
+        file
+    });
+    let validate = || {
+        let mut command = Command::new("python3");
+        command
+            .args(["-c", VALIDATE])
+            .args(&files)
+            .env("PYTHONPATH", &library);
+        command.output().unwrap()
+    };
+    let ran = validate();
+    assert!(ran.status.success(), "{ran:?}");
+    // They do look.
+    for (file, from, to) in [
+        (&files[0], "CC0-1.0", "none"),
+        (&files[1], "\"platform\"", "\"planet\""),
+    ] {
+        let sound = fs::read_to_string(file).unwrap();
+        fs::write(file, sound.replace(from, to)).unwrap();
+        let ran = validate();
+        assert!(!ran.status.success(), "{}: {ran:?}", file.display());
+        fs::write(file, sound).unwrap();
+    }
+}
