@@ -23,7 +23,7 @@ const CLASSICS: [(&str, &str, &str, &str); 10] = [
     ("stamped", "date +%s > $PKG_PATH/out", "time", "time"),
     (
         "dated",
-        "printf 'built on %s' $(date +%F) > $PKG_PATH/out",
+        "printf 'built on %s' $(date -u +%F) > $PKG_PATH/out",
         "time",
         "time",
     ),

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use schema::id::PackageId;
 
+use store::io_error::IoError;
+use store::tree::{self, NodeKind};
+
 use crate::normalise::{MOST_REPORTED, Normalised, OutputEntry, OutputKind, RESOLVED_RECIPE};
 use search::{Hit, Search};
 
@@ -165,6 +168,43 @@ pub fn scan(output: &Normalised, rules: &ReferenceRules<'_>) -> Result<BTreeSet<
     let more = found.len().saturating_sub(MOST_REPORTED);
     found.truncate(MOST_REPORTED);
     Err(ReferenceError::Found { found, more })
+}
+
+/// Every file of the package in the folder `dir` that refers to the package `to`, sorted by path; the resolved recipe,
+/// which names it by right, is left out.
+///
+/// # Errors
+/// When the folder or a file in it cannot be read.
+pub fn to_package(dir: &Path, to: &PackageId) -> Result<Vec<ReferenceFound>, ReferenceError> {
+    let unreadable = |error: IoError| ReferenceError::Read {
+        path: dir.to_owned(),
+        source: io::Error::other(error),
+    };
+    let walk = tree::walk(dir).map_err(unreadable)?;
+    let search = Search::new(&ReferenceRules {
+        build_only: std::slice::from_ref(to),
+        requires: &[],
+        host_folders: &[],
+    });
+    let mut found = Vec::new();
+    for node in walk.nodes.into_iter().filter(|node| node.path != RESOLVED_RECIPE) {
+        let kind = match node.kind {
+            NodeKind::Dir => OutputKind::Dir,
+            NodeKind::File { size } => OutputKind::File { size },
+            NodeKind::Symlink { target: Some(target) } => OutputKind::Link { target },
+            // What a package cannot hold, it cannot refer with.
+            NodeKind::Symlink { target: None } | NodeKind::Other(_) => continue,
+        };
+        let entry = OutputEntry {
+            path: node.path,
+            kind,
+        };
+        let seen = scan_entry(&search, dir, &entry)?;
+        // Folders of the sandbox are always looked for.
+        let is_it = |found: &ReferenceFound| matches!(found.what, Forbidden::BuildOnly(_));
+        found.extend(seen.forbidden.into_iter().filter(is_it));
+    }
+    Ok(found)
 }
 
 /// What was found in some of the files.

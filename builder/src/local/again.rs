@@ -16,6 +16,7 @@ use crate::interrupt::Urgency;
 use crate::job_log::JobLog;
 use crate::observer::Event;
 use crate::reproduce::{Culprit, NotReproduced, differing};
+use crate::sandbox::{Ending, SandboxError};
 use crate::vary::conditions::{Conditions, Nature};
 use crate::vary::search::culprits;
 use crate::vary::{Axis, Variation};
@@ -109,7 +110,7 @@ impl LocalExecutor<'_> {
     /// Whether it is the build that failed, not we: then it may be that it only fails with what is varied.
     fn is_of_the_build(&self, error: &StepError) -> bool {
         let stage = matches!(error.stage, Stage::Build | Stage::Check | Stage::Output);
-        stage && self.interrupt.urgency() != Urgency::Abort
+        stage && !is_of_the_machine(error) && self.interrupt.urgency() != Urgency::Abort
     }
 
     /// Builds a package once more, in folders of its own that are gone afterwards.
@@ -128,6 +129,18 @@ impl LocalExecutor<'_> {
             Err(error) if self.is_of_the_build(&error) => Ok(Err(error.to_string())),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Whether the machine failed a build that may be sound: a full disk is brought out by no axis.
+fn is_of_the_machine(error: &StepError) -> bool {
+    match error.cause.downcast_ref() {
+        Some(SandboxError::Ended(ending)) => matches!(
+            ending,
+            Ending::DiskFull { .. } | Ending::MachineMemory { .. } | Ending::Cancelled
+        ),
+        Some(_) => true,
+        None => false,
     }
 }
 
