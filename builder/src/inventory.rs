@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use schema::about::About;
 use schema::digest::Digest;
 use schema::id::PackageId;
-use schema::manifest::{About, ActiveManifest};
+use schema::manifest::ActiveManifest;
 use schema::resolved::ResolvedRecipe;
 use schema::sbom::{Inventory, Item};
 use schema::timestamp::Timestamp;

@@ -1,5 +1,6 @@
 //! The documents of `store`: their types, parsers, validation, canonical form and JSON Schemas, without any I/O.
 
+pub mod about;
 pub mod attestation;
 pub mod cache;
 pub mod canonical;

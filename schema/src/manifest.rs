@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::about::About;
 use crate::canonical::{self, CanonicalError};
 use crate::digest::Digest;
 use crate::id::PackageId;
 use crate::name::{PackageName, RoleName};
 use crate::path;
 use crate::platform::{Platform, Prefix};
-use crate::recipe::Recipe;
 
 /// The format version written into every manifest.
 pub const FORMAT: u32 = 1;
@@ -77,36 +77,6 @@ pub struct SelectedPackage {
     pub listing: FrameRange,
     /// Its archive inside the artifact.
     pub archive: FrameRange,
-}
-
-/// What a recipe says for people alone: it is no part of what is hashed, so it travels in the manifest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct About {
-    /// An SPDX licence expression, or the name of a licence that SPDX does not list.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub license: String,
-    /// Where upstream lives.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub homepage: String,
-    /// One sentence.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub description: String,
-}
-
-impl About {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// What `recipe` says.
-    pub fn of(recipe: &Recipe) -> Self {
-        Self {
-            license: recipe.license.clone(),
-            homepage: recipe.homepage.clone(),
-            description: recipe.description.clone(),
-        }
-    }
 }
 
 /// What must hold on a host after an activation; when it does not in time, the activation is rolled back.

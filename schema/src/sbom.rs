@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::about::About;
 use crate::digest::Digest;
 use crate::id::PackageId;
-use crate::manifest::About;
 use crate::name::SourceName;
 use crate::resolved::ResolvedSource;
 use crate::timestamp::Timestamp;

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::schema::about::About;
 use ::schema::id::PackageId;
-use ::schema::manifest::About;
 use builder::workshop::Workshop;
 use serde::Serialize;
 use store::Store;

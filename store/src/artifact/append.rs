@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
+use schema::about::About;
 use schema::canonical::CanonicalError;
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::{Entry, EntryKind, Listing};
-use schema::manifest::{About, ActiveManifest, FrameRange, Health, ManifestError, SelectedPackage};
+use schema::manifest::{ActiveManifest, FrameRange, Health, ManifestError, SelectedPackage};
 use schema::resolved::ResolvedRecipe;
 
 use super::difference::{Difference, Part, Problem};

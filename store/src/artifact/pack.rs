@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rayon::prelude::*;
+use schema::about::About;
 use schema::digest::Digest;
 use schema::id::PackageId;
-use schema::manifest::{self, About, ActiveManifest, FrameRange, Installer, ManifestError, SelectedPackage};
+use schema::manifest::{self, ActiveManifest, FrameRange, Installer, ManifestError, SelectedPackage};
 use schema::name::RoleName;
 
 use super::output::{Output, OutputError};

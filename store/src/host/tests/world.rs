@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
 
-use schema::manifest::{About, FrameRange, Health, SelectedPackage};
+use schema::about::About;
+use schema::manifest::{FrameRange, Health, SelectedPackage};
 use schema::name::RoleName;
 use schema::platform::Platform;
 use serde_json::{Value, json};
