@@ -93,7 +93,8 @@ fn a_hundred_kills_leave_what_an_undisturbed_store_holds() {
     let mut dice = Dice(SEED);
     let mut kills = 0;
     let mut completed = 0;
-    while kills < KILLS {
+    // Until one got through, none was killed near its end.
+    while kills < KILLS || completed == 0 {
         let delay = Duration::from_micros(dice.below(whole));
         if kill_after(&tree, &["build", "all", "-j", "4"], delay) {
             kills += 1;
@@ -115,11 +116,6 @@ fn a_hundred_kills_leave_what_an_undisturbed_store_holds() {
         tree.store(&["gc"]).ok();
         tree.holds_only(&[]);
     }
-    assert!(
-        completed > 0,
-        "no run got through, so none was killed near its end"
-    );
-
     tree.store(&["build", "all"]).ok();
     tree.store(&["gc"]).ok();
     tree.holds_only(&names);
