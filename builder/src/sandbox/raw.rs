@@ -419,6 +419,17 @@ fn change_mount(path: &CStr, flags: c_int, set: u64, clear: u64) -> Result<(), E
 /// Filters this process's system calls from here on.
 /// The descriptor that is returned hears of those that the filter hands to a listener.
 pub fn listen_to_calls(filter: &[libc::sock_filter]) -> Result<RawFd, Errno> {
+    let listening = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    // A call that waits for its answer is otherwise ended by any signal, such as that a child has ended: opening a file
+    // or starting a program then fails as it never does without a listener. Kernels before 5.19 do not know better.
+    let undisturbed = listening | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    match install_filter(filter, undisturbed) {
+        Err(Errno(libc::EINVAL)) => install_filter(filter, listening),
+        installed => installed,
+    }
+}
+
+fn install_filter(filter: &[libc::sock_filter], flags: c_ulong) -> Result<RawFd, Errno> {
     let program = libc::sock_fprog {
         len: filter.len() as u16,
         filter: filter.as_ptr().cast_mut(),
@@ -428,7 +439,7 @@ pub fn listen_to_calls(filter: &[libc::sock_filter]) -> Result<RawFd, Errno> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            flags,
             &raw const program,
         )
     };
