@@ -42,3 +42,79 @@ fn a_dependency_is_proven_by_the_bytes_that_refer_to_it() {
         assert!(said.ok().contains(words), "no `{words}` in {}", said.stdout);
     }
 }
+
+#[test]
+fn a_rebuild_is_traced_to_the_line_of_a_script_that_caused_it() {
+    let tree = TestTree::new();
+    let requires = |what: &[&str]| json!({ "version": "1", "requires": what });
+    let base = |greeting: &str| format!("echo one\necho {greeting} > $PKG_PATH/out\necho three");
+    tree.recipe("base", &requires(&[]), &base("hello"));
+    tree.recipe("middle", &requires(&["base"]), "echo middle > $PKG_PATH/out");
+    tree.recipe("top", &requires(&["middle"]), "echo top > $PKG_PATH/out");
+    let why = |name: &str| tree.store(&["why-rebuilt", name, "--json"]).json();
+    assert_eq!(why("top")["before"], Value::Null);
+    tree.store(&["build", "all"]).ok();
+    assert_eq!(why("top")["before"], Value::Null, "built once only");
+    let first = tree.id("top");
+
+    tree.recipe("base", &requires(&[]), &base("good morning"));
+    let planned = why("top");
+    assert_eq!(
+        (&planned["built"], &planned["before"]),
+        (&json!(false), &json!(first))
+    );
+    tree.store(&["build", "all"]).ok();
+    // What was built from is known even when the package is not there any more.
+    tree.store(&["gc"]).ok();
+    let done = why("top");
+    assert_eq!(done["built"], true);
+    assert_eq!(done["causes"], planned["causes"]);
+    let cause = &done["causes"][0];
+    assert_eq!(cause["through"], json!(["top", "middle", "base"]));
+    assert_eq!(done["causes"].as_array().unwrap().len(), 1);
+    let input = &cause["inputs"][0];
+    assert_eq!(
+        (&input["input"], &input["path"]),
+        (&json!("file"), &json!("build"))
+    );
+    let hunk = &input["lines"][0];
+    assert_eq!(hunk["removed"], json!(["echo hello > $PKG_PATH/out"]));
+    assert_eq!(hunk["added"], json!(["echo good morning > $PKG_PATH/out"]));
+    let script = fs::read_to_string(tree.path("recipes/base/build")).unwrap();
+    let line = script
+        .lines()
+        .position(|line| line.contains("good morning"))
+        .unwrap()
+        + 1;
+    assert_eq!(
+        (&hunk["old_line"], &hunk["new_line"]),
+        (&json!(line), &json!(line))
+    );
+    let said = tree.store(&["why-rebuilt", "top"]);
+    let place = format!("top -> middle -> base: `build`, line {line}:");
+    for words in [&place, "  - echo hello", "  + echo good", &first] {
+        assert!(said.ok().contains(words), "no `{words}` in {}", said.stdout);
+    }
+
+    // More than one input at once, a package's own first.
+    tree.recipe("base", &json!({ "version": "2" }), &base("good night"));
+    tree.recipe("top", &requires(&["middle", "base"]), "echo top > $PKG_PATH/out");
+    let both = why("top");
+    let inputs = |at: usize| -> Vec<&str> {
+        let inputs = both["causes"][at]["inputs"].as_array().unwrap().iter();
+        inputs.map(|input| input["input"].as_str().unwrap()).collect()
+    };
+    assert_eq!(inputs(0), ["dependency"]);
+    assert_eq!(inputs(1), ["field", "file"]);
+    assert_eq!(both["causes"][1]["through"], json!(["top", "middle", "base"]));
+    // The build before the last is remembered, too.
+    let since = tree
+        .store(&["why-rebuilt", "top", "--since", &first, "--json"])
+        .json();
+    assert_eq!(
+        since["causes"][1]["inputs"][1]["lines"][0]["removed"],
+        hunk["removed"]
+    );
+    tree.store(&["why-rebuilt", "top", "--since", &tree.id("base")])
+        .fails(2, &["top"]);
+}

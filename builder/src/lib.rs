@@ -22,6 +22,7 @@ pub mod normalise;
 pub mod observer;
 pub mod pin;
 pub mod plan;
+pub mod rebuilt;
 pub mod references;
 pub mod reproduce;
 pub mod sandbox;

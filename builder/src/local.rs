@@ -3,18 +3,19 @@
 mod again;
 pub mod steps;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use schema::id::PackageId;
-use schema::recipe::Method;
+use schema::recipe::{FileContent, Method};
 use store::Store;
 use store::index::{Attempt, Outcome};
 use store::io_error::IoContext;
 use store::lock::PackageLock;
 use store::publish::{self, Placed};
+use store::recipes;
 use store::removal;
 use store::work::WorkArea;
 
@@ -105,6 +106,7 @@ impl Executor for LocalExecutor<'_> {
         let made = match self.purpose {
             Purpose::Have => self
                 .make(package, &folders, Conditions::USUAL, &mut log)
+                .inspect(|()| self.keep_inputs(package, &folders))
                 .and_then(|()| self.publish(&folders, lock, begun.elapsed())),
             Purpose::Reproduce(varied) => self.reproduce(package, &folders, varied, &mut log),
         };
@@ -210,11 +212,23 @@ impl LocalExecutor<'_> {
         }
     }
 
+    /// Keeps what the package was built from, for `store why-rebuilt`; like a log, it is no reason to lose the package.
+    fn keep_inputs(&self, package: &ResolvedPackage, folders: &Folders) {
+        let _ = recipes::keep(self.store, &package.bytes);
+        for file in &package.recipe.files {
+            if let FileContent::File { .. } = file.content
+                && let Ok(bytes) = fs::read(folders.recipe.join(&file.path))
+            {
+                let _ = recipes::keep(self.store, &bytes);
+            }
+        }
+    }
+
     /// Compresses the log into the store; a log that cannot be kept is no reason to lose the package.
     fn keep_log(&self, id: &PackageId, log: &JobLog) {
         let aside = log.path().with_extension("zst");
         if log.compress(&aside).is_ok() {
-            let _ = std::fs::rename(&aside, self.store.log_path(id));
+            let _ = fs::rename(&aside, self.store.log_path(id));
         }
     }
 

@@ -68,6 +68,8 @@ pub enum Verb {
     Graph(Graph),
     /// Say why package A depends on package B
     Why(Why),
+    /// Say which input of a package, or of what it depends on, differs from its last build
+    WhyRebuilt(WhyRebuilt),
     /// Print the log of a package's last build
     Log(Named),
     /// Enter the sandbox of a package's build
@@ -232,6 +234,19 @@ pub struct Why {
     /// The package depended on
     #[arg(value_name = "B")]
     pub dependency: String,
+    /// Lay this variant of the tree over the base
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+}
+
+/// `store why-rebuilt`.
+#[derive(Debug, Args)]
+pub struct WhyRebuilt {
+    /// The package's name
+    pub name: String,
+    /// Compare with this package instead of the last build
+    #[arg(long, value_name = "ID")]
+    pub since: Option<schema::id::PackageId>,
     /// Lay this variant of the tree over the base
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,

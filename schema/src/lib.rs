@@ -4,6 +4,7 @@ pub mod about;
 pub mod attestation;
 pub mod cache;
 pub mod canonical;
+pub mod changed_input;
 pub mod channel;
 mod dcos;
 pub mod delivery;

@@ -1,9 +1,12 @@
 //! Owns garbage collection: what no root and no running process needs, found, measured and removed.
 //!
 //! Safe beside running builds and other collections: a running process states what it needs with
-//! [`Store::protect`], before it looks what is there, and nobody can do so while a collection decides. As long as one runs, only packages are collected; listings, archives, sources and logs are left for the
-//! next time, since a process may be about to use one that no registered package names yet. A kill leaves packages
-//! that are out of the index but still there whole; they are adopted when asked for, or collected the next time.
+//! [`Store::protect`], before it looks what is there, and nobody can do so while a collection decides. As long as one
+//! runs, only packages are collected; all else is left for the next time, since a process may be about to use what no
+//! registered package names yet. A kill leaves packages that are out of the index but still there whole; they are
+//! adopted when asked for, or collected the next time.
+
+mod inputs;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -96,6 +99,8 @@ pub enum GarbageKind {
     Log,
     /// What was attested of a package that is not there.
     Attestation,
+    /// A recipe, or a file of one, that neither a package nor one of the last builds was made from.
+    Recipe,
     /// What is left of a failed build that somebody wanted to look at.
     Kept,
 }
@@ -267,6 +272,10 @@ fn dead_files(
     let attestations = layout.attestations();
     gather(&mut found, GarbageKind::Attestation, &attestations, |name, _| {
         names_live_package(name)
+    })?;
+    let inputs = inputs::worth_keeping(store, live)?;
+    gather(&mut found, GarbageKind::Recipe, &layout.recipes(), |name, _| {
+        name.parse().is_ok_and(|digest| inputs.contains(&digest))
     })?;
     gather(&mut found, GarbageKind::Kept, &layout.tmp().join(KEPT), |_, _| {
         false

@@ -136,6 +136,15 @@ pub struct Attempt {
     pub outcome: Outcome,
 }
 
+/// The last successful build of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The package.
+    pub id: PackageId,
+    /// When it began, in seconds since 1970.
+    pub started_unix: i64,
+}
+
 /// A name under which packages are kept from garbage collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RootRecord {

@@ -19,6 +19,7 @@ pub mod lock;
 pub mod process;
 mod protection;
 pub mod publish;
+pub mod recipes;
 pub mod registrar;
 pub mod removal;
 pub mod repair;

@@ -29,10 +29,20 @@ const ARCHIVES: &str = "archives";
 const SOURCES: &str = "sources";
 const LOGS: &str = "logs";
 const ATTESTATIONS: &str = "attestations";
+const RECIPES: &str = "recipes";
 const TMP: &str = "tmp";
 /// What file systems put at their own top, which a store may be.
 const LOST_AND_FOUND: &str = "lost+found";
-const FOLDERS: [&str; 7] = [PACKAGES, TREES, ARCHIVES, SOURCES, LOGS, ATTESTATIONS, TMP];
+const FOLDERS: [&str; 8] = [
+    PACKAGES,
+    TREES,
+    ARCHIVES,
+    SOURCES,
+    LOGS,
+    ATTESTATIONS,
+    RECIPES,
+    TMP,
+];
 
 /// Why a folder cannot be opened as a store.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +122,10 @@ impl Layout {
         self.root.join(ATTESTATIONS)
     }
 
+    pub(crate) fn recipes(&self) -> PathBuf {
+        self.root.join(RECIPES)
+    }
+
     pub(crate) fn logs(&self) -> PathBuf {
         self.root.join(LOGS)
     }
@@ -184,6 +198,11 @@ impl Store {
     /// `logs/<id>.zst`, the log of the last attempt to build the package.
     pub fn log_path(&self, id: &PackageId) -> PathBuf {
         self.layout.logs().join(format!("{id}.zst"))
+    }
+
+    /// `recipes/<digest>`, a resolved recipe or a file of one, as a build found it.
+    pub(crate) fn recipes_path(&self, digest: &Digest) -> PathBuf {
+        self.layout.recipes().join(digest.to_string())
     }
 
     /// `tmp/kept/<purpose>`, where [`WorkArea::keep`] put the last area kept for that purpose.

@@ -39,6 +39,7 @@ mod status;
 mod substitute;
 mod verify;
 mod why;
+mod why_rebuilt;
 mod workshop;
 
 use std::path::PathBuf;
@@ -118,6 +119,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Show(args) => show::run(context, &args)?,
         Verb::Graph(args) => graph::run(context, &args)?,
         Verb::Why(args) => why::run(context, &args)?,
+        Verb::WhyRebuilt(args) => why_rebuilt::run(context, &args)?,
         Verb::Log(args) => log::run(context, &args)?,
         Verb::Gc(args) => gc::run(context, &args)?,
         Verb::Roots(args) => roots::run(context, args.verb.as_ref())?,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixture::{Sketch, TestStore};
-use crate::{publish, roots};
+use crate::{publish, recipes, roots};
 
 const DAY: u64 = 24 * 3600;
 
@@ -36,6 +36,7 @@ fn what_a_root_reaches_stays_and_the_rest_goes_with_all_that_is_its() {
     publish::bytes(store, b"", &store.archive_path(&record.tree)).unwrap();
     publish::bytes(store, b"", &store.log_path(&dead)).unwrap();
     publish::bytes(store, b"", &store.log_path(&curl)).unwrap();
+    recipes::keep(store, b"of nothing that is there").unwrap();
     store.work_area("lua").unwrap().keep().unwrap();
     fs::create_dir(store.layout().packages().join("junk")).unwrap();
     let far = i64::MAX / 2;
@@ -49,7 +50,7 @@ fn what_a_root_reaches_stays_and_the_rest_goes_with_all_that_is_its() {
     use GarbageKind::*;
     assert_eq!(
         kinds(&done),
-        [Package, Stray, Listing, Archive, Source, Log, Kept]
+        [Package, Stray, Listing, Archive, Source, Log, Recipe, Kept]
     );
     assert_eq!(done.garbage[0].name, dead.to_string());
     assert_eq!(done.kept, 2);

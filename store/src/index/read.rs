@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schema::id::PackageId;
 use schema::name::{PackageName, RoleName};
 
-use super::{Attempt, Index, IndexError, Outcome, PackageRecord, RootRecord};
+use super::{Attempt, Built, Index, IndexError, Outcome, PackageRecord, RootRecord};
 
 impl Index {
     /// Those of `ids` that are registered.
@@ -157,6 +157,28 @@ impl Index {
                 .query_map([id.to_string()], attempt)?
                 .collect()
         })
+    }
+
+    /// The last successful build of each package that was ever built, newest first.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn last_builds(&self) -> Result<Vec<Built>, IndexError> {
+        let rows = self.ask("read the builds", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT package, started, MAX(number) FROM builds WHERE outcome = 'succeeded'
+                     GROUP BY package ORDER BY 3 DESC",
+                )?
+                .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter()
+            .map(|(id, started_unix)| {
+                let id = self.parse(&id)?;
+                Ok(Built { id, started_unix })
+            })
+            .collect()
     }
 
     /// All roots, sorted by name.

@@ -1,0 +1,294 @@
+//! Owns why a package is built again: how its inputs differ from those of its last build, found through the packages it
+//! depends on down to the lines of a file.
+
+use std::collections::{HashSet, VecDeque};
+use std::fs;
+use std::path::PathBuf;
+
+use schema::changed_input::{self, Change, ChangedInput};
+use schema::digest::Digest;
+use schema::id::PackageId;
+use schema::name::PackageName;
+use schema::recipe::FileContent;
+use serde::Serialize;
+use similar::{DiffOp, TextDiff};
+use store::Store;
+use store::index::{Built, IndexError};
+use store::io_error::{IoContext, IoError};
+use store::recipes;
+
+use crate::workshop::{ResolvedPackage, Workshop};
+
+/// Why it cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuiltError {
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// The index refused something.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A resolved recipe has no JSON form.
+    #[error("a resolved recipe cannot be compared: {0}")]
+    Compare(#[from] serde_json::Error),
+    /// Of the build to compare with nothing is kept.
+    #[error("what {0} was built from is not in this store")]
+    Forgotten(PackageId),
+}
+
+/// One package of which an input of its own changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// From the package that is asked about to this one, each depending on the next.
+    pub through: Vec<PackageName>,
+    /// Which one was built with.
+    pub old: PackageId,
+    /// Which one stands in its place.
+    pub new: PackageId,
+    /// The inputs; `None` when what the old one was built from is not kept.
+    pub inputs: Option<Vec<Input>>,
+}
+
+/// An input that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// Which, and how.
+    #[serde(flatten)]
+    pub changed: ChangedInput,
+    /// For a file whose texts are both at hand: what changed in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines: Option<Vec<Hunk>>,
+}
+
+/// Lines that stand in place of others. Counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hunk {
+    /// Where the removed lines began; where nothing was removed, the line before which there is something new.
+    pub old_line: usize,
+    /// Where the added lines begin.
+    pub new_line: usize,
+    /// Without their ends.
+    pub removed: Vec<String>,
+    /// Without their ends.
+    pub added: Vec<String>,
+}
+
+/// Explains why packages of `workshop` are not what they were in `store`.
+#[derive(Debug, Clone, Copy)]
+pub struct Explainer<'a> {
+    /// What was built.
+    pub store: &'a Store,
+    /// What is to be built.
+    pub workshop: &'a Workshop,
+}
+
+/// Two forms of one package that are to be compared, and how it was come to.
+struct Pair {
+    through: Vec<PackageName>,
+    old: PackageId,
+    new: PackageId,
+}
+
+impl Explainer<'_> {
+    /// The build that `package` follows on: the last one of that name and variant with other inputs, before its own if
+    /// it has been built already.
+    ///
+    /// # Errors
+    /// When the index or a resolved recipe cannot be read.
+    pub fn build_before(&self, package: &ResolvedPackage) -> Result<Option<Built>, RebuiltError> {
+        let of_name = |built: &Built| built.id.name() == package.id.name();
+        let builds = self.store.index().last_builds()?.into_iter().filter(of_name);
+        let builds: Vec<Built> = builds.collect();
+        let own = builds.iter().position(|built| built.id == package.id);
+        let older = &builds[own.map_or(0, |own| own + 1)..];
+        for built in older {
+            let recipe = recipes::resolved(self.store, &built.id)?;
+            if recipe.is_some_and(|recipe| recipe.variant == package.resolved.variant) {
+                return Ok(Some(built.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every package, `package` first, of which an input of its own is not as it was when `old` was built. What changed
+    /// for all packages alike is told once.
+    ///
+    /// # Errors
+    /// See [`RebuiltError`].
+    pub fn causes(&self, package: &ResolvedPackage, old: &PackageId) -> Result<Vec<Cause>, RebuiltError> {
+        if recipes::resolved(self.store, old)?.is_none() {
+            return Err(RebuiltError::Forgotten(old.clone()));
+        }
+        let mut queue = VecDeque::from([Pair {
+            through: vec![package.id.name().clone()],
+            old: old.clone(),
+            new: package.id.clone(),
+        }]);
+        let mut seen = HashSet::new();
+        let mut told: Vec<ChangedInput> = Vec::new();
+        let mut causes = Vec::new();
+        while let Some(pair) = queue.pop_front() {
+            if !seen.insert((pair.old.clone(), pair.new.clone())) {
+                continue;
+            }
+            let Some(changed) = self.changed(&pair)? else {
+                causes.push(pair.cause(None));
+                continue;
+            };
+            let (further, own) = parted(changed);
+            let own = own.into_iter().filter(|input| !told.contains(input));
+            let inputs = own
+                .map(|input| self.input(&pair, input))
+                .collect::<Result<Vec<_>, _>>()?;
+            let of_all = inputs.iter().filter(|input| input.changed.is_of_whole_tree());
+            told.extend(of_all.map(|input| input.changed.clone()));
+            queue.extend(further.into_iter().map(|(old, new)| pair.to(old, new)));
+            if !inputs.is_empty() {
+                causes.push(pair.cause(Some(inputs)));
+            }
+        }
+        Ok(causes)
+    }
+
+    fn changed(&self, pair: &Pair) -> Result<Option<Vec<ChangedInput>>, RebuiltError> {
+        let Some(old) = recipes::resolved(self.store, &pair.old)? else {
+            return Ok(None);
+        };
+        let Some(new) = self.workshop.by_id(&pair.new) else {
+            return Ok(None);
+        };
+        Ok(Some(changed_input::between(&old, &new.resolved)?))
+    }
+
+    fn input(&self, pair: &Pair, changed: ChangedInput) -> Result<Input, RebuiltError> {
+        let lines = match &changed {
+            ChangedInput::File { path, change } => self.lines(pair, path, change)?,
+            _ => None,
+        };
+        Ok(Input { changed, lines })
+    }
+
+    /// `None` when a text is not at hand, or is none.
+    fn lines(
+        &self,
+        pair: &Pair,
+        path: &str,
+        change: &Change<FileContent>,
+    ) -> Result<Option<Vec<Hunk>>, RebuiltError> {
+        let (Some(old), Some(new)) = (digest(change.old.as_ref()), digest(change.new.as_ref())) else {
+            return Ok(None);
+        };
+        let old = recipes::read(self.store, old)?;
+        let new = self.text_now(pair.new.name(), path, new)?;
+        let texts = old
+            .zip(new)
+            .and_then(|(old, new)| Some((String::from_utf8(old).ok()?, String::from_utf8(new).ok()?)));
+        Ok(texts.map(|(old, new)| hunks(&old, &new)))
+    }
+
+    /// The bytes of a recipe's file as they were hashed, unless it was changed since this program began.
+    fn text_now(&self, name: &PackageName, path: &str, digest: &Digest) -> Result<Option<Vec<u8>>, IoError> {
+        let path: PathBuf = self.workshop.root().join(name.as_str()).join(path);
+        let bytes = fs::read(&path).at("read", &path)?;
+        Ok(Some(bytes).filter(|bytes| Digest::of(bytes) == *digest))
+    }
+}
+
+impl Pair {
+    fn cause(&self, inputs: Option<Vec<Input>>) -> Cause {
+        Cause {
+            through: self.through.clone(),
+            old: self.old.clone(),
+            new: self.new.clone(),
+            inputs,
+        }
+    }
+
+    fn to(&self, old: PackageId, new: PackageId) -> Self {
+        let mut through = self.through.clone();
+        through.push(new.name().clone());
+        Self { through, old, new }
+    }
+}
+
+/// Dependencies that changed, into which one can look further, and all other inputs.
+fn parted(changed: Vec<ChangedInput>) -> (Vec<(PackageId, PackageId)>, Vec<ChangedInput>) {
+    let mut further = Vec::new();
+    let mut own = Vec::new();
+    for input in changed {
+        match input {
+            ChangedInput::Dependency {
+                change:
+                    Change {
+                        old: Some(old),
+                        new: Some(new),
+                    },
+                ..
+            } => further.push((old, new)),
+            other => own.push(other),
+        }
+    }
+    (further, own)
+}
+
+fn digest(content: Option<&FileContent>) -> Option<&Digest> {
+    match content? {
+        FileContent::File { blake3, .. } => Some(blake3),
+        FileContent::Symlink { .. } => None,
+    }
+}
+
+/// What lies between the lines that stayed.
+fn hunks(old: &str, new: &str) -> Vec<Hunk> {
+    let diff = TextDiff::from_lines(old, new);
+    let (old, new) = (diff.old_slices(), diff.new_slices());
+    let text = |lines: &[&str]| {
+        lines
+            .iter()
+            .map(|line| line.trim_end_matches('\n').to_owned())
+            .collect()
+    };
+    let same = diff.ops().iter().filter(|op| matches!(op, DiffOp::Equal { .. }));
+    let ends = [(old.len()..old.len(), new.len()..new.len())];
+    let (mut removed_from, mut added_from) = (0, 0);
+    let mut hunks = Vec::new();
+    for (in_old, in_new) in same.map(|op| (op.old_range(), op.new_range())).chain(ends) {
+        let (removed, added) = (removed_from..in_old.start, added_from..in_new.start);
+        (removed_from, added_from) = (in_old.end, in_new.end);
+        if !removed.is_empty() || !added.is_empty() {
+            hunks.push(Hunk {
+                old_line: removed.start + 1,
+                new_line: added.start + 1,
+                removed: text(&old[removed]),
+                added: text(&new[added]),
+            });
+        }
+    }
+    hunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lines() -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::vec("[ab]{0,2}", 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn the_hunks_turn_the_old_text_into_the_new(old in lines(), new in lines()) {
+            let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+            let mut made = old.clone();
+            // From the end, so that what was not changed yet stands where it stood.
+            for hunk in hunks(&text(&old), &text(&new)).into_iter().rev() {
+                let start = hunk.old_line - 1;
+                prop_assert_eq!(&old[start..start + hunk.removed.len()], &hunk.removed[..]);
+                prop_assert_eq!(&new[hunk.new_line - 1..][..hunk.added.len()], &hunk.added[..]);
+                made.splice(start..start + hunk.removed.len(), hunk.added);
+            }
+            prop_assert_eq!(made, new);
+        }
+    }
+}

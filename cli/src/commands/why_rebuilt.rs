@@ -1,0 +1,206 @@
+//! `store why-rebuilt`: says which input made a package another one than that of its last build.
+
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use ::schema::changed_input::{Change, ChangedInput, Need};
+use ::schema::id::PackageId;
+use ::schema::name::PackageName;
+use ::schema::recipe::FileContent;
+use ::schema::resolved::ResolvedSource;
+use builder::rebuilt::{Cause, Explainer, Hunk, Input, RebuiltError};
+use serde::Serialize;
+
+use crate::args::WhyRebuilt;
+use crate::commands::{Context, workshop};
+use crate::failure::Failure;
+use crate::render::text;
+
+/// Of so many changed lines of one place the text is printed; the document has them all.
+const MOST_LINES: usize = 8;
+
+#[derive(Serialize)]
+struct Document {
+    id: PackageId,
+    /// Whether it is in the store.
+    built: bool,
+    /// What it is compared with; nothing when there is no earlier build.
+    before: Option<PackageId>,
+    /// When that was begun, in seconds since 1970, if it was built here.
+    before_started: Option<i64>,
+    /// The package's own inputs first, then those of what it depends on, nearest first.
+    causes: Vec<Cause>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When the name is unknown, or nothing is known of what it is to be compared with.
+pub fn run(context: &Context<'_>, args: &WhyRebuilt) -> Result<(), Failure> {
+    let workshop = workshop::open(context, args.variant.as_deref())?;
+    let package = workshop::package(&workshop, &args.name)?;
+    let store = context.store()?;
+    let explainer = Explainer {
+        store: &store,
+        workshop: &workshop,
+    };
+    let (before, before_started) = match &args.since {
+        Some(id) if id.name() != package.id.name() => {
+            return Err(Failure::misuse(format!("{id} is no `{}`", package.id.name())));
+        }
+        Some(id) => (Some(id.clone()), None),
+        None => match explainer.build_before(package).map_err(refused)? {
+            Some(built) => (Some(built.id), Some(built.started_unix)),
+            None => (None, None),
+        },
+    };
+    let causes = match &before {
+        Some(before) => explainer.causes(package, before).map_err(refused)?,
+        None => Vec::new(),
+    };
+    let document = Document {
+        built: !store.present(std::slice::from_ref(&package.id))?.is_empty(),
+        id: package.id.clone(),
+        before,
+        before_started,
+        causes,
+    };
+    context.output.result(&document, || said(&document));
+    Ok(())
+}
+
+fn refused(error: RebuiltError) -> Failure {
+    let forgotten = matches!(error, RebuiltError::Forgotten(_));
+    let failure = Failure::from(error);
+    match forgotten {
+        true => failure.help("compare with a package of `store list`: `store why-rebuilt NAME --since ID`"),
+        false => failure,
+    }
+}
+
+fn said(document: &Document) -> String {
+    let id = &document.id;
+    let state = if document.built { "" } else { ", not built yet," };
+    let Some(before) = &document.before else {
+        return format!("{id}{state} follows no other build of that name in this store");
+    };
+    let started = document.before_started.and_then(|time| u64::try_from(time).ok());
+    let when = started.map_or_else(String::new, |time| {
+        format!(", built {}", text::utc(Duration::from_secs(time)))
+    });
+    let mut out = format!("{id}{state} follows {before}{when}");
+    if document.causes.is_empty() {
+        out.push_str("\nnothing that it is built from has changed");
+    }
+    for cause in &document.causes {
+        let through: Vec<&str> = cause.through.iter().map(PackageName::as_str).collect();
+        let place = through.join(" -> ");
+        match &cause.inputs {
+            None => write_to(
+                &mut out,
+                &place,
+                format_args!("what {} was built from is not kept", cause.old),
+            ),
+            Some(inputs) => inputs.iter().for_each(|input| say(&mut out, &place, input)),
+        }
+    }
+    out
+}
+
+fn write_to(out: &mut String, place: &str, what: impl Display) {
+    // Writing to a string cannot fail.
+    let _ = write!(out, "\n{place}: {what}");
+}
+
+fn say(out: &mut String, place: &str, input: &Input) {
+    match &input.changed {
+        ChangedInput::Field { name, change } => {
+            write_to(
+                out,
+                place,
+                format_args!("`{name}`: {}", became(change, ToString::to_string)),
+            );
+        }
+        ChangedInput::Source { name, change } => {
+            write_to(
+                out,
+                place,
+                format_args!("source `{name}`: {}", became(change, source)),
+            );
+        }
+        ChangedInput::Dependency { name, need, change } => {
+            let verb = match need {
+                Need::Requires => "requires",
+                Need::BuildRequires => "build_requires",
+            };
+            let what = if change.new.is_some() { "is new" } else { "is gone" };
+            write_to(out, place, format_args!("`{verb}`: `{name}` {what}"));
+        }
+        ChangedInput::File { path, change } => match &input.lines {
+            Some(hunks) if !hunks.is_empty() => {
+                hunks.iter().for_each(|hunk| say_lines(out, place, path, hunk));
+                say_mode(out, place, path, change);
+            }
+            _ => write_to(out, place, format_args!("`{path}`: {}", became(change, file))),
+        },
+    }
+}
+
+fn say_lines(out: &mut String, place: &str, path: &str, hunk: &Hunk) {
+    let line = if hunk.added.is_empty() {
+        hunk.old_line
+    } else {
+        hunk.new_line
+    };
+    write_to(out, place, format_args!("`{path}`, line {line}:"));
+    let removed = hunk.removed.iter().map(|line| ('-', line));
+    let added = hunk.added.iter().map(|line| ('+', line));
+    for lines in [removed.collect::<Vec<_>>(), added.collect()] {
+        for (sign, line) in lines.iter().take(MOST_LINES) {
+            let _ = write!(out, "\n  {sign} {line}");
+        }
+        if let Some(more) = lines.len().checked_sub(MOST_LINES).filter(|more| *more > 0) {
+            let _ = write!(out, "\n  … {more} more lines");
+        }
+    }
+}
+
+/// A file may change in its text and in whether it can be run.
+fn say_mode(out: &mut String, place: &str, path: &str, change: &Change<FileContent>) {
+    let can_run =
+        |content: &Option<FileContent>| matches!(content, Some(FileContent::File { executable: true, .. }));
+    match (can_run(&change.old), can_run(&change.new)) {
+        (false, true) => write_to(out, place, format_args!("`{path}` is executable now")),
+        (true, false) => write_to(out, place, format_args!("`{path}` is not executable any more")),
+        _ => {}
+    }
+}
+
+fn became<T>(change: &Change<T>, text: impl Fn(&T) -> String) -> String {
+    match (&change.old, &change.new) {
+        (Some(old), Some(new)) => format!("{} is now {}", text(old), text(new)),
+        (None, Some(new)) => format!("new: {}", text(new)),
+        (Some(old), None) => format!("gone: {}", text(old)),
+        (None, None) => String::new(),
+    }
+}
+
+fn source(source: &ResolvedSource) -> String {
+    source
+        .digest
+        .map_or_else(|| "one without a digest".to_owned(), |digest| digest.key())
+}
+
+fn file(content: &FileContent) -> String {
+    match content {
+        FileContent::File {
+            executable: true,
+            blake3,
+        } => format!("executable with digest {blake3}"),
+        FileContent::File {
+            executable: false,
+            blake3,
+        } => format!("file with digest {blake3}"),
+        FileContent::Symlink { target } => format!("link to `{target}`"),
+    }
+}
