@@ -5,6 +5,7 @@ pub mod cache;
 pub mod cancel;
 pub mod challenge;
 pub mod channel;
+pub mod compare;
 pub mod configure;
 pub mod diffoscope;
 mod estimate;

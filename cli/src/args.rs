@@ -68,6 +68,8 @@ pub enum Verb {
     Graph(Graph),
     /// Say why package A depends on package B
     Why(Why),
+    /// Say in what two artifacts, manifests, generations or packages differ
+    Diff(Diff),
     /// Say which input of a package, or of what it depends on, differs from its last build
     WhyRebuilt(WhyRebuilt),
     /// Print the log of a package's last build
@@ -239,6 +241,24 @@ pub struct Why {
     pub variant: Option<String>,
 }
 
+/// `store diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The older side: an artifact or a manifest.json (a file or a URL), a store ID or a package of the tree with all that
+    /// it requires, or the number of a generation
+    #[arg(value_name = "A")]
+    pub before: String,
+    /// The newer side [default: what is active on the host]
+    #[arg(value_name = "B")]
+    pub after: Option<String>,
+    /// The host of generations, where its prefix stands [default: the folder this program lies in]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Lay this variant of the tree over the base
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+}
+
 /// `store why-rebuilt`.
 #[derive(Debug, Args)]
 pub struct WhyRebuilt {
@@ -324,13 +344,8 @@ pub enum ArtifactVerb {
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
     },
-    /// Say how artifact B differs from artifact A
-    Diff {
-        /// The older artifact
-        a: PathBuf,
-        /// The newer artifact
-        b: PathBuf,
-    },
+    /// Say how artifact B differs from artifact A, as `store diff` does
+    Diff(Diff),
 }
 
 /// `store gc`.

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod canonical;
 pub mod changed_input;
 pub mod channel;
+pub mod comparison;
 mod dcos;
 pub mod delivery;
 pub mod digest;

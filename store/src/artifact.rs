@@ -19,7 +19,6 @@
 pub mod append;
 pub mod attest;
 pub mod compare;
-pub mod diff;
 pub mod difference;
 pub mod extract;
 mod folder_writer;

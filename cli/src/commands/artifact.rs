@@ -10,7 +10,6 @@ use builder::workshop::Workshop;
 use serde::Serialize;
 use store::Store;
 use store::archive::press::Threads;
-use store::artifact::diff::{self, ManifestDiff};
 use store::artifact::extract::{self, Wanted};
 use store::artifact::inspect::{self, InspectedPackage};
 use store::artifact::pack::{self, PackOptions, Packed, Selection};
@@ -19,7 +18,7 @@ use store::verify::PackageRef;
 
 use crate::args::ArtifactVerb;
 use crate::args::verify::Verify;
-use crate::commands::{Context, verify, workshop};
+use crate::commands::{Context, diff, verify, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::bytes::Bytes;
 use crate::render::text;
@@ -42,7 +41,7 @@ pub fn run(context: &Context<'_>, verb: &ArtifactVerb) -> Result<ExitCode, Failu
         }
         ArtifactVerb::Inspect { file } => inspect(context, file)?,
         ArtifactVerb::Extract { file, package, to } => extract(context, file, package.as_deref(), to)?,
-        ArtifactVerb::Diff { a, b } => return diff(context, a, b),
+        ArtifactVerb::Diff(args) => return diff::run(context, args),
     }
     Ok(ExitCode::from(failure::DONE))
 }
@@ -248,43 +247,4 @@ fn named(reader: &Reader<File>, file: &Path, name: &str) -> Result<Vec<PackageId
         );
     }
     Ok(found)
-}
-
-fn diff(context: &Context<'_>, a: &Path, b: &Path) -> Result<ExitCode, Failure> {
-    let difference = diff::diff(open(a)?.manifest(), open(b)?.manifest());
-    let same = difference.fields.is_empty()
-        && difference.added.is_empty()
-        && difference.removed.is_empty()
-        && difference.changed.is_empty();
-    context.output.result(&difference, || diff_lines(&difference));
-    Ok(ExitCode::from(if same {
-        failure::DONE
-    } else {
-        failure::DIFFERS
-    }))
-}
-
-fn diff_lines(difference: &ManifestDiff) -> String {
-    let mut out = String::new();
-    for field in &difference.fields {
-        out.push_str(&format!("{}: {} -> {}\n", field.field, field.before, field.after));
-    }
-    for (sign, versions) in [("+", &difference.added), ("-", &difference.removed)] {
-        for version in versions {
-            out.push_str(&format!("{sign} {} {}\n", version.version, version.id));
-        }
-    }
-    for change in &difference.changed {
-        let (before, after) = (&change.before, &change.after);
-        out.push_str(&format!(
-            "~ {} {} -> {}\n    {}\n    {}\n",
-            change.name, before.version, after.version, before.id, after.id
-        ));
-    }
-    out.push_str(&format!(
-        "{} unchanged; {} to fetch",
-        counted(difference.unchanged, "package"),
-        text::size(difference.fetch)
-    ));
-    out
 }

@@ -8,6 +8,7 @@ mod build;
 mod challenge;
 mod completions;
 mod configure;
+mod diff;
 mod fetch;
 mod following;
 mod gc;
@@ -94,6 +95,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Build(args) => return build::run(context, &args),
         Verb::Verify(args) => return verify::run(context, &args),
         Verb::Artifact(verb) => return artifact::run(context, &verb),
+        Verb::Diff(args) => return diff::run(context, &args),
         Verb::Shell(args) => return shell::run(context, &args),
         Verb::Status(at) => return status::run(context, &at),
         Verb::Audit(args) => return audit::run(context, &args),

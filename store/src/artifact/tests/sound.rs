@@ -6,12 +6,12 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Mutex;
 
+use schema::comparison::{Comparison, Contents};
 use schema::digest::Digest;
 use schema::listing::{Entry, EntryKind, Listing};
 
 use super::*;
 use crate::archive::record::Request;
-use crate::artifact::diff::diff;
 use crate::artifact::extract::{Extracted, Wanted, extract};
 use crate::artifact::inspect::inspect;
 use crate::removal;
@@ -296,19 +296,22 @@ fn a_diff_names_what_came_went_and_changed() {
     let after = demo.path("after.tar.zst");
     demo.pack_to(&after, &selection, 2);
     let after = open(&after).manifest().clone();
-    let diff = diff(&before, &after);
+    let diff = Comparison::between(&Contents::from(&before), &Contents::from(&after));
     assert_eq!(diff.fields.len(), 1);
     assert_eq!(
-        (diff.fields[0].field, diff.fields[0].after.as_str()),
+        (diff.fields[0].field, diff.fields[0].change.after.as_str()),
         ("version", "2")
     );
     assert!(diff.added.is_empty());
     let removed: Vec<_> = diff.removed.iter().map(|package| &package.id).collect();
     assert_eq!(removed, [&demo.middle, &demo.top]);
     assert_eq!(
-        (&diff.changed[0].before.id, &diff.changed[0].after.id),
+        (
+            &diff.changed[0].change.before.id,
+            &diff.changed[0].change.after.id
+        ),
         (&demo.base, &changed)
     );
     assert_eq!(diff.unchanged, 1);
-    assert_eq!(diff.fetch, after.package(&changed).unwrap().archive.length);
+    assert_eq!(diff.fetch, Some(after.package(&changed).unwrap().archive.length));
 }

@@ -1,0 +1,290 @@
+//! `store diff`: says in what two artifacts, manifests, generations or packages differ.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use ::schema::comparison::{Change, Comparison, FileChanges, PackageChange};
+use ::schema::id::PackageId;
+use ::schema::listing::EntryKind;
+use ::schema::name::PackageName;
+use builder::compare::{self, CompareError, Side};
+use builder::fetch::Network;
+use builder::fetch::document;
+use builder::fetch::medium::{Medium, is_address};
+use builder::workshop::Workshop;
+use store::Store;
+use store::artifact::reader::MAX_DOCUMENT;
+use store::host::{Host, Manifest};
+
+use crate::args::Diff;
+use crate::commands::{Context, fetch, host, workshop};
+use crate::failure::{self, Failure, counted};
+use crate::render::text;
+
+/// Of so many files of a package the text tells; the document has them all.
+const MOST_FILES: usize = 12;
+
+/// What a side of the comparison is named by.
+enum Named {
+    /// The number of a generation.
+    Generation(u64),
+    /// A package in the store.
+    Package(PackageId),
+    /// An artifact or a manifest.
+    Place(String),
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a side cannot be read.
+pub fn run(context: &Context<'_>, args: &Diff) -> Result<ExitCode, Failure> {
+    // Generations need no tree of recipes, and a store's packages only for their licences.
+    let workshop = workshop::open(context, args.variant.as_deref()).ok();
+    let before = named(context, workshop.as_ref(), &args.before)?;
+    let after = args
+        .after
+        .as_ref()
+        .map(|after| named(context, workshop.as_ref(), after));
+    let sides = [Some(before), after.transpose()?];
+    let is_of_host = |side: &Option<Named>| matches!(side, None | Some(Named::Generation(_)));
+    let opened_host = match sides.iter().any(is_of_host) {
+        true => Some(open_host(context, args.root.as_deref())?),
+        false => None,
+    };
+    let in_store = |side: &Option<Named>| matches!(side, Some(Named::Package(_)));
+    let opened_store = match sides.iter().any(in_store) {
+        true => Some(context.store()?),
+        false => None,
+    };
+    let opened = Opened {
+        context,
+        workshop: workshop.as_ref(),
+        host: opened_host.as_ref(),
+        store: opened_store.as_ref(),
+    };
+    let [before, after] = sides;
+    let comparison = compare::compare(&opened.side(before)?, &opened.side(after)?).map_err(refused)?;
+    context.output.result(&comparison, || said(&comparison));
+    Ok(ExitCode::from(if comparison.is_empty() {
+        failure::DONE
+    } else {
+        failure::DIFFERS
+    }))
+}
+
+fn open_host(context: &Context<'_>, root: Option<&Path>) -> Result<Host, Failure> {
+    let root = host::root(context, root)?;
+    Host::open(&root).map_err(|error| host::failed(error.into()))
+}
+
+fn named(context: &Context<'_>, workshop: Option<&Workshop>, text: &str) -> Result<Named, Failure> {
+    if let Ok(number) = text.parse() {
+        return Ok(Named::Generation(number));
+    }
+    if is_address(text) || context.world.cwd().join(text).is_file() {
+        return Ok(Named::Place(text.to_owned()));
+    }
+    // A store path is as good as the ID that it ends in.
+    let last = Path::new(text).file_name().and_then(|name| name.to_str());
+    if let Some(id) = last.and_then(|name| name.parse().ok()) {
+        return Ok(Named::Package(id));
+    }
+    let of_tree = workshop.and_then(|workshop| workshop.package(&text.parse().ok()?).ok());
+    match of_tree {
+        Some(package) => Ok(Named::Package(package.id.clone())),
+        None => Err(Failure::misuse(format!("`{text}` is nothing that can be compared")).help(
+            "give an artifact or a manifest.json (a file or a URL), a store ID, a package of the tree, or the number of \
+             a generation",
+        )),
+    }
+}
+
+/// All that sides may be read from.
+struct Opened<'a> {
+    context: &'a Context<'a>,
+    workshop: Option<&'a Workshop>,
+    host: Option<&'a Host>,
+    store: Option<&'a Store>,
+}
+
+impl<'a> Opened<'a> {
+    /// Without a name it is what is active.
+    fn side(&self, named: Option<Named>) -> Result<Side<'a>, Failure> {
+        let of_host = |number: Option<u64>| {
+            // It was opened, as there is a side that needs it.
+            let host = self.host.ok_or_else(|| Failure::misuse("no host is named"))?;
+            let current = || host.current().map_err(host::failed);
+            let number = match number {
+                Some(number) => number,
+                None => current()?.ok_or_else(|| Failure::new("nothing is active on this host"))?,
+            };
+            Side::generation(host, number).map_err(refused)
+        };
+        match (named, self.store) {
+            (None, _) => of_host(None),
+            (Some(Named::Generation(number)), _) => of_host(Some(number)),
+            (Some(Named::Package(id)), Some(store)) => {
+                Side::closure(store, self.workshop, &id).map_err(refused)
+            }
+            (Some(Named::Package(id)), None) => Err(Failure::new(format!("{id} is not in the store"))),
+            (Some(Named::Place(place)), _) => self.place(&place),
+        }
+    }
+
+    fn place(&self, place: &str) -> Result<Side<'a>, Failure> {
+        let options = fetch::options(self.context, Network::Allowed);
+        let cwd = self.context.world.cwd();
+        if !place.ends_with(".json") {
+            return Ok(Side::artifact(Medium::artifact(place, cwd, &options)?));
+        }
+        let bytes = document::read(place, cwd, &options, MAX_DOCUMENT)?;
+        let bytes = bytes.ok_or_else(|| Failure::new(format!("{place}: there is no such manifest")))?;
+        let manifest = Manifest::parse(bytes).map_err(|error| Failure::new(format!("{place}: {error}")))?;
+        Ok(Side::manifest(&manifest.document))
+    }
+}
+
+fn refused(error: CompareError) -> Failure {
+    match error {
+        CompareError::Host(error) => host::failed(error),
+        CompareError::Closure(error) => Failure::from(error).help(
+            "`store list` says what is there; the inputs of a package that is gone: `store why-rebuilt`",
+        ),
+        error => Failure::from(error),
+    }
+}
+
+fn said(found: &Comparison) -> String {
+    let mut out = String::new();
+    for field in &found.fields {
+        let Change { before, after } = &field.change;
+        line(&mut out, format_args!("{}: {before} -> {after}", field.field));
+    }
+    for (sign, packages) in [('+', &found.added), ('-', &found.removed)] {
+        for package in packages {
+            let size = text::size(package.size);
+            line(
+                &mut out,
+                format_args!("{sign} {} {}, {size}", package.version, package.id),
+            );
+        }
+    }
+    found
+        .changed
+        .iter()
+        .for_each(|package| say_package(&mut out, package));
+    let Change { before, after } = &found.size;
+    let fetch = found
+        .fetch
+        .map(|bytes| format!("; {} to fetch", text::size(bytes)));
+    out.push_str(&format!(
+        "{} unchanged; {}{}",
+        counted(found.unchanged, "package"),
+        sizes(*before, *after),
+        fetch.unwrap_or_default()
+    ));
+    out
+}
+
+fn line(out: &mut String, what: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{what}");
+}
+
+fn say_package(out: &mut String, package: &PackageChange) {
+    let Change { before, after } = &package.change;
+    let version = match before.version == after.version {
+        true => after.version.clone(),
+        false => format!("{} -> {}", before.version, after.version),
+    };
+    let size = sizes(before.size, after.size);
+    line(out, format_args!("~ {} {version}, {size}", package.name));
+    if before.id != after.id {
+        line(out, format_args!("    {}\n    {}", before.id, after.id));
+    }
+    if let Some(Change { before, after }) = package.license() {
+        line(
+            out,
+            format_args!("    licence: {} -> {}", stated(before), stated(after)),
+        );
+    }
+    let requires = package.requires();
+    for (sign, names) in [('+', &requires.after), ('-', &requires.before)] {
+        names.iter().for_each(|name| say_dependency(out, sign, name));
+    }
+    match &package.files {
+        _ if package.same_tree => line(out, format_args!("    its files are the same")),
+        Some(files) => say_files(out, files),
+        None => {}
+    }
+}
+
+fn say_dependency(out: &mut String, sign: char, name: &PackageName) {
+    line(out, format_args!("    {sign} requires {name}"));
+}
+
+fn stated(license: &str) -> &str {
+    if license.is_empty() {
+        "none stated"
+    } else {
+        license
+    }
+}
+
+fn say_files(out: &mut String, files: &FileChanges) {
+    let one_sided = |sign: char, path: &str, kind: &EntryKind| format!("{sign} {path}{}", measure(kind));
+    let added = files.added.iter().map(|it| one_sided('+', &it.path, &it.kind));
+    let removed = files.removed.iter().map(|it| one_sided('-', &it.path, &it.kind));
+    let changed = files.changed.iter().map(|it| {
+        let how = became(&it.change.before, &it.change.after);
+        format!("~ {}{how}", it.path)
+    });
+    let all: Vec<String> = changed.chain(added).chain(removed).collect();
+    for file in all.iter().take(MOST_FILES) {
+        line(out, format_args!("    {file}"));
+    }
+    if let Some(more) = all.len().checked_sub(MOST_FILES).filter(|more| *more > 0) {
+        line(out, format_args!("    … and {}", counted(more, "other file")));
+    }
+}
+
+fn measure(kind: &EntryKind) -> String {
+    match kind {
+        EntryKind::File { size, .. } => format!(", {}", text::size(*size)),
+        EntryKind::Dir => "/".to_owned(),
+        EntryKind::Symlink { target } => format!(" -> {target}"),
+    }
+}
+
+fn became(before: &EntryKind, after: &EntryKind) -> String {
+    match (before, after) {
+        (
+            EntryKind::File {
+                size: old,
+                blake3: old_content,
+                ..
+            },
+            EntryKind::File {
+                size: new, blake3, ..
+            },
+        ) => match old_content == blake3 {
+            true => ", may be run or not".to_owned(),
+            false => format!(", {}", sizes(*old, *new)),
+        },
+        (EntryKind::Symlink { target: old }, EntryKind::Symlink { target: new }) => {
+            format!(": {old} -> {new}")
+        }
+        _ => ", another kind of file".to_owned(),
+    }
+}
+
+/// Both sizes; exact ones where they would look the same.
+fn sizes(before: u64, after: u64) -> String {
+    match (before == after, text::size(before), text::size(after)) {
+        (true, size, _) => size,
+        (false, old, new) if old == new => format!("{before} -> {after} B"),
+        (false, old, new) => format!("{old} -> {new}"),
+    }
+}
