@@ -310,6 +310,127 @@ fn keys_are_rotated_and_those_that_are_gone_sign_nothing_any_more() {
 }
 
 #[test]
+fn the_root_key_is_rotated_and_the_old_one_says_nothing_any_more() {
+    let site = Site::new();
+    site.first("");
+    site.follows().ok();
+    site.saves("before");
+    // Both have to sign: the old key, whom hosts believe, and the new one, which shows that somebody has it.
+    site.publish("--key online --root-key other --new-root-key root2")
+        .fails(1, &["the keys given do not sign"]);
+    let rotated = site.published("--key online --root-key root --new-root-key root2");
+    assert_eq!(rotated["root_version"], json!(2));
+    site.follows().ok();
+    site.publish("--key other --root-key root")
+        .fails(1, &["the keys given do not sign"]);
+    site.saves("rotated");
+    // Whoever stole the old root key makes another channel of the one before.
+    site.restores("before");
+    for _ in 0..5 {
+        site.publish("--key other --root-key root").ok();
+    }
+    site.refuses(&["too few trusted keys"]);
+    // The old root in place of the next one.
+    site.restores("rotated");
+    fs::copy(site.metadata("1.root.json"), site.metadata("3.root.json")).unwrap();
+    site.refuses(&["refused"]);
+
+    site.restores("rotated");
+    site.configures("other");
+    let with_new = site.published("--key other --root-key root2");
+    assert_eq!(with_new["root_version"], json!(3));
+    // A host that slept through all of it goes from root to root.
+    fs::remove_dir_all(site.tree.path("image")).unwrap();
+    site.follows().ok();
+    assert_eq!(site.has(), fs::read(site.tree.path("out/manifest.json")).ok());
+}
+
+#[test]
+fn a_channel_obeys_the_policy_of_a_host() {
+    let site = Site::new();
+    site.first("");
+    site.follows().ok();
+    let key = fs::read_to_string(site.tree.path("other.pub")).unwrap();
+    let key = key.lines().last().unwrap();
+    let policy = json!({ "format": 1, "threshold": 1, "keys": [{ "name": "farm", "key": key }] });
+    site.tree.file("image/etc/store/policy.json", &policy.to_string());
+    site.configures("other");
+    site.publish("--key online").ok();
+    // Signed by those who publish, but attested by nobody who builds.
+    let before = site.has();
+    site.follows().fails(1, &["0 of 1 attest it", "policy.json"]);
+    assert_eq!(site.has(), before);
+
+    let [artifact, farm, out, inputs] =
+        ["test-1.tar.zst", "other", "out", "inputs.yaml"].map(|name| text(&site.tree.path(name)));
+    site.tree.store(&["attest", &artifact, "--key", &farm]).ok();
+    site.tree
+        .store(&[
+            "configure",
+            &inputs,
+            "--artifact",
+            &artifact,
+            "-o",
+            &out,
+            "--key",
+            &farm,
+        ])
+        .ok();
+    site.tree.store(&["verify", &out]).ok();
+    site.publish("--key online").ok();
+    site.follows().ok();
+    assert_eq!(site.has(), fs::read(site.tree.path("out/manifest.json")).ok());
+}
+
+#[test]
+fn what_no_host_can_need_any_more_is_removed() {
+    let site = Site::new();
+    site.first("");
+    site.follows().ok();
+    let mut released = Vec::new();
+    for name in ["b", "c", "d", "e"] {
+        site.configures(name);
+        released.push(site.published("--key online")["manifest"].clone());
+    }
+    let count = |folder: &str, ending: &str| {
+        let entries = fs::read_dir(site.channel().join(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(ending)).count()
+    };
+    assert_eq!((count("artifacts", ""), count("targets", "")), (2, 2));
+    assert_eq!(count("metadata", ".snapshot.json"), 2);
+    assert_eq!(count("metadata", ".targets.json"), 2);
+    assert_eq!(count("metadata", ".root.json"), 1);
+    for manifest in &released[2..] {
+        assert!(
+            site.channel()
+                .join("artifacts")
+                .join(manifest.as_str().unwrap())
+                .is_dir()
+        );
+    }
+    site.follows().ok();
+    assert_eq!(site.has(), fs::read(site.tree.path("out/manifest.json")).ok());
+}
+
+#[test]
+fn a_delivery_is_configured_or_published_but_not_both_at_once() {
+    let site = Site::new();
+    let other = store::lock::FileLock::attempt(&site.tree.path(".out.lock")).unwrap();
+    assert!(other.is_some());
+    let before = snapshot(&site.tree.path("out"));
+    site.publish("--key online --root-key root")
+        .fails(1, &["another process", "out"]);
+    let [inputs, out] = ["inputs.yaml", "out"].map(|name| text(&site.tree.path(name)));
+    let artifact = text(&site.artifact);
+    let configures = ["configure", &inputs, "--artifact", &artifact, "-o", &out];
+    site.tree.store(&configures).fails(1, &["another process", "out"]);
+    assert_eq!(snapshot(&site.tree.path("out")), before);
+    drop(other);
+    site.first("");
+}
+
+#[test]
 fn a_host_waits_for_its_wave() {
     let site = Site::new();
     let machine = site.tree.path("image/etc/machine-id");

@@ -10,8 +10,13 @@
     reason = "tests start programs as users do, and say how much they tried"
 )]
 
+#[path = "configure/subject.rs"]
+#[allow(dead_code, reason = "what is configured is shared with other tests")]
+mod configured;
 #[path = "crash/durable.rs"]
 mod durable;
+#[path = "crash/on_channel.rs"]
+mod on_channel;
 #[path = "crash/on_host.rs"]
 mod on_host;
 #[path = "crash/subject.rs"]
@@ -27,6 +32,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use on_channel::Publication;
 use on_host::{OnHost, Place};
 use subject::{State, Subject, every_syscall, nothing, text};
 use support::TestTree;
@@ -225,4 +231,14 @@ fn activation_in_an_image() {
 fn rollback_in_an_image() {
     let prepare: [&[&str]; 2] = [&["install", "FIRST"], &["install", "SECOND"]];
     every_syscall(&OnHost::new(Place::InImage, &prepare, &["rollback", "1"]));
+}
+
+#[test]
+fn the_first_publication() {
+    every_syscall(&Publication::first());
+}
+
+#[test]
+fn publication() {
+    every_syscall(&Publication::second());
 }

@@ -53,14 +53,51 @@ pub enum Word {
     Otherwise(Digest),
 }
 
-/// A store that attests with a key, under a name.
+/// Who attests.
+#[derive(Clone, Copy)]
+pub struct Attester<'a> {
+    /// Their key.
+    pub key: &'a SigningKey,
+    /// A URI that names them as a builder.
+    pub builder: &'a str,
+}
+
+/// A store that attests what it built.
 pub struct Witness<'a> {
     /// What it built.
     pub store: &'a Store,
-    /// Its key.
-    pub key: &'a SigningKey,
-    /// A URI that names it as a builder.
-    pub builder: &'a str,
+    /// Whose it is.
+    pub attester: Attester<'a>,
+}
+
+impl Attester<'_> {
+    /// Vouches for the configuration that `manifest` selects, made from `recipe`: nobody can build that again, so whoever
+    /// signs says to have looked at it.
+    ///
+    /// # Errors
+    /// When it has no canonical form.
+    pub fn configuration(
+        &self,
+        manifest: &ActiveManifest,
+        package: &SelectedPackage,
+        recipe: &ResolvedRecipe,
+    ) -> Result<Envelope, CanonicalError> {
+        let trees = recipe.requires.iter().filter_map(|id| {
+            let required = manifest.package(id)?;
+            Some((id.clone(), required.tree))
+        });
+        let provenance = Provenance {
+            claim: Claim {
+                id: package.id.clone(),
+                tree: package.tree,
+            },
+            build_type: BuildType::Configuration,
+            recipe,
+            dependencies: trees.collect(),
+            builder: self.builder,
+        };
+        attestations::sign(&provenance, self.key)
+    }
 }
 
 impl Witness<'_> {
@@ -99,7 +136,7 @@ impl Witness<'_> {
             build_type: BuildType::Sandbox,
             recipe: &recipe,
             dependencies,
-            builder: self.builder,
+            builder: self.attester.builder,
         })
     }
 
@@ -114,8 +151,7 @@ impl Witness<'_> {
         }
     }
 
-    /// Vouches for the configuration that `manifest` selects, whose resolved recipe is `bytes`: nobody can build that
-    /// again, so whoever signs says to have looked at it.
+    /// Vouches for the configuration that `manifest` selects, whose resolved recipe is `bytes`.
     ///
     /// # Errors
     /// See [`AttestError`].
@@ -126,20 +162,8 @@ impl Witness<'_> {
         bytes: &[u8],
     ) -> Result<Word, AttestError> {
         let recipe = self.recipe(&package.id, bytes)?;
-        let trees = recipe.requires.iter().filter_map(|id| {
-            let required = manifest.package(id)?;
-            Some((id.clone(), required.tree))
-        });
-        self.sign(&Provenance {
-            claim: Claim {
-                id: package.id.clone(),
-                tree: package.tree,
-            },
-            build_type: BuildType::Configuration,
-            recipe: &recipe,
-            dependencies: trees.collect(),
-            builder: self.builder,
-        })
+        let envelope = self.attester.configuration(manifest, package, &recipe)?;
+        Ok(Word::Given(Box::new(envelope)))
     }
 
     fn recipe(&self, id: &PackageId, bytes: &[u8]) -> Result<ResolvedRecipe, AttestError> {
@@ -150,6 +174,7 @@ impl Witness<'_> {
     }
 
     fn sign(&self, provenance: &Provenance<'_>) -> Result<Word, AttestError> {
-        Ok(Word::Given(Box::new(attestations::sign(provenance, self.key)?)))
+        let envelope = attestations::sign(provenance, self.attester.key)?;
+        Ok(Word::Given(Box::new(envelope)))
     }
 }

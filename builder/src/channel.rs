@@ -69,8 +69,8 @@ pub enum ChannelError {
         /// Why not.
         reason: String,
     },
-    /// Two at once would publish one channel.
-    #[error("another process is publishing {}", .0.display())]
+    /// Two at once would change one delivery.
+    #[error("another process is changing {}; try again when that is done", .0.display())]
     Busy(PathBuf),
     /// A document of the channel cannot be read.
     #[error("{}: {reason}", path.display())]

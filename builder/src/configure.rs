@@ -17,6 +17,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use schema::attestation::AttestationError;
 use schema::canonical::CanonicalError;
 use schema::delivery::DeliveryIndex;
 use schema::finding::Finding;
@@ -25,8 +26,11 @@ use schema::manifest::ActiveManifest;
 use schema::platform::Prefix;
 use schema::tree_of_recipes::DocumentText;
 use store::artifact::append::AppendError;
+use store::artifact::attest::AttestError;
 use store::artifact::reader::{ReadError, Reader};
 use store::io_error::{IoContext, IoError};
+
+use crate::attest::Attester;
 
 use document::Document;
 use inputs::InputSchema;
@@ -47,7 +51,7 @@ pub const TEMPLATES: &str = "config/templates";
 const LONGEST: u64 = 1 << 20;
 
 /// What is to be configured with what.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The tree of recipes.
     pub recipes: &'a Path,
@@ -61,6 +65,8 @@ pub struct Request<'a> {
     pub output: &'a Path,
     /// Where that folder will be served, for whoever runs `install.sh` from a pipe.
     pub url: Option<&'a str>,
+    /// Who vouches for the configuration, if anybody does.
+    pub attester: Option<Attester<'a>>,
 }
 
 /// What was made.
@@ -112,6 +118,12 @@ pub enum ConfigureError {
     /// The new artifact cannot be written.
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// What is attested cannot be put into it.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
+    /// What is attested is too much for an artifact.
+    #[error(transparent)]
+    Attestation(#[from] AttestationError),
     /// The system refused something.
     #[error(transparent)]
     Io(#[from] IoError),

@@ -7,6 +7,7 @@ pub mod challenge;
 pub mod channel;
 pub mod compare;
 pub mod configure;
+mod delivery_lock;
 pub mod diffoscope;
 mod estimate;
 pub mod executor;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use store::io_error::{IoContext, IoError};
 use store::removal;
 
-use super::ChannelError;
+use super::{ChannelError, ROOT};
 
 /// Mode of files, which any web server may serve.
 const MODE: u32 = 0o644;
@@ -34,12 +34,8 @@ impl Metadata {
         };
         for entry in entries.into_iter().flatten() {
             let name = entry.at("read", folder)?.file_name();
-            let numbered = name.to_str().and_then(|name| name.split_once('.'));
-            if let Some((number, name)) = numbered
-                && let Ok(number) = number.parse()
-            {
-                versions.push((number, name.to_owned()));
-            }
+            let numbered = name.to_str().and_then(numbered);
+            versions.extend(numbered.map(|(number, name)| (number, name.to_owned())));
         }
         Ok(Self {
             folder: folder.to_owned(),
@@ -86,7 +82,18 @@ impl Metadata {
         fs::read(&path).at("read", path)
     }
 
-    /// Puts `documents` there, all at once: what is there is copied, added to, and exchanged.
+    /// Whether nobody needs the file `name` once `documents` are there: hosts ask for every root from the one that they
+    /// trust on, but of all else for the newest only. One who is just looking may still be at the one before.
+    fn is_superseded(&self, name: &str, documents: &[(String, Vec<u8>)]) -> bool {
+        let Some((version, of)) = numbered(name) else {
+            return false;
+        };
+        let new = documents.iter().filter_map(|(name, _)| numbered(name));
+        let new = new.filter(|(_, other)| *other == of).map(|(number, _)| number);
+        of != ROOT && version + 1 < new.chain([self.highest(of)]).max().unwrap_or(0)
+    }
+
+    /// Puts `documents` there, all at once: what is there and still needed is copied, added to, and exchanged.
     pub(super) fn replace(&self, documents: &[(String, Vec<u8>)]) -> Result<(), IoError> {
         let aside = self.folder.with_extension("partial");
         clear(&aside)?;
@@ -95,7 +102,10 @@ impl Metadata {
             for entry in fs::read_dir(&self.folder).at("read", &self.folder)? {
                 let entry = entry.at("read", &self.folder)?;
                 let name = entry.file_name();
-                if documents.iter().all(|(new, _)| new.as_str() != name) {
+                let is_superseded = name
+                    .to_str()
+                    .is_some_and(|name| self.is_superseded(name, documents));
+                if !is_superseded && documents.iter().all(|(new, _)| new.as_str() != name) {
                     fs::hard_link(entry.path(), aside.join(name)).at("link", entry.path())?;
                 }
             }
@@ -113,6 +123,12 @@ impl Metadata {
     }
 }
 
+/// The version and the name of a document that has both.
+fn numbered(file: &str) -> Option<(u64, &str)> {
+    let (number, name) = file.split_once('.')?;
+    Some((number.parse().ok()?, name))
+}
+
 fn exchange(aside: &Path, folder: &Path) -> Result<(), IoError> {
     match renameat2(AT_FDCWD, aside, AT_FDCWD, folder, RenameFlags::RENAME_EXCHANGE) {
         // Not every file system can; a client then finds nothing for a moment, and never a mix.
@@ -124,6 +140,17 @@ fn exchange(aside: &Path, folder: &Path) -> Result<(), IoError> {
             clear(&old)
         }
         swapped => swapped.at("publish", folder),
+    }
+}
+
+/// Makes a folder that is on the disk when this returns; one that is there stays.
+pub(super) fn make(folder: &Path) -> Result<(), IoError> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => {
+            made.at("make folder", folder)?;
+            sync(folder.parent().unwrap_or(Path::new(".")))
+        }
     }
 }
 

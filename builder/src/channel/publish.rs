@@ -10,9 +10,7 @@ use schema::digest::Digest;
 use schema::timestamp::Timestamp as When;
 use sha2::{Digest as _, Sha256};
 use store::artifact::reader::Reader;
-use store::io_error::IoContext;
 use store::keys::{CheckingKey, SigningKey};
-use store::lock::FileLock;
 use tough::schema::{Role, RoleKeys, RoleType, Root, Signed, Snapshot, Targets, Timestamp};
 
 use super::folder::Metadata;
@@ -21,6 +19,7 @@ use super::{
     ARTIFACTS, CHANNELS, ChannelError, METADATA, ROOT, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, folder,
 };
 use crate::configure::INDEX;
+use crate::delivery_lock;
 use crate::fetch::medium::Medium;
 
 /// Seconds of a day.
@@ -74,32 +73,37 @@ pub struct Published {
 /// See [`ChannelError`]; the channel is then as it was.
 pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
     check_name(request.name)?;
+    if !request.delivery.is_dir() {
+        return Err(ChannelError::Delivery {
+            folder: request.delivery.to_owned(),
+            reason: "there is no such folder".to_owned(),
+        });
+    }
+    let lock = delivery_lock::attempt(request.delivery)?;
+    let _lock = lock.ok_or_else(|| ChannelError::Busy(request.delivery.to_owned()))?;
     let (release, manifest) = read_delivery(request)?;
     let channels = request.delivery.join(CHANNELS);
     let channel = channels.join(request.name);
     if request.root_keys.is_empty() && !channel.join(METADATA).is_dir() {
         return Err(ChannelError::NoChannel(request.name.to_owned()));
     }
-    fs::create_dir_all(&channels).at("make folder", &channels)?;
-    let lock = FileLock::attempt(&channels.join(format!(".{}.lock", request.name)))?;
-    let _lock = lock.ok_or_else(|| ChannelError::Busy(channel.clone()))?;
+    folder::make(&channels)?;
+    folder::make(&channel)?;
     let metadata = Metadata::open(&channel.join(METADATA))?;
     let planned = plan(request, &metadata, release, &manifest)?;
     let artifacts = channel.join(ARTIFACTS);
     let digest = planned.published.release.manifest.to_string();
     let name = &planned.published.release.artifact;
     // What the metadata will name has to be there before it does.
-    let target = format!(
-        "{}.{TARGET}",
-        data_encoding::HEXLOWER.encode(&Sha256::digest(&manifest))
-    );
+    let target = target_file(&Sha256::digest(&manifest));
     folder::write(&channel.join(TARGETS), &target, &manifest)?;
     folder::link(&request.delivery.join(name), &artifacts.join(&digest), name)?;
     metadata.replace(&planned.documents)?;
     if planned.published.changed {
         // The release before stays for hosts that are in the middle of it.
-        let kept = [digest, planned.before.unwrap_or_default()];
-        folder::keep_only(&artifacts, &kept)?;
+        let (digest_before, target_before) = planned.before.unwrap_or_default();
+        folder::keep_only(&artifacts, &[digest, digest_before])?;
+        folder::keep_only(&channel.join(TARGETS), &[target, target_before])?;
     }
     Ok(Published {
         folder: channel,
@@ -148,8 +152,8 @@ fn read_delivery(request: &Request<'_>) -> Result<(Release, Vec<u8>), ChannelErr
 
 struct Planned {
     documents: Vec<(String, Vec<u8>)>,
-    /// The manifest's digest of the release before.
-    before: Option<String>,
+    /// Of the release before: the folder of its artifact, and the file of its manifest.
+    before: Option<(String, String)>,
     published: Published,
 }
 
@@ -179,15 +183,14 @@ fn plan(
     };
     let old_targets: Option<Signed<Targets>> = folder.newest(TARGETS_JSON)?;
     let old_release = old_targets.as_ref().and_then(|old| release_of(&old.signed));
-    let is_new = old_release.as_ref() != Some(&release);
+    let is_new = old_release.as_ref().map(|(old, _)| old) != Some(&release);
+    let before = old_release.map(|(old, file)| (old.manifest.to_string(), file));
     let targets = draft.targets(old_targets.filter(|_| !is_new), &release, manifest)?;
     let snapshot = draft.snapshot(&targets)?;
     let timestamp_version = draft.timestamp(&snapshot)?.get();
     Ok(Planned {
         documents: draft.documents,
-        before: old_release
-            .filter(|old| old.manifest != release.manifest)
-            .map(|old| old.manifest.to_string()),
+        before,
         published: Published {
             folder: PathBuf::new(),
             release,
@@ -280,10 +283,16 @@ impl Draft<'_> {
     }
 }
 
-/// The release that a document names.
-fn release_of(targets: &Targets) -> Option<Release> {
+/// The release that a document names, and the file of its manifest.
+fn release_of(targets: &Targets) -> Option<(Release, String)> {
     let (_, target) = targets.targets_iter().find(|(name, _)| name.raw() == TARGET)?;
-    serde_json::from_value(serde_json::to_value(&target.custom).ok()?).ok()
+    let release = serde_json::from_value(serde_json::to_value(&target.custom).ok()?).ok()?;
+    Some((release, target_file(&target.hashes.sha256)))
+}
+
+/// With consistent snapshots a target's name begins with its digest.
+fn target_file(sha256: &[u8]) -> String {
+    format!("{}.{TARGET}", data_encoding::HEXLOWER.encode(sha256))
 }
 
 fn versioned<T: Role>(role: &T, name: &str) -> String {

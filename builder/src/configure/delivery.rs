@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use schema::attestation::Attestations;
 use schema::canonical;
 use schema::delivery::{self, DeliveredFile, DeliveryIndex};
 use schema::digest::Digest;
@@ -15,16 +16,17 @@ use schema::manifest::{ActiveManifest, Installer};
 use sha2::{Digest as _, Sha256};
 use store::archive::tar_format::BLOCK;
 use store::artifact::append::{self, Configuration};
+use store::artifact::attest;
 use store::artifact::difference::{Difference, Part};
 use store::artifact::reader::{ReadError, Reader};
 use store::artifact::{INSTALLER_PATH, MANIFEST_PATH};
 use store::io_error::{IoContext, IoError};
-use store::lock::FileLock;
 use store::removal;
 use store::seekable::ranges::ByteRanges;
 use store::seekable::stream::{StreamError, Unpacker};
 
 use crate::channel::{CHANNELS, folder};
+use crate::delivery_lock;
 
 use super::install_script::{self, INSTALL_SCRIPT};
 use super::{ConfigureError, Configured, Request, artifact_name};
@@ -52,7 +54,7 @@ pub(super) fn make<R: ByteRanges>(
     let installer = reader.manifest().installer.ok_or(ConfigureError::NoInstaller)?;
     let place = Place::of(request.output)?;
     fs::create_dir_all(place.above()).at("make folder", place.above())?;
-    let lock = FileLock::attempt(&place.beside(".lock"))?;
+    let lock = delivery_lock::attempt(&place.target)?;
     let _lock = lock.ok_or_else(|| ConfigureError::Busy(place.target.clone()))?;
     let before = place.check()?;
     let aside = place.beside(".partial");
@@ -175,8 +177,13 @@ fn fill<R: ByteRanges>(
 ) -> Result<Configured, ConfigureError> {
     let name = artifact_name(reader.manifest());
     let appended = append::append(request.artifact, configuration, &folder.join(&name))?;
-    clear(&folder.join(format!(".{name}.lock")))?;
     let manifest = &appended.manifest;
+    if let (Some(attester), Some(package)) = (request.attester, manifest.configuration_package()) {
+        let mut attested = Attestations::default();
+        attested.add([attester.configuration(manifest, package, &configuration.recipe)?])?;
+        attest::attest(&folder.join(&name), attested)?;
+    }
+    clear(&folder.join(format!(".{name}.lock")))?;
     write(&folder.join(MANIFEST_PATH), PLAIN, &manifest.to_bytes()?)?;
     write(
         &folder.join(INSTALLER_PATH),

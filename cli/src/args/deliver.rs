@@ -19,4 +19,10 @@ pub struct Configure {
     /// Where that folder will be served; install.sh takes it from there unless told otherwise
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+    /// Attest the configuration with this secret key, for hosts whose policy asks for that
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// A URI that names who attests it [default: one with the key's number]
+    #[arg(long, value_name = "URI", requires = "key")]
+    pub builder: Option<String>,
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ::schema::attestation::{Attestations, Envelope};
 use ::schema::digest::Digest;
 use ::schema::id::PackageId;
-use builder::attest::{Witness, Word};
+use builder::attest::{Attester, Witness, Word};
 use serde::Serialize;
 use store::artifact::attest as artifact;
 use store::artifact::one_file;
@@ -65,11 +65,11 @@ pub fn run(context: &Context<'_>, args: &Attest) -> Result<ExitCode, Failure> {
     let cwd = context.world.cwd();
     let key = SigningKey::read(&cwd.join(&args.key))?;
     let store = context.store()?;
-    let own = format!("urn:store:builder:{}", key.checking().id());
+    let own = own_name(&key);
+    let builder = args.builder.as_deref().unwrap_or(&own);
     let witness = Witness {
         store: &store,
-        key: &key,
-        builder: args.builder.as_deref().unwrap_or(&own),
+        attester: Attester { key: &key, builder },
     };
     let document = match args.what.as_slice() {
         [file] if cwd.join(file).is_file() => in_artifact(&witness, &cwd.join(file))?,
@@ -80,6 +80,11 @@ pub fn run(context: &Context<'_>, args: &Attest) -> Result<ExitCode, Failure> {
         true => failure::DONE,
         false => failure::DIFFERS,
     }))
+}
+
+/// The URI of a builder who has given itself no name.
+pub fn own_name(key: &SigningKey) -> String {
+    format!("urn:store:builder:{}", key.checking().id())
 }
 
 fn in_store(

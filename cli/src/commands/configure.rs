@@ -1,11 +1,13 @@
 //! `store configure`: renders a configuration into an artifact and lays out the folder that hosts install from.
 
 use ::schema::delivery::DeliveryIndex;
+use builder::attest::Attester;
 use builder::configure::{self, ConfigureError, Configured, Request};
 use serde::Serialize;
+use store::keys::SigningKey;
 
 use crate::args::deliver;
-use crate::commands::{Context, workshop};
+use crate::commands::{Context, attest, workshop};
 use crate::failure::{Failure, counted};
 use crate::render::text;
 
@@ -43,6 +45,9 @@ pub fn run(context: &Context<'_>, args: &deliver::Configure) -> Result<(), Failu
     let recipes = workshop::root(context)?;
     let cwd = context.world.cwd();
     let name = args.config.to_string_lossy();
+    let key = args.key.as_ref().map(|key| SigningKey::read(&cwd.join(key)));
+    let key = key.transpose()?;
+    let builder = args.builder.clone().or(key.as_ref().map(attest::own_name));
     let request = Request {
         recipes: &recipes,
         inputs: &cwd.join(&args.config),
@@ -50,6 +55,10 @@ pub fn run(context: &Context<'_>, args: &deliver::Configure) -> Result<(), Failu
         artifact: &cwd.join(&args.artifact),
         output: &cwd.join(&args.output),
         url: args.url.as_deref(),
+        attester: key
+            .as_ref()
+            .zip(builder.as_deref())
+            .map(|(key, builder)| Attester { key, builder }),
     };
     let configured = configure::configure(&request).map_err(|error| failure(error, &request))?;
     let document = Document {
