@@ -175,6 +175,8 @@ fn a_host_follows_a_channel_over_a_server_from_release_to_release() {
     site.follow(&url, &["--channel-root", &trusted]).ok();
     let delivered = |site: &Site| fs::read(site.tree.path("out/manifest.json")).ok();
     assert_eq!(site.has(), delivered(&site));
+    // What the host remembers of its channel belongs there.
+    site.tree.store(&["verify", "--root", &text(&site.root())]).ok();
 
     let refreshed = site.published("--key online");
     assert_eq!(

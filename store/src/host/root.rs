@@ -65,6 +65,9 @@ pub enum RootError {
     Io(#[from] IoError),
 }
 
+/// What file systems put at their own top, which a prefix may be.
+const LOST_AND_FOUND: &str = "lost+found";
+
 /// The folders that every host has.
 const FOLDERS: [&str; 3] = [PACKAGES, TREES, GENERATIONS];
 
@@ -199,7 +202,7 @@ pub fn is_ours(name: &str) -> bool {
         LOCK,
         pending::PENDING,
         sweep::EXTRACT_LOCK,
-        "lost+found",
+        LOST_AND_FOUND,
     ];
     let mut all = FOLDERS.into_iter().chain(ours).chain(top_links());
     all.any(|own| own == name) || name.starts_with(sweep::PARTIAL)

@@ -10,22 +10,15 @@ use std::path::{Path, PathBuf};
 use schema::digest::Digest;
 use schema::id::PackageId;
 
-use super::super::sweep::{EXTRACT_LOCK, NEW, PARTIAL};
-use super::super::{
-    CURRENT, GENERATIONS, Host, LOCK, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, pending,
-    top_links, trail,
-};
+use super::super::sweep::{NEW, PARTIAL};
+use super::super::{GENERATIONS, Host, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, root, trail};
 use super::difference;
-use crate::attestations;
 use crate::facts;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
 use crate::publish::EXECUTABLE_MODE;
 use crate::tree;
 use crate::verify::{Difference, DifferenceKind, FileKind, FirstByte, Mode, Run};
-
-/// What file systems put at their own top, which a prefix may be.
-const LOST_AND_FOUND: &str = "lost+found";
 
 /// Compares the program for hosts with what the installed manifest says of it.
 pub(super) fn program(host: &Host, manifest: &Manifest, run: &Run<'_>) -> Result<Vec<Difference>, IoError> {
@@ -99,7 +92,7 @@ pub(super) struct Named {
 pub(super) fn strays(host: &Host, named: &Named) -> Result<Vec<Difference>, IoError> {
     let mut strays = Vec::new();
     for (name, path) in entries(host.root())? {
-        if !belongs_at_top(&name) {
+        if !name.to_str().is_some_and(root::is_ours) {
             strays.push(extra("", &path)?);
         }
     }
@@ -139,24 +132,6 @@ pub(super) fn strays(host: &Host, named: &Named) -> Result<Vec<Difference>, IoEr
         }
     }
     Ok(strays)
-}
-
-fn belongs_at_top(name: &OsString) -> bool {
-    let own = [
-        PACKAGES,
-        TREES,
-        GENERATIONS,
-        MANIFEST,
-        attestations::FILE,
-        CURRENT,
-        PROGRAM,
-        LOCK,
-        EXTRACT_LOCK,
-        pending::PENDING,
-        LOST_AND_FOUND,
-    ];
-    let mut own = own.into_iter().chain(top_links());
-    own.any(|own| name == own)
 }
 
 /// What is in a folder, but for what is swept; nothing when there is none.
