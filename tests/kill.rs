@@ -19,6 +19,9 @@ use support::dice::Dice;
 /// How many runs are killed.
 const KILLS: u32 = 100;
 
+/// In how many stores, side by side.
+const LANES: u32 = 2;
+
 /// Which moments; another seed kills at others.
 const SEED: u64 = 0x5eed_0002;
 
@@ -88,13 +91,27 @@ fn a_hundred_kills_leave_what_an_undisturbed_store_holds() {
     undisturbed.store(&["build", "all"]).ok();
     let whole = u64::try_from(begun.elapsed().as_micros()).unwrap();
 
+    let lanes: Vec<TestTree> = thread::scope(|scope| {
+        let names = &names;
+        let lane = |lane| scope.spawn(move || killed(names, whole, SEED + u64::from(lane)));
+        let lanes: Vec<_> = (0..LANES).map(lane).collect();
+        lanes.into_iter().map(|lane| lane.join().unwrap()).collect()
+    });
+    for tree in lanes {
+        assert!(artifact(&tree) == artifact(&undisturbed), "the artifacts differ");
+        assert_eq!(processes_in(&tree), [] as [String; 0]);
+    }
+}
+
+/// A tree whose builds and collections were killed again and again, and that holds `names` all the same.
+fn killed(names: &[&str], whole: u64, seed: u64) -> TestTree {
     let tree = tree();
     let root = format!("tree {}", tree.recipes().display());
-    let mut dice = Dice(SEED);
+    let mut dice = Dice(seed);
     let mut kills = 0;
     let mut completed = 0;
     // Until one got through, none was killed near its end.
-    while kills < KILLS || completed == 0 {
+    while kills < KILLS / LANES || completed == 0 {
         let delay = Duration::from_micros(dice.below(whole));
         if kill_after(&tree, &["build", "all", "-j", "4"], delay) {
             kills += 1;
@@ -106,7 +123,7 @@ fn a_hundred_kills_leave_what_an_undisturbed_store_holds() {
         completed += 1;
         // Takes what the dead said they needed, and nothing that the build made.
         tree.store(&["gc"]).ok();
-        tree.holds_only(&names);
+        tree.holds_only(names);
         // Begins anew, through a collection that is killed just as rudely.
         tree.store(&["roots", "remove", &root]).ok();
         let delay = Duration::from_micros(dice.below(whole / 8));
@@ -118,9 +135,8 @@ fn a_hundred_kills_leave_what_an_undisturbed_store_holds() {
     }
     tree.store(&["build", "all"]).ok();
     tree.store(&["gc"]).ok();
-    tree.holds_only(&names);
-    assert!(artifact(&tree) == artifact(&undisturbed), "the artifacts differ");
-    assert_eq!(processes_in(&tree), [] as [String; 0]);
+    tree.holds_only(names);
+    tree
 }
 
 /// Processes whose command line names the tree's folder: sandboxes that outlived their makers.
