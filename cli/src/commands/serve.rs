@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use ::schema::timestamp::Timestamp;
 use builder::serve::{self, ServeObserver, Served, Server, Stopped};
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -13,7 +14,7 @@ use signal_hook::iterator::Signals;
 use crate::args::delivery::Serve;
 use crate::commands::Context;
 use crate::failure::Failure;
-use crate::render::{Output, text};
+use crate::render::Output;
 
 #[derive(Serialize)]
 struct Document {
@@ -41,7 +42,8 @@ impl ServeObserver for Log {
             took,
         } = served;
         let range = range.as_deref().unwrap_or("-");
-        let (time, took) = (text::utc((self.clock)()), took.as_secs_f64());
+        let time = Timestamp::from_unix((self.clock)().as_secs());
+        let took = took.as_secs_f64();
         self.output.note(&format!(
             "{time} {peer} \"{line}\" {status} {sent}/{length} \"{range}\" {took:.3}s"
         ));

@@ -1,20 +1,19 @@
 //! `store why-rebuilt`: says which input made a package another one than that of its last build.
 
 use std::fmt::{Display, Write};
-use std::time::Duration;
 
 use ::schema::changed_input::{Change, ChangedInput, Need};
 use ::schema::id::PackageId;
 use ::schema::name::PackageName;
 use ::schema::recipe::FileContent;
 use ::schema::resolved::ResolvedSource;
+use ::schema::timestamp::Timestamp;
 use builder::rebuilt::{Cause, Explainer, Hunk, Input, RebuiltError};
 use serde::Serialize;
 
 use crate::args::WhyRebuilt;
 use crate::commands::{Context, workshop};
 use crate::failure::Failure;
-use crate::render::text;
 
 /// Of so many changed lines of one place the text is printed; the document has them all.
 const MOST_LINES: usize = 8;
@@ -86,7 +85,7 @@ fn said(document: &Document) -> String {
     };
     let started = document.before_started.and_then(|time| u64::try_from(time).ok());
     let when = started.map_or_else(String::new, |time| {
-        format!(", built {}", text::utc(Duration::from_secs(time)))
+        format!(", built {}", Timestamp::from_unix(time))
     });
     let mut out = format!("{id}{state} follows {before}{when}");
     if document.causes.is_empty() {
