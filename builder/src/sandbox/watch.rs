@@ -260,7 +260,11 @@ impl<'a> Watch<'a> {
         let now = Instant::now();
         if self.drain_until.is_some_and(|end| now >= end) {
             let names = self.meter.names();
-            return Err(Ending::BackgroundProcess(names).into());
+            if !names.is_empty() {
+                return Err(Ending::BackgroundProcess(names).into());
+            }
+            // The last one has just ended, which is heard of in a moment.
+            self.drain_until = Some(now + TICK);
         }
         if now < self.next_tick {
             return Ok(());
