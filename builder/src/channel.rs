@@ -9,6 +9,7 @@ pub mod follow;
 mod metadata;
 pub mod publish;
 mod refusal;
+pub mod release;
 mod transport;
 
 use std::path::PathBuf;

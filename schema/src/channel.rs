@@ -37,6 +37,20 @@ pub struct Release {
     pub waves: Vec<Wave>,
 }
 
+/// Why a document is no release.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// Not JSON of this shape.
+    #[error("not a release: {0}")]
+    Parse(#[from] serde_json::Error),
+    /// Written for another `store`.
+    #[error("its format is {0}, and this program knows {FORMAT}")]
+    Format(u32),
+    /// What is no name of a file, or of a hidden one.
+    #[error("`{0}` is no name of an artifact")]
+    Artifact(String),
+}
+
 /// From some moment on, some share of the hosts may take a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +99,20 @@ impl Wave {
 }
 
 impl Release {
+    /// Reads the custom data of a target.
+    ///
+    /// # Errors
+    /// See [`ReleaseError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReleaseError> {
+        let release: Self = serde_json::from_slice(bytes)?;
+        match release.format {
+            // Addresses leave some control characters out, so that `\t..` would become `..`.
+            FORMAT if !is_file_name(&release.artifact) => Err(ReleaseError::Artifact(release.artifact)),
+            FORMAT => Ok(release),
+            other => Err(ReleaseError::Format(other)),
+        }
+    }
+
     /// Whether the host at `place` takes this release at `now`.
     pub fn turn(&self, place: Place, now: Timestamp) -> Turn {
         if self.waves.is_empty() {
@@ -97,6 +125,11 @@ impl Release {
             Some(begins) => Turn::From(begins),
         }
     }
+}
+
+fn is_file_name(text: &str) -> bool {
+    let is_odd = |character: char| character == '/' || character.is_control();
+    !text.is_empty() && !text.starts_with('.') && !text.contains(is_odd)
 }
 
 /// A text that is no wave.
@@ -193,6 +226,27 @@ mod tests {
             all.turn(Place::LAST, now),
             Turn::From("2026-11-23T12:00:00Z".parse().unwrap())
         );
+    }
+
+    #[test]
+    fn an_artifact_is_a_file_of_the_channel() {
+        let with = |artifact: &str, format: u32| {
+            let mut release = release(&[]);
+            release.artifact = artifact.to_owned();
+            release.format = format;
+            Release::parse(&serde_json::to_vec(&release).unwrap())
+        };
+        assert!(with("d-1.tar.zst", FORMAT).is_ok());
+        for name in ["", ".", "..", ".d", "a/b", "/etc/passwd", "\t..", "a\n"] {
+            assert!(
+                matches!(with(name, FORMAT), Err(ReleaseError::Artifact(_))),
+                "{name}"
+            );
+        }
+        assert!(matches!(
+            with("d-1.tar.zst", FORMAT + 1),
+            Err(ReleaseError::Format(_))
+        ));
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Owns following a channel: the newest release that a host may believe in, and what the host remembers of it.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use schema::channel::{FORMAT, Release, TARGET};
-use schema::digest::Digest;
+use schema::channel::{Release, TARGET};
 use schema::manifest::ActiveManifest;
 use schema::timestamp::Timestamp;
 use store::io_error::{IoContext, IoError};
@@ -15,8 +13,8 @@ use tough::{IntoVec, Repository, RepositoryLoader, TargetName};
 
 use super::transport::Client;
 use super::{
-    ARTIFACTS, ChannelError, METADATA, ROOT, Refusal, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, metadata,
-    refusal,
+    ChannelError, METADATA, ROOT, Refusal, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, metadata, refusal,
+    release,
 };
 use crate::fetch::FetchOptions;
 
@@ -86,13 +84,10 @@ impl Channel<'_> {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|error| ChannelError::failed("start fetching", error))?;
         let (repository, bytes) = runtime.block_on(load(loader))?;
-        let (release, manifest) = read(&repository, &bytes)?;
-        let artifact = part(&format!("{ARTIFACTS}/{}", release.manifest))?.join(&release.artifact);
+        let (release, manifest) = release::read(&repository.targets().signed, &bytes)?;
         Ok(Offer {
             memory: self.memory(&repository)?,
-            artifact: artifact
-                .map_err(|_| ChannelError::Place(self.place.to_owned()))?
-                .into(),
+            artifact: release::artifact(&base, &release)?.into(),
             release,
             manifest,
         })
@@ -141,28 +136,6 @@ async fn load(loader: RepositoryLoader<'_>) -> Result<(Repository, Vec<u8>), Cha
     };
     let bytes = target.into_vec().await.map_err(refused)?;
     Ok((repository, bytes))
-}
-
-/// The release whose manifest `bytes` are.
-fn read(repository: &Repository, bytes: &[u8]) -> Result<(Release, ActiveManifest), ChannelError> {
-    let none = |reason: String| ChannelError::Refused(Refusal::NoRelease(reason));
-    let target = repository.all_targets().find(|(name, _)| name.raw() == TARGET);
-    let custom: HashMap<_, _> = target
-        .map(|(_, target)| target.custom.clone())
-        .unwrap_or_default();
-    let value = serde_json::to_value(custom).map_err(|error| none(error.to_string()))?;
-    let release: Release = serde_json::from_value(value).map_err(|error| none(error.to_string()))?;
-    if release.format != FORMAT {
-        return Err(none(format!("its format is {}", release.format)));
-    }
-    if release.artifact.is_empty() || release.artifact.starts_with('.') || release.artifact.contains('/') {
-        return Err(none(format!("`{}` is no name of a file", release.artifact)));
-    }
-    if Digest::of(bytes) != release.manifest {
-        return Err(none("it describes another manifest".to_owned()));
-    }
-    let manifest = ActiveManifest::parse(bytes).map_err(|error| none(error.to_string()))?;
-    Ok((release, manifest))
 }
 
 impl Offer {

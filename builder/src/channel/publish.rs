@@ -17,6 +17,7 @@ use super::folder::Metadata;
 use super::metadata::{self, Signers};
 use super::{
     ARTIFACTS, CHANNELS, ChannelError, METADATA, ROOT, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, folder,
+    release,
 };
 use crate::configure::INDEX;
 use crate::delivery_lock;
@@ -285,8 +286,7 @@ impl Draft<'_> {
 
 /// The release that a document names, and the file of its manifest.
 fn release_of(targets: &Targets) -> Option<(Release, String)> {
-    let (_, target) = targets.targets_iter().find(|(name, _)| name.raw() == TARGET)?;
-    let release = serde_json::from_value(serde_json::to_value(&target.custom).ok()?).ok()?;
+    let (target, release) = release::named(targets).ok()?;
     Some((release, target_file(&target.hashes.sha256)))
 }
 
