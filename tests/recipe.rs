@@ -125,3 +125,36 @@ fn mistakes_are_shown_at_their_places_all_in_one_run() {
     assert_eq!(places, expected);
     assert!(tree.packages().is_empty());
 }
+
+#[test]
+fn a_licence_that_no_program_knows_is_warned_of_where_it_stands() {
+    let tree = TestTree::new();
+    let text = "{\n  \"version\": \"1\",\n  \"license\": \"Apache 2.0\"\n}\n";
+    tree.file("recipes/odd/buildinfo.json", text);
+    tree.file("recipes/odd/build", "echo > $PKG_PATH/out\n");
+    let licenses = ["MIT OR LicenseRef-own", ""];
+    for (at, license) in licenses.iter().enumerate() {
+        let info = json!({ "version": "1", "license": license });
+        tree.recipe(&format!("sound{at}"), &info, "echo > $PKG_PATH/out");
+    }
+    let ran = tree.store(&["recipe", "check", "--json"]);
+    let findings = ran.json()["findings"].clone();
+    let start = text.find("\"Apache").unwrap();
+    assert_eq!(
+        findings,
+        json!([{
+            "file": "odd/buildinfo.json", "line": 3, "column": 14,
+            "span": [start, start + "\"Apache 2.0\"".len()],
+            "package": "odd", "severity": "warning",
+            "message": "`Apache 2.0` is no SPDX licence expression.",
+            "help": "write `Apache-2.0`",
+        }])
+    );
+    let ran = tree.store(&["recipe", "check"]);
+    assert!(
+        ran.ok().contains("1 thing in 1 package better said otherwise"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("odd/buildinfo.json:3:14"), "{ran:?}");
+    tree.store(&["build", "odd"]).ok();
+}

@@ -40,6 +40,14 @@ impl Report {
         self.add(self.not_hermetic_severity(), place, message.into(), help.into());
     }
 
+    /// Something that could be said better, and hinders nothing. Trees of DC/OS's dialect are read as they are, where a
+    /// warning is what hinders a build.
+    pub(crate) fn advice(&mut self, place: &Place, message: impl Into<String>, help: impl Into<String>) {
+        if self.dialect == Dialect::Native {
+            self.add(Severity::Warning, place, message.into(), help.into());
+        }
+    }
+
     pub(crate) fn not_hermetic_severity(&self) -> Severity {
         match self.dialect {
             Dialect::Native => Severity::Error,

@@ -11,11 +11,12 @@ use crate::name::PackageName;
 pub enum Severity {
     /// The tree cannot be used before this is mended.
     Error,
-    /// The document says clearly what it means, but what it says cannot be built hermetically.
+    /// The document says clearly what it means, but what it says cannot be built hermetically in a tree of DC/OS, and is
+    /// better said otherwise in one of ours.
     Warning,
 }
 
-/// One mistake, or one thing that keeps a package from being built hermetically.
+/// One mistake, one thing that keeps a package from being built hermetically, or one that is better said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub struct Finding {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::about::read_license;
 use crate::dcos;
 use crate::draft::Place;
 use crate::fields::{Fields, Report, parsed, text};
@@ -69,7 +70,7 @@ impl RecipeReader<'_> {
             variant,
             version: self.version(report),
             description: words("description", report),
-            license: words("license", report),
+            license: read_license(fields, report),
             homepage: words("homepage", report),
             sources: map,
             requires: read_requirements(fields, "requires", report),

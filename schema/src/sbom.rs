@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::about::About;
+use crate::about::{About, is_spdx_expression};
 use crate::digest::Digest;
 use crate::id::PackageId;
 use crate::name::SourceName;
@@ -61,7 +61,7 @@ impl Item {
     fn license(&self) -> License<'_> {
         match self.about.license.as_str() {
             "" => License::Unstated,
-            text if is_expression(text) => License::Expression(text),
+            text if is_spdx_expression(text) => License::Expression(text),
             text => License::Other(text),
         }
     }
@@ -80,32 +80,8 @@ impl Item {
     }
 }
 
-/// Whether a licence is an expression of SPDX's, in words that SPDX lists.
-pub fn is_expression(text: &str) -> bool {
-    ::spdx::Expression::parse(text).is_ok()
-}
-
 /// The document's bytes: indented, keys sorted, a line break at the end.
 fn bytes(document: &Value) -> Vec<u8> {
     // The alternate form of a JSON value is JSON, and cannot fail.
     format!("{document:#}\n").into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn licences_are_expressions_or_names() {
-        for sound in [
-            "MIT",
-            "GPL-2.0-only OR GPL-3.0-only",
-            "MIT AND Apache-2.0 WITH LLVM-exception",
-        ] {
-            assert!(is_expression(sound), "{sound}");
-        }
-        for other in ["", "Public domain", "MIT OR", "GPL version 2"] {
-            assert!(!is_expression(other), "{other}");
-        }
-    }
 }

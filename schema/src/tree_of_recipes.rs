@@ -81,7 +81,7 @@ pub struct Tree {
     pub infos: BTreeMap<Option<VariantName>, TreeInfo>,
     /// Every recipe by name and variant.
     pub recipes: BTreeMap<PackageName, BTreeMap<Option<VariantName>, Arc<Recipe>>>,
-    /// What keeps packages from being built hermetically; none is [`crate::finding::Severity::Error`].
+    /// What keeps packages of DC/OS from being built hermetically, or is better said otherwise; none is [`crate::finding::Severity::Error`].
     pub warnings: Vec<Finding>,
 }
 

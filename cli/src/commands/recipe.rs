@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ::schema::finding::{Finding, Severity};
 use ::schema::graph::Graph;
 use ::schema::name::VariantName;
-use ::schema::tree_of_recipes::Tree;
+use ::schema::tree_of_recipes::{Dialect, Tree};
 use builder::fetch::{Network, Silent};
 use builder::pin::{Pin, PinError, Pinning};
 use builder::tree_reader::{self, ReadTreeError};
@@ -73,7 +73,8 @@ fn check(context: &Context<'_>, variant: Option<&str>) -> Result<ExitCode, Failu
             .in_tree(&root);
         context.output.complain(&render::failure::findings(&located));
     }
-    context.output.result(&document, || summary(&document));
+    let dialect = tree.as_ref().map(|tree| tree.dialect);
+    context.output.result(&document, || summary(&document, dialect));
     Ok(ExitCode::from(if sound {
         failure::DONE
     } else {
@@ -107,7 +108,7 @@ fn packages(tree: &Tree) -> Vec<Package> {
     tree.recipes.iter().map(package).collect()
 }
 
-fn summary(document: &Checked) -> String {
+fn summary(document: &Checked, dialect: Option<Dialect>) -> String {
     let count = |severity| {
         document
             .findings
@@ -126,17 +127,19 @@ fn summary(document: &Checked) -> String {
         out.push_str(&format!(", {}", counted(document.variants.len(), "variant")));
     }
     if warnings > 0 {
-        let hindered: BTreeSet<_> = document
+        let concerned: BTreeSet<_> = document
             .findings
             .iter()
             .filter(|finding| finding.severity == Severity::Warning)
             .filter_map(|finding| finding.package.as_ref())
             .collect();
         let things = counted(warnings, "thing");
-        out.push_str(&format!(
-            "; {things} in {} to change before they can be built hermetically",
-            counted(hindered.len(), "package")
-        ));
+        let why = match dialect {
+            Some(Dialect::Dcos) => "to change before they can be built hermetically",
+            _ => "better said otherwise",
+        };
+        let packages = counted(concerned.len(), "package");
+        out.push_str(&format!("; {things} in {packages} {why}"));
     }
     out
 }
