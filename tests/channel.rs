@@ -394,6 +394,9 @@ fn what_no_host_can_need_any_more_is_removed() {
         site.configures(name);
         released.push(site.published("--key online")["manifest"].clone());
     }
+    // Neither others' waves nor other keys make a release of it.
+    site.published("--key online --wave 100%@2020-01-01T00:00:00Z");
+    site.published("--key online --root-key root --root-key root2");
     let count = |folder: &str, ending: &str| {
         let entries = fs::read_dir(site.channel().join(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -401,8 +404,9 @@ fn what_no_host_can_need_any_more_is_removed() {
     };
     assert_eq!((count("artifacts", ""), count("targets", "")), (2, 2));
     assert_eq!(count("metadata", ".snapshot.json"), 2);
-    assert_eq!(count("metadata", ".targets.json"), 2);
-    assert_eq!(count("metadata", ".root.json"), 1);
+    // This one, that with other waves, and that of the release before.
+    assert_eq!(count("metadata", ".targets.json"), 3);
+    assert_eq!(count("metadata", ".root.json"), 2);
     for manifest in &released[2..] {
         assert!(
             site.channel()

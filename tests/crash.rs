@@ -240,5 +240,5 @@ fn the_first_publication() {
 
 #[test]
 fn publication() {
-    every_syscall(&Publication::second());
+    every_syscall(&Publication::after(2));
 }

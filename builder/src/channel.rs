@@ -10,6 +10,7 @@ mod metadata;
 pub mod publish;
 mod refusal;
 pub mod release;
+mod retention;
 mod transport;
 
 use std::path::PathBuf;

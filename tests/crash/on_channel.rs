@@ -1,124 +1,200 @@
-//! Owns a delivery whose publication is interrupted, and what a host that follows its channel then gets.
+//! Owns publications that are interrupted, and what hosts that follow the channel are shown then.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::UNIX_EPOCH;
 
-use schema::timestamp::Timestamp;
+use crate::configured;
+use crate::subject::{State, Subject, remove, text};
+use crate::support::{Ran, TestTree};
 
-use crate::configured::{self, configure};
-use crate::subject::{self, State, Subject, text};
-use crate::support::TestTree;
+/// The folder that is published, and the hosts that follow it; beside each other in the folder of a run.
+const SERVED: &str = "www";
+const FOLLOWER: &str = "follower";
+const NEWCOMER: &str = "newcomer";
 
-/// `store publish` of a delivery.
+/// `store publish` of a delivery that is not published yet.
 pub struct Publication {
     tree: TestTree,
-    delivery: PathBuf,
-    /// The moment of publishing: with it the same root comes out each time, which hosts can trust beforehand.
-    now: String,
+    host: PathBuf,
+    /// The root that hosts trust.
+    trusted: PathBuf,
+    /// Further arguments of the verb.
+    args: Vec<String>,
+    /// The manifests of the release before, and of the one that is published.
+    manifests: [Option<Vec<u8>>; 2],
 }
 
 impl Publication {
-    /// The first one of a channel.
+    /// The publication that makes the channel.
     pub fn first() -> Self {
-        Self::with(|_, _| ())
+        Self::after(0)
     }
 
-    /// One of another release than the first, which is there.
-    pub fn second() -> Self {
-        Self::with(|publication, artifact| {
-            let published = publication.command(&publication.delivery).output().unwrap();
-            assert!(published.status.success(), "{published:?}");
-            publication.tree.file("inputs.yaml", "name: other\n");
-            configure(&publication.tree, "inputs.yaml", artifact, "out").ok();
-        })
-    }
-
-    fn with(prepare: impl FnOnce(&Self, &Path)) -> Self {
+    /// One on a channel that has `releases` already, with a host that has the newest of them.
+    pub fn after(releases: u32) -> Self {
         let (tree, artifact) = configured::tree();
         for key in ["root", "online"] {
             tree.store(&["keygen", text(&tree.path(key))]).ok();
         }
-        configure(&tree, "inputs.yaml", &artifact, "out").ok();
-        let now = UNIX_EPOCH.elapsed().unwrap().as_secs();
-        let publication = Self {
-            delivery: tree.path("out"),
-            now: Timestamp::from_unix(now).to_string(),
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let now = schema::timestamp::Timestamp::from_unix(now).to_string();
+        let root_key = text(&tree.path("root")).to_owned();
+        let mut publication = Self {
+            host: tree.path("site"),
+            trusted: tree.path("trusted.json"),
+            // The same root in every run.
+            args: ["--now", &now, "--root-key", &root_key]
+                .map(str::to_owned)
+                .to_vec(),
             tree,
+            manifests: [None, None],
         };
-        let tried = publication.tree.path("tried");
-        let copied = Command::new("cp")
-            .arg("-a")
-            .args([&publication.delivery, &tried])
-            .status();
-        assert!(copied.unwrap().success());
-        let published = publication.command(&tried).output().unwrap();
-        assert!(published.status.success(), "{published:?}");
-        fs::copy(metadata(&tried).join("1.root.json"), publication.trusted()).unwrap();
-        prepare(&publication, &artifact);
+        for release in 0..releases {
+            publication.deliver(&artifact, release);
+            publication.run(&publication.host);
+            publication.trust();
+            publication.follow(&publication.host, FOLLOWER).ok();
+            publication.args.truncate(2);
+        }
+        publication.deliver(&artifact, releases);
+        if releases == 0 {
+            let tried = publication.tree.path("tried");
+            copy(&publication.host, &tried);
+            publication.run(&tried);
+            let root = tried.join(SERVED).join("channels/stable/metadata/1.root.json");
+            fs::copy(root, &publication.trusted).unwrap();
+        }
         publication
     }
 
-    /// What hosts are told to trust.
-    fn trusted(&self) -> PathBuf {
-        self.tree.path("trusted.json")
+    /// Lays out the delivery with this number, which hosts do not see yet.
+    fn deliver(&mut self, artifact: &Path, number: u32) {
+        let name = char::from_u32('a' as u32 + number).unwrap();
+        self.tree.file("inputs.yaml", &format!("name: {name}\n"));
+        configured::configure(&self.tree, "inputs.yaml", artifact, &format!("site/{SERVED}")).ok();
+        let manifest = fs::read(self.host.join(SERVED).join("manifest.json")).unwrap();
+        let [_, before] = &mut self.manifests;
+        self.manifests = [before.take(), Some(manifest)];
     }
-}
 
-fn metadata(delivery: &Path) -> PathBuf {
-    delivery.join("channels/stable/metadata")
+    fn trust(&self) {
+        let root = self
+            .host
+            .join(SERVED)
+            .join("channels/stable/metadata/1.root.json");
+        fs::copy(root, &self.trusted).unwrap();
+    }
+
+    fn run(&self, folder: &Path) {
+        let output = self.command(folder).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    fn follow(&self, folder: &Path, host: &str) -> Ran {
+        let channel = folder.join(SERVED).join("channels/stable");
+        let fixed = ["install", "--no-activate", "--role", "agent", "--tries", "1"];
+        let places = [
+            ("--channel", &channel),
+            ("--channel-root", &self.trusted),
+            ("--root", &folder.join(host)),
+        ];
+        let places = places.iter().flat_map(|(name, path)| [*name, text(path)]);
+        self.tree
+            .store(&fixed.into_iter().chain(places).collect::<Vec<_>>())
+    }
+
+    /// Which release a host comes to have that follows the channel now; all of it is checked.
+    fn shown(&self, folder: &Path, host: &str) -> Result<State, String> {
+        let root = folder.join(host);
+        let ran = self.follow(folder, host);
+        let [old, new] = &self.manifests;
+        let nothing_yet = ["there is no such file", "is neither a folder nor an address"];
+        let is_there = !nothing_yet.iter().any(|words| ran.stderr.contains(words));
+        if ran.code == Some(1) && old.is_none() && !is_there {
+            return Ok(State::Old);
+        }
+        if ran.code != Some(0) {
+            return Err(format!("{host} cannot follow: {ran:?}"));
+        }
+        let verified = self.tree.store(&["verify", "--root", text(&root)]);
+        if verified.code != Some(0) {
+            return Err(format!("{host} is not sound: {verified:?}"));
+        }
+        match fs::read(root.join("manifest.json")).ok() {
+            has if has == *new => Ok(State::New),
+            has if has == *old => Ok(State::Old),
+            _ => Err(format!("{host} has neither the old release nor the new one")),
+        }
+    }
 }
 
 impl Subject for Publication {
     fn host(&self) -> &Path {
-        &self.delivery
+        &self.host
     }
 
     fn root(&self, folder: &Path) -> PathBuf {
-        folder.to_owned()
+        folder.join(SERVED)
     }
 
     fn command(&self, folder: &Path) -> Command {
-        let [root, online] = ["root", "online"].map(|key| self.tree.path(key));
-        let what = ["publish", text(folder), "--channel", "stable", "--now", &self.now];
-        let keys = ["--root-key", text(&root), "--key", text(&online)];
-        self.tree.command(&[&what[..], &keys].concat())
+        let (served, key) = (self.root(folder), self.tree.path("online"));
+        let fixed = [
+            "publish",
+            text(&served),
+            "--channel",
+            "stable",
+            "--key",
+            text(&key),
+        ];
+        let args: Vec<&str> = fixed
+            .into_iter()
+            .chain(self.args.iter().map(String::as_str))
+            .collect();
+        self.tree.command(&args)
     }
 
-    /// A host that follows the channel gets the release before or this one, whole.
+    /// The follower remembers what it was shown from one call to the next, so nothing may go back.
     fn state(&self, folder: &Path) -> Result<State, String> {
-        if !metadata(folder).exists() {
-            return Ok(State::Old);
+        remove(&folder.join(NEWCOMER));
+        let [follower, newcomer] = [FOLLOWER, NEWCOMER].map(|host| self.shown(folder, host));
+        match (follower?, newcomer?) {
+            (state, other) if state == other => Ok(state),
+            other => Err(format!("hosts are shown different releases: {other:?}")),
         }
-        let host = folder.with_extension("following");
-        let (channel, trusted) = (folder.join("channels/stable"), self.trusted());
-        let follow = [
-            "install",
-            "--channel",
-            text(&channel),
-            "--channel-root",
-            text(&trusted),
-        ];
-        let how = [
-            "--root",
-            text(&host),
-            "--no-activate",
-            "--role",
-            "agent",
-            "--tries",
-            "1",
-        ];
-        let ran = self.tree.store(&[&follow[..], &how].concat());
-        if ran.code != Some(0) {
-            return Err(format!("a host cannot follow: {ran:?}"));
-        }
-        let [has, delivered] = [&*host, folder].map(|at| fs::read(at.join("manifest.json")).unwrap());
-        subject::remove(&host);
-        Ok(if has == delivered { State::New } else { State::Old })
     }
 
     fn is_durable(&self) -> bool {
         true
     }
+
+    fn left_over(&self, folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.root(folder)];
+        while let Some(next) = folders.pop() {
+            let entries = fs::read_dir(next).into_iter().flatten().flatten();
+            for path in entries.map(|entry| entry.path()) {
+                let name = path.file_name().unwrap().to_str().unwrap();
+                if name.contains(".partial") || name.ends_with(".old") || name.ends_with(".lock") {
+                    found.push(path.clone());
+                }
+                if path.is_dir() && !path.is_symlink() {
+                    folders.push(path);
+                }
+            }
+        }
+        // The release before and this one.
+        let kept = ["artifacts", "targets"].map(|name| self.root(folder).join("channels/stable").join(name));
+        found.extend(
+            kept.into_iter()
+                .filter(|folder| fs::read_dir(folder).unwrap().count() > 2),
+        );
+        found
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.unwrap().success());
 }

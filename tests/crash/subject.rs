@@ -42,6 +42,10 @@ pub trait Subject: Sync {
     fn state(&self, folder: &Path) -> Result<State, String>;
     /// Whether what it did must outlast a loss of power from the moment it is done.
     fn is_durable(&self) -> bool;
+    /// What nobody needs any more once the command has completed.
+    fn left_over(&self, folder: &Path) -> Vec<PathBuf> {
+        unfinished(&self.root(folder))
+    }
 }
 
 /// Runs the command of `subject` once for each fault at each of its calls that change the file system.
@@ -133,14 +137,14 @@ fn one(
     if !again.status.success() {
         return Err(format!("then the same command fails: {again:?}"));
     }
-    match (subject.state(&root), left_over(&subject.root(&root)).as_slice()) {
+    match (subject.state(&root), subject.left_over(&root).as_slice()) {
         (Ok(State::New), []) => Ok(()),
         other => Err(format!("then the same command comes to {other:?}")),
     }
 }
 
-/// What nobody needs any more once a command has completed.
-fn left_over(root: &Path) -> Vec<PathBuf> {
+/// What a host keeps for a command that is to go on.
+fn unfinished(root: &Path) -> Vec<PathBuf> {
     let folders = ["", "packages", "trees", "generations"].map(|name| root.join(name));
     let entries = folders
         .iter()

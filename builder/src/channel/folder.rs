@@ -48,6 +48,15 @@ impl Metadata {
         of_name.map(|(number, _)| *number).max().unwrap_or(0)
     }
 
+    /// The files with the document `name`, the newest first.
+    pub(super) fn versions(&self, name: &str) -> Vec<String> {
+        let of_name = self.versions.iter().filter(|(_, other)| other == name);
+        let mut versions: Vec<u64> = of_name.map(|(number, _)| *number).collect();
+        versions.sort_unstable_by(|a, b| b.cmp(a));
+        let file = |version: &u64| format!("{version}.{name}");
+        versions.iter().map(file).collect()
+    }
+
     /// The next version of the document `name`.
     pub(super) fn next(&self, name: &str) -> Result<NonZeroU64, ChannelError> {
         let next = self.highest(name).checked_add(1).and_then(NonZeroU64::new);
@@ -90,11 +99,12 @@ impl Metadata {
         };
         let new = documents.iter().filter_map(|(name, _)| numbered(name));
         let new = new.filter(|(_, other)| *other == of).map(|(number, _)| number);
-        of != ROOT && version + 1 < new.chain([self.highest(of)]).max().unwrap_or(0)
+        of != ROOT && version.saturating_add(1) < new.chain([self.highest(of)]).max().unwrap_or(0)
     }
 
-    /// Puts `documents` there, all at once: what is there and still needed is copied, added to, and exchanged.
-    pub(super) fn replace(&self, documents: &[(String, Vec<u8>)]) -> Result<(), IoError> {
+    /// Puts `documents` there, all at once: what is there and still needed, the file `kept` among it, is copied, added to,
+    /// and exchanged.
+    pub(super) fn replace(&self, documents: &[(String, Vec<u8>)], kept: Option<&str>) -> Result<(), IoError> {
         let aside = self.folder.with_extension("partial");
         clear(&aside)?;
         fs::create_dir(&aside).at("make folder", &aside)?;
@@ -104,7 +114,7 @@ impl Metadata {
                 let name = entry.file_name();
                 let is_superseded = name
                     .to_str()
-                    .is_some_and(|name| self.is_superseded(name, documents));
+                    .is_some_and(|name| kept != Some(name) && self.is_superseded(name, documents));
                 if !is_superseded && documents.iter().all(|(new, _)| new.as_str() != name) {
                     fs::hard_link(entry.path(), aside.join(name)).at("link", entry.path())?;
                 }

@@ -17,7 +17,7 @@ use super::folder::Metadata;
 use super::metadata::{self, Signers};
 use super::{
     ARTIFACTS, CHANNELS, ChannelError, METADATA, ROOT, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, folder,
-    release,
+    release, retention,
 };
 use crate::configure::INDEX;
 use crate::delivery_lock;
@@ -71,7 +71,7 @@ pub struct Published {
 /// Publishes what is in a delivery.
 ///
 /// # Errors
-/// See [`ChannelError`]; the channel is then as it was.
+/// See [`ChannelError`]; the channel then shows what it did, unless all that is left to do is removing what is old.
 pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
     check_name(request.name)?;
     if !request.delivery.is_dir() {
@@ -92,20 +92,18 @@ pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
     folder::make(&channel)?;
     let metadata = Metadata::open(&channel.join(METADATA))?;
     let planned = plan(request, &metadata, release, &manifest)?;
-    let artifacts = channel.join(ARTIFACTS);
     let digest = planned.published.release.manifest.to_string();
     let name = &planned.published.release.artifact;
     // What the metadata will name has to be there before it does.
     let target = target_file(&Sha256::digest(&manifest));
     folder::write(&channel.join(TARGETS), &target, &manifest)?;
-    folder::link(&request.delivery.join(name), &artifacts.join(&digest), name)?;
-    metadata.replace(&planned.documents)?;
-    if planned.published.changed {
-        // The release before stays for hosts that are in the middle of it.
-        let (digest_before, target_before) = planned.before.unwrap_or_default();
-        folder::keep_only(&artifacts, &[digest, digest_before])?;
-        folder::keep_only(&channel.join(TARGETS), &[target, target_before])?;
-    }
+    folder::link(
+        &request.delivery.join(name),
+        &channel.join(ARTIFACTS).join(&digest),
+        name,
+    )?;
+    metadata.replace(&planned.documents, planned.before.as_deref())?;
+    retention::tidy(&channel)?;
     Ok(Published {
         folder: channel,
         ..planned.published
@@ -153,8 +151,8 @@ fn read_delivery(request: &Request<'_>) -> Result<(Release, Vec<u8>), ChannelErr
 
 struct Planned {
     documents: Vec<(String, Vec<u8>)>,
-    /// Of the release before: the folder of its artifact, and the file of its manifest.
-    before: Option<(String, String)>,
+    /// The file that names the release before.
+    before: Option<String>,
     published: Published,
 }
 
@@ -183,9 +181,12 @@ fn plan(
         documents,
     };
     let old_targets: Option<Signed<Targets>> = folder.newest(TARGETS_JSON)?;
-    let old_release = old_targets.as_ref().and_then(|old| release_of(&old.signed));
-    let is_new = old_release.as_ref().map(|(old, _)| old) != Some(&release);
-    let before = old_release.map(|(old, file)| (old.manifest.to_string(), file));
+    let old_release = old_targets
+        .as_ref()
+        .and_then(|old| release::named(&old.signed).ok())
+        .map(|(_, release)| release);
+    let is_new = old_release.as_ref() != Some(&release);
+    let before = retention::before(folder, &release.manifest)?;
     let targets = draft.targets(old_targets.filter(|_| !is_new), &release, manifest)?;
     let snapshot = draft.snapshot(&targets)?;
     let timestamp_version = draft.timestamp(&snapshot)?.get();
@@ -284,14 +285,8 @@ impl Draft<'_> {
     }
 }
 
-/// The release that a document names, and the file of its manifest.
-fn release_of(targets: &Targets) -> Option<(Release, String)> {
-    let (target, release) = release::named(targets).ok()?;
-    Some((release, target_file(&target.hashes.sha256)))
-}
-
 /// With consistent snapshots a target's name begins with its digest.
-fn target_file(sha256: &[u8]) -> String {
+pub(super) fn target_file(sha256: &[u8]) -> String {
     format!("{}.{TARGET}", data_encoding::HEXLOWER.encode(sha256))
 }
 
