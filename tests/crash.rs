@@ -242,3 +242,9 @@ fn the_first_publication() {
 fn publication() {
     every_syscall(&Publication::after(2));
 }
+
+/// Some file systems cannot exchange two folders.
+#[test]
+fn publication_where_folders_cannot_be_exchanged() {
+    on_channel::without_exchange(&Publication::after(1));
+}

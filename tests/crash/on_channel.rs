@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::configured;
 use crate::subject::{State, Subject, remove, text};
 use crate::support::{Ran, TestTree};
+use crate::trace::{self, Fault, Point};
 
 /// The folder that is published, and the hosts that follow it; beside each other in the folder of a run.
 const SERVED: &str = "www";
@@ -192,6 +193,26 @@ impl Subject for Publication {
         );
         found
     }
+}
+
+/// Publishes where the one call that swaps the old documents and the new is not supported.
+pub fn without_exchange(publication: &Publication) {
+    let folder = publication.tree.path("unable");
+    let log = publication.tree.path("log");
+    let command = publication.command(&folder);
+    copy(&publication.host, &folder);
+    let (_, points) = trace::points(&command, &folder, &log);
+    let swaps: Vec<&Point> = points.iter().filter(|point| point.name == "renameat2").collect();
+    let [swap] = swaps[..] else {
+        panic!("not one exchange: {points:?}");
+    };
+    remove(&folder);
+    copy(&publication.host, &folder);
+    let fault = Fault::Error("EINVAL");
+    let ended = trace::run_to(&command, swap, [&folder, &folder], fault, &log);
+    assert!(ended.hit && ended.code == Some(0), "{ended:?}");
+    assert_eq!(publication.state(&folder), Ok(State::New));
+    assert_eq!(publication.left_over(&folder), [] as [PathBuf; 0]);
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -1,5 +1,6 @@
 //! Owns the files of a channel: how they are read, and how new ones come into place at once.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::num::NonZeroU64;
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 use store::io_error::{IoContext, IoError};
 use store::removal;
 
-use super::{ChannelError, ROOT};
+use super::{ChannelError, ROOT, TIMESTAMP};
 
 /// Mode of files, which any web server may serve.
 const MODE: u32 = 0o644;
@@ -141,16 +142,57 @@ fn numbered(file: &str) -> Option<(u64, &str)> {
 
 fn exchange(aside: &Path, folder: &Path) -> Result<(), IoError> {
     match renameat2(AT_FDCWD, aside, AT_FDCWD, folder, RenameFlags::RENAME_EXCHANGE) {
-        // Not every file system can; a client then finds nothing for a moment, and never a mix.
-        Err(Errno::EINVAL | Errno::ENOSYS) => {
-            let old = folder.with_extension("old");
-            clear(&old)?;
-            fs::rename(folder, &old).at("move aside", folder)?;
-            fs::rename(aside, folder).at("publish", folder)?;
-            clear(&old)
-        }
+        // Not every file system can.
+        Err(Errno::EINVAL | Errno::ENOSYS) => one_by_one(aside, folder),
         swapped => swapped.at("publish", folder),
     }
+}
+
+/// Moves each document of `aside` into `folder`, and removes there what `aside` has not. Versions have files of their own,
+/// and the timestamp is what leads to them: before it comes, a host sees the old state, and from then on the new one. Only
+/// where the keys change, the new root is seen with what the old keys signed until the timestamp is there.
+fn one_by_one(aside: &Path, folder: &Path) -> Result<(), IoError> {
+    for step in steps(names(aside)?, names(folder)?) {
+        step.take(aside, folder)?;
+    }
+    sync(folder)
+}
+
+#[derive(Debug)]
+enum Step {
+    Move(OsString),
+    Remove(OsString),
+}
+
+fn steps(mut new: Vec<OsString>, mut old: Vec<OsString>) -> Vec<Step> {
+    old.retain(|name| !new.contains(name));
+    new.sort_by_key(|name| {
+        let name = name.to_string_lossy();
+        let is_root = numbered(&name).is_some_and(|(_, name)| name == ROOT);
+        (name == TIMESTAMP, is_root)
+    });
+    let moves = new.into_iter().map(Step::Move);
+    moves.chain(old.into_iter().map(Step::Remove)).collect()
+}
+
+impl Step {
+    fn take(&self, aside: &Path, folder: &Path) -> Result<(), IoError> {
+        match self {
+            Self::Move(name) => {
+                let to = folder.join(name);
+                fs::rename(aside.join(name), &to).at("publish", &to)?;
+                // What the next step relies on is on the disk before it.
+                sync(folder)
+            }
+            Self::Remove(name) => clear(&folder.join(name)),
+        }
+    }
+}
+
+fn names(folder: &Path) -> Result<Vec<OsString>, IoError> {
+    let entries = fs::read_dir(folder).at("read", folder)?;
+    let names = entries.map(|entry| Ok(entry.at("read", folder)?.file_name()));
+    names.collect()
 }
 
 /// Makes a folder that is on the disk when this returns; one that is there stays.
@@ -236,5 +278,54 @@ fn clear(path: &Path) -> Result<(), IoError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         _ => removal::remove(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files and their texts.
+    type Files<'a> = [(&'a str, &'a str)];
+
+    #[test]
+    fn without_an_exchange_a_kill_leaves_the_old_documents_or_the_new() {
+        let (root, kept) = (("1.root.json", "root"), ("2.targets.json", "kept"));
+        let old = [root, kept, ("1.targets.json", "old"), ("timestamp.json", "old")];
+        let new = [root, kept, ("3.targets.json", "new"), ("timestamp.json", "new")];
+        let all = new.len() + 1;
+        for taken in 0..=all {
+            let top = tempfile::tempdir().unwrap();
+            let (folder, aside) = (make_in(top.path(), "metadata"), make_in(top.path(), "aside"));
+            lay(&folder, &old);
+            lay(&aside, &new);
+            let steps = steps(names(&aside).unwrap(), names(&folder).unwrap());
+            assert_eq!(steps.len(), all);
+            for step in &steps[..taken] {
+                step.take(&aside, &folder).unwrap();
+            }
+            let has = |files: &Files<'_>| {
+                let is_there = |(name, text): &(&str, &str)| {
+                    fs::read_to_string(folder.join(name)).is_ok_and(|found| found == *text)
+                };
+                files.iter().all(is_there)
+            };
+            assert!(has(&old) || has(&new), "after {taken}: {steps:?}");
+            assert_eq!(has(&new), taken >= new.len(), "after {taken}: {steps:?}");
+            // What nobody needs goes last.
+            assert_eq!(has(&old[2..3]), taken < all, "after {taken}: {steps:?}");
+        }
+    }
+
+    fn lay(folder: &Path, files: &Files<'_>) {
+        for (name, text) in files {
+            write(folder, name, text.as_bytes()).unwrap();
+        }
+    }
+
+    fn make_in(top: &Path, name: &str) -> PathBuf {
+        let folder = top.join(name);
+        make(&folder).unwrap();
+        folder
     }
 }
