@@ -437,6 +437,19 @@ fn a_delivery_is_configured_or_published_but_not_both_at_once() {
 }
 
 #[test]
+fn a_channel_outlives_a_configuration_that_was_killed_where_folders_cannot_be_exchanged() {
+    let site = Site::new();
+    site.first("");
+    // There the old folder is moved aside before the new one takes its place.
+    fs::rename(site.tree.path("out"), site.tree.path(".out.old")).unwrap();
+    site.configures("other");
+    assert!(!site.tree.path(".out.old").exists());
+    site.publish("--key online").ok();
+    site.follows().ok();
+    assert_eq!(site.has(), fs::read(site.tree.path("out/manifest.json")).ok());
+}
+
+#[test]
 fn a_host_waits_for_its_wave() {
     let site = Site::new();
     let machine = site.tree.path("image/etc/machine-id");

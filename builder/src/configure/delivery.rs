@@ -56,6 +56,7 @@ pub(super) fn make<R: ByteRanges>(
     fs::create_dir_all(place.above()).at("make folder", place.above())?;
     let lock = delivery_lock::attempt(&place.target)?;
     let _lock = lock.ok_or_else(|| ConfigureError::Busy(place.target.clone()))?;
+    place.restore()?;
     let before = place.check()?;
     let aside = place.beside(".partial");
     clear(&aside)?;
@@ -110,6 +111,16 @@ impl Place {
         name.push(&self.name);
         name.push(ending);
         self.target.with_file_name(name)
+    }
+
+    /// Puts back what a run moved aside that was killed before the new folder was there: channels may be in it.
+    fn restore(&self) -> Result<(), ConfigureError> {
+        let old = self.beside(".old");
+        if !self.target.exists() && old.is_dir() {
+            fs::rename(&old, &self.target).at("put back", &old)?;
+            sync(self.above())?;
+        }
+        Ok(())
     }
 
     /// Whether there is a folder already; anything but an earlier one of these, or an empty one, is left alone.
