@@ -341,8 +341,18 @@ fn the_root_key_is_rotated_and_the_old_one_says_nothing_any_more() {
     site.configures("other");
     let with_new = site.published("--key other --root-key root2");
     assert_eq!(with_new["root_version"], json!(3));
-    // A host that slept through all of it goes from root to root.
+    // A host that slept through all of it goes from root to root, but not to one that the new key alone signed.
     fs::remove_dir_all(site.tree.path("image")).unwrap();
+    site.saves("newest");
+    let first: Value = serde_json::from_slice(&fs::read(site.metadata("1.root.json")).unwrap()).unwrap();
+    let old_key = &first["signed"]["roles"]["root"]["keyids"][0];
+    edit(&site.metadata("2.root.json"), |document| {
+        let signatures = document["signatures"].as_array_mut().unwrap();
+        signatures.retain(|signature| signature["keyid"] != *old_key);
+        assert_eq!(signatures.len(), 1);
+    });
+    site.refuses(&["too few trusted keys"]);
+    site.restores("newest");
     site.follows().ok();
     assert_eq!(site.has(), fs::read(site.tree.path("out/manifest.json")).ok());
 }
