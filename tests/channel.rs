@@ -362,6 +362,17 @@ fn a_channel_obeys_the_policy_of_a_host() {
     let site = Site::new();
     site.first("");
     site.follows().ok();
+    let active = || {
+        let ran = site
+            .tree
+            .store(&["status", "--root", &text(&site.root()), "--json"]);
+        ran.json()["active"]["root_digest"].clone()
+    };
+    let (channel, root) = (text(&site.channel()), text(&site.root()));
+    let activates = ["install", "--channel", &channel, "--root", &root, "--tries", "1"];
+    site.tree.store(&activates).ok();
+    let earlier = active();
+    assert!(earlier.is_string());
     let key = fs::read_to_string(site.tree.path("other.pub")).unwrap();
     let key = key.lines().last().unwrap();
     let policy = json!({ "format": 1, "threshold": 1, "keys": [{ "name": "farm", "key": key }] });
@@ -369,9 +380,12 @@ fn a_channel_obeys_the_policy_of_a_host() {
     site.configures("other");
     site.publish("--key online").ok();
     // Signed by those who publish, but attested by nobody who builds.
-    let before = site.has();
-    site.follows().fails(1, &["0 of 1 attest it", "policy.json"]);
-    assert_eq!(site.has(), before);
+    let before = snapshot(&site.root());
+    site.tree
+        .store(&activates)
+        .fails(1, &["0 of 1 attest it", "policy.json"]);
+    assert_eq!(snapshot(&site.root()), before);
+    assert_eq!(active(), earlier);
 
     let [artifact, farm, out, inputs] =
         ["test-1.tar.zst", "other", "out", "inputs.yaml"].map(|name| text(&site.tree.path(name)));
@@ -390,8 +404,9 @@ fn a_channel_obeys_the_policy_of_a_host() {
         .ok();
     site.tree.store(&["verify", &out]).ok();
     site.publish("--key online").ok();
-    site.follows().ok();
+    site.tree.store(&activates).ok();
     assert_eq!(site.has(), fs::read(site.tree.path("out/manifest.json")).ok());
+    assert_ne!(active(), earlier);
 }
 
 #[test]
