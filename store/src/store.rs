@@ -347,7 +347,10 @@ pub(crate) fn prepare(root: &Path) -> Result<(Layout, File), OpenError> {
     };
     let text = fs::read_to_string(&path).at("read", &path)?;
     match text.trim_end().parse() {
-        Ok(FORMAT) => Ok((layout, file)),
+        Ok(FORMAT) => {
+            make_folders(&layout)?;
+            Ok((layout, file))
+        }
         Ok(found) if found > FORMAT => Err(OpenError::Newer {
             root: layout.root,
             found,
@@ -373,12 +376,7 @@ fn create(layout: &Layout) -> Result<(), OpenError> {
             return Err(OpenError::NotAStore(root.clone()));
         }
     }
-    for folder in FOLDERS {
-        make_folder(&layout.folder(folder))?;
-    }
-    for folder in [LOCKS, KEPT, NEEDS] {
-        make_folder(&layout.tmp().join(folder))?;
-    }
+    make_folders(layout)?;
     // Durable when this returns: its last connection moved all into the file and waited for the disk.
     Index::create(&layout.index())?;
     fs::write(&aside, format!("{FORMAT}\n")).at("write", &aside)?;
@@ -393,6 +391,14 @@ pub(crate) fn belongs_at_top(name: &std::ffi::OsStr) -> bool {
     let ours = |name: &str| FOLDERS.contains(&name) || name.starts_with(INDEX_FILE);
     name.to_str()
         .is_some_and(|name| ours(name) || [FORMAT_FILE, LOST_AND_FOUND].contains(&name))
+}
+
+/// Makes those that are not there: all of a new store, and in an older one what came with later versions.
+fn make_folders(layout: &Layout) -> Result<(), IoError> {
+    let top = FOLDERS.map(|folder| layout.folder(folder));
+    let temporary = [LOCKS, KEPT, NEEDS].map(|folder| layout.tmp().join(folder));
+    let mut missing = top.into_iter().chain(temporary).filter(|path| !path.is_dir());
+    missing.try_for_each(|path| make_folder(&path))
 }
 
 fn make_folder(path: &Path) -> Result<(), IoError> {

@@ -71,6 +71,24 @@ fn what_a_root_reaches_stays_and_the_rest_goes_with_all_that_is_its() {
 }
 
 #[test]
+fn a_store_of_an_earlier_version_gets_what_it_lacks() {
+    let test = TestStore::new();
+    test.add(&Sketch::new("zlib"));
+    let folders = [test.store.layout().recipes(), test.store.layout().attestations()];
+    let closed = test.close();
+    for folder in &folders {
+        fs::remove_dir(folder).unwrap();
+    }
+    let test = closed.open();
+    assert_eq!(
+        kinds(&collect_at(&test.store, 0, GcMode::Collect))[0],
+        GarbageKind::Package
+    );
+    recipes::keep(&test.store, b"kept").unwrap();
+    assert!(folders.iter().all(|folder| folder.is_dir()));
+}
+
+#[test]
 fn a_running_process_keeps_what_it_needs_until_it_ends() {
     let test = TestStore::new();
     let zlib = test.add(&Sketch::new("zlib"));
