@@ -190,13 +190,51 @@ fn two_packages_of_a_store_are_compared_with_all_that_they_require() {
     // By a store path and by the name in the tree it is the same.
     let path = tree.store_dir().join("packages").join(old);
     assert_eq!(releases.differ(&[text(&path), "user"]), found);
-    assert_eq!(
-        tree.store(&["diff", new, "user", "--json"]).json()["unchanged"],
-        2
-    );
+    let same = tree.store(&["diff", new, "user", "--json"]).json();
+    assert_eq!((&same["unchanged"], &same["fetch"]), (&json!(2), &Value::Null));
     let gone = old.replace("user--", "usar--");
     tree.store(&["diff", &gone, "user"])
         .fails(1, &["usar--", "not in the store"]);
     tree.store(&["diff", "absent", "user"]).fails(2, &["`absent`"]);
     tree.store(&["diff", "1", "2"]).fails(2, &["--root"]);
+}
+
+#[test]
+fn a_local_change_of_a_host_is_told_to_the_file() {
+    let tree = TestTree::new();
+    tree.recipe(
+        "lib",
+        &json!({ "version": "1" }),
+        "cd $PKG_PATH; echo one > same; echo 12 > grows",
+    );
+    let artifact = tree.path("release.tar.zst");
+    tree.store(&["build", "all"]).ok();
+    tree.store(&["artifact", "create", "-o", text(&artifact)]).ok();
+    let host = tree.path("host");
+    let root = ["--root", text(&host)];
+    tree.store(&[&["install", text(&artifact)], &root[..]].concat())
+        .ok();
+    let made = tree
+        .store(&[&["override", "lib", "--json"], &root[..]].concat())
+        .json();
+    fs::write(
+        Path::new(made["folder"].as_str().unwrap()).join("grows"),
+        "1234\n",
+    )
+    .unwrap();
+    let ran = tree.store(&[&["diff", "1", "2", "--json"], &root[..]].concat());
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let lib = &found["changed"][0];
+    assert_eq!(lib["same_tree"], false);
+    let changed = lib["files"]["changed"].as_array().unwrap().iter();
+    let paths: Vec<&Value> = changed.map(|file| &file["path"]).collect();
+    assert_eq!(paths, ["buildinfo.full.json", "grows"]);
+    // Nobody has to fetch it.
+    assert_eq!(
+        (&found["fetch"], &lib["after"]["length"]),
+        (&json!(0), &Value::Null)
+    );
+    let said = tree.store(&[&["diff", "1", "2"], &root[..]].concat());
+    assert!(said.stdout.contains("    ~ grows, 3 B -> 5 B"), "{said:?}");
 }

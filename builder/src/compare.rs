@@ -1,11 +1,12 @@
 //! Owns what the two sides of a comparison hold: artifacts, manifests, generations of a host, or closures in a store.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use schema::about::About;
 use schema::comparison::{Comparison, Contents, FileChanges, Held};
-use schema::generation::Generation;
+use schema::generation::{ActivePackage, Generation};
 use schema::id::PackageId;
 use schema::listing::{Listing, ListingError};
 use schema::manifest::ActiveManifest;
@@ -15,6 +16,7 @@ use store::closure::{self, ClosureError};
 use store::host::{Host, HostError};
 use store::index::IndexError;
 use store::io_error::{IoContext, IoError};
+use store::listing::{self, ListError};
 use store::seekable::stream::Unpacker;
 
 use crate::fetch::medium::Medium;
@@ -38,6 +40,9 @@ pub enum CompareError {
     /// A listing cannot be read.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// A local change on a host cannot be listed.
+    #[error(transparent)]
+    Local(#[from] ListError),
     /// A listing is none.
     #[error("{}: {source}", path.display())]
     Listing {
@@ -59,7 +64,8 @@ enum Listings<'a> {
     /// Nowhere: it is a manifest alone.
     Nowhere,
     Artifact(Box<Reader<Medium>>),
-    Host(&'a Host),
+    /// A host, and by store ID what its local changes hold now: no listing of them is kept.
+    Host(&'a Host, BTreeMap<PackageId, Listing>),
     Store(&'a Store),
 }
 
@@ -87,9 +93,20 @@ impl<'a> Side<'a> {
     pub fn generation(host: &'a Host, number: u64) -> Result<Self, CompareError> {
         let generation = host.generation(number)?;
         let manifest = host.generation_manifest(number, &generation.manifest)?.document;
+        let mut contents = active(number, &generation, &manifest)?;
+        let mut locals = BTreeMap::new();
+        for local in &generation.overrides {
+            let listed = listing::of(&host.package(&local.id))?;
+            for held in contents.packages.iter_mut().filter(|held| held.id == local.id) {
+                held.tree = listed.tree;
+                held.size = listed.listing.size();
+                held.length = None;
+            }
+            locals.insert(local.id.clone(), listed.listing);
+        }
         Ok(Self {
-            contents: active(&generation, &manifest),
-            listings: Listings::Host(host),
+            contents,
+            listings: Listings::Host(host, locals),
         })
     }
 
@@ -135,7 +152,10 @@ impl<'a> Side<'a> {
                 };
                 return Ok(Some(reader.listing(package, unpacker)?.1));
             }
-            Listings::Host(host) => host.listing(&held.tree),
+            Listings::Host(host, locals) => match locals.get(&held.id) {
+                Some(listing) => return Ok(Some(listing.clone())),
+                None => host.listing(&held.tree),
+            },
             Listings::Store(store) => store.tree_path(&held.tree),
         };
         read(&path).map(Some)
@@ -157,24 +177,31 @@ pub fn compare(before: &Side<'_>, after: &Side<'_>) -> Result<Comparison, Compar
     Ok(found)
 }
 
-/// What a host has active; of a local change only that it is one is known, and else what it was copied from.
-fn active(generation: &Generation, manifest: &ActiveManifest) -> Contents {
+/// What a host has active; what recipes say of a local change is what they say of the package it was copied from.
+fn active(number: u64, generation: &Generation, manifest: &ActiveManifest) -> Result<Contents, HostError> {
     let mut contents = Contents::from(manifest);
     let roles: Vec<&str> = generation.roles.iter().map(|role| role.as_str()).collect();
     contents.fields.insert("roles", roles.join(","));
-    let original = |id: &PackageId| {
-        let copied = generation.overrides.iter().find(|local| local.id == *id);
-        manifest.package(copied.map_or(id, |local| &local.of))
-    };
-    let packages = generation.packages.iter().filter_map(|active| {
-        Some(Held {
+    let held = |active: &ActivePackage| {
+        let of = generation
+            .overriding(&active.id)
+            .map_or(&active.id, |local| &local.of);
+        let original = manifest.package(of).ok_or_else(|| HostError::Damaged {
+            number,
+            reason: format!("{of} is not in its manifest"),
+        })?;
+        Ok(Held {
             id: active.id.clone(),
             tree: active.tree,
-            ..Held::from(original(&active.id)?)
+            ..Held::from(original)
         })
-    });
-    contents.packages = packages.collect();
-    contents
+    };
+    contents.packages = generation
+        .packages
+        .iter()
+        .map(held)
+        .collect::<Result<_, HostError>>()?;
+    Ok(contents)
 }
 
 fn read(path: &Path) -> Result<Listing, CompareError> {

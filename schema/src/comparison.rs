@@ -55,8 +55,8 @@ pub struct Comparison {
     pub unchanged: usize,
     /// Of all files of all packages in sum, in bytes.
     pub size: Change<u64>,
-    /// Compressed bytes of the packages that only the second has: what a host with the first has to fetch. `None` where
-    /// there are no archives.
+    /// Compressed bytes of the packages that only the second has: what a host with the first has to fetch. A local change
+    /// of a host is fetched from nowhere. `None` where the second has no archives.
     pub fetch: Option<u64>,
 }
 
@@ -174,7 +174,8 @@ impl Comparison {
     pub fn between(before: &Contents, after: &Contents) -> Self {
         let (gone, come) = (only_in(before, after), only_in(after, before));
         let unchanged = after.packages.len() - come.len();
-        let fetch = come.iter().map(|package| package.length).sum();
+        let has_archives = after.packages.iter().any(|package| package.length.is_some());
+        let fetch = has_archives.then(|| total(come.iter().filter_map(|package| package.length)));
         // Of several packages of one name, as variants are, the first goes with the first.
         let mut by_name: BTreeMap<&PackageName, VecDeque<&Held>> = BTreeMap::new();
         for package in gone {
@@ -196,7 +197,7 @@ impl Comparison {
             changed,
             unchanged,
             size: Change::of(before, after, |side| {
-                side.packages.iter().map(|package| package.size).sum()
+                total(side.packages.iter().map(|package| package.size))
             }),
             fetch,
         }
@@ -270,6 +271,11 @@ impl FileChanges {
     }
 }
 
+/// A foreign manifest may state any sizes.
+fn total(bytes: impl Iterator<Item = u64>) -> u64 {
+    bytes.fold(0, u64::saturating_add)
+}
+
 fn only_in<'a>(side: &'a Contents, other: &Contents) -> Vec<&'a Held> {
     // A local change of a host may be there twice under one ID in time, with other content.
     let others: BTreeSet<_> = other
@@ -294,4 +300,36 @@ fn fields(before: &Contents, after: &Contents) -> Vec<FieldChange> {
         })
         .filter(|it| it.change.before != it.change.after)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
+
+    use super::*;
+
+    fn held(name: &str, sizes: u64) -> Held {
+        let digest = Digest::of(name.as_bytes());
+        let name: PackageName = name.parse().unwrap();
+        Held {
+            id: PackageId::new(name.clone(), digest),
+            name,
+            version: "1".to_owned(),
+            license: None,
+            tree: digest,
+            size: sizes,
+            length: Some(sizes),
+            requires: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn sizes_that_no_disk_has_are_compared_as_well() {
+        let after = Contents {
+            packages: vec![held("a", u64::MAX), held("b", 1)],
+            ..Contents::default()
+        };
+        let found = Comparison::between(&Contents::default(), &after);
+        assert_eq!((found.size.after, found.fetch), (u64::MAX, Some(u64::MAX)));
+    }
 }
