@@ -166,7 +166,8 @@ fn two_artifacts_and_two_generations_differ_in_the_same_things() {
         "- 1 old--",
         "~ lib 1 -> 2",
         "    licence: MIT -> Apache-2.0",
-        "    ~ grows, 3 B -> 5 B",
+        "    ~ requires lib\n",
+        "    ~ grows, 3 B -> 5 B (+2 B)\n",
         "    ~ link: same -> grows",
         "to fetch",
     ] {

@@ -235,6 +235,14 @@ impl PackageChange {
             after: names_beside(&self.change.after, &old),
         }
     }
+
+    /// Names of what both require, though not the same form of it.
+    pub fn requires_anew(&self) -> BTreeSet<&PackageName> {
+        let old = &self.change.before.requires;
+        let is_anew = |id: &&PackageId| !old.contains(id) && old.iter().any(|it| it.name() == id.name());
+        let anew = self.change.after.requires.iter().filter(is_anew);
+        anew.map(PackageId::name).collect()
+    }
 }
 
 fn names_beside<'h>(held: &'h Held, others: &BTreeSet<PackageName>) -> Vec<&'h PackageName> {

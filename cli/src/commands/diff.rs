@@ -214,6 +214,8 @@ fn say_package(out: &mut String, package: &PackageChange) {
     for (sign, names) in [('+', &requires.after), ('-', &requires.before)] {
         names.iter().for_each(|name| say_dependency(out, sign, name));
     }
+    let anew = package.requires_anew().into_iter();
+    anew.for_each(|name| say_dependency(out, '~', name));
     match &package.files {
         _ if package.same_tree => line(out, format_args!("    its files are the same")),
         Some(files) => say_files(out, files),
@@ -280,11 +282,14 @@ fn became(before: &EntryKind, after: &EntryKind) -> String {
     }
 }
 
-/// Both sizes; exact ones where they would look the same.
+/// Both sizes, exact ones where they would look the same, and by how much they differ.
 fn sizes(before: u64, after: u64) -> String {
-    match (before == after, text::size(before), text::size(after)) {
-        (true, size, _) => size,
-        (false, old, new) if old == new => format!("{before} -> {after} B"),
-        (false, old, new) => format!("{old} -> {new}"),
+    let (old, new) = (text::size(before), text::size(after));
+    let by = text::size(before.abs_diff(after));
+    let sign = if before < after { '+' } else { '-' };
+    match (before == after, old == new) {
+        (true, _) => new,
+        (false, true) => format!("{before} -> {after} B ({sign}{by})"),
+        (false, false) => format!("{old} -> {new} ({sign}{by})"),
     }
 }
