@@ -13,6 +13,8 @@
 mod distribution;
 #[path = "boot/machine.rs"]
 mod machine;
+#[path = "boot/service.rs"]
+mod service;
 mod support;
 
 use std::fs;

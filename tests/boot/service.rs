@@ -1,24 +1,11 @@
 //! A service of this repository, from its upstream's source to an answer over the network of a host that boots.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "what goes wrong fails the test, as it should"
-)]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a machine is made by programs of this one"
-)]
-
-#[path = "boot/machine.rs"]
-mod machine;
-mod support;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use machine::Machine;
-use support::TestTree;
+use crate::machine::Machine;
+use crate::support::TestTree;
 
 const STORE: &str = "/opt/store/store";
 const FILES: &str = "/opt/files";
