@@ -41,7 +41,7 @@ const CLASSICS: [(&str, &str, &str, &str); 10] = [
     ),
     (
         "raced",
-        "for i in $(seq 10 39); do (sleep 0.$i; echo $i >> $PKG_PATH/out) & done; wait",
+        "for i in $(seq 10 4 98); do (sleep 0.$i; echo $i >> $PKG_PATH/out) & done; wait",
         "load",
         "order",
     ),
@@ -99,9 +99,9 @@ fn ten_classic_ways_are_found_and_named() {
         let package = packages[name];
         assert_eq!(package["outcome"], "failed", "{name}");
         let culprits = culprits(package);
-        assert!(culprits.contains(&vec![axis]), "{name}: {culprits:?}");
-        // A run with nothing varied may race as well, where the machine is busy.
-        assert!(culprits.len() == 1 || name == "raced", "{name}: {culprits:?}");
+        // Where the machine is busy enough, the race is lost with nothing varied as well, and that is what is said.
+        let by_itself = name == "raced" && culprits == [Vec::<&str>::new()];
+        assert!(culprits == [[axis]] || by_itself, "{name}: {culprits:?}");
         let explained = &package["differs"]["explained"][0];
         assert_eq!(explained["path"], "out", "{name}");
         assert_eq!(explained["cause"], cause, "{name}: {explained:#}");

@@ -171,7 +171,9 @@ impl Listener {
                 let bytes = entries::read_reversed(call.pid, first, third, || self.is_waiting(call))?;
                 Ok(counted(bytes, second))
             }
-            libc::SYS_execve => Ok(Answer::Wait(self.turns.length())),
+            libc::SYS_execve | libc::SYS_set_robust_list => Ok(Answer::Wait(self.turns.length())),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_set_tid_address => Ok(Answer::Wait(self.turns.length())),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_arch_prctl => Ok(self.begin(call)),
             #[cfg(not(target_arch = "x86_64"))]

@@ -51,9 +51,15 @@ const DICE: &[Rule] = &[ask_us(libc::SYS_getrandom, &[])];
 const LISTS: &[Rule] = &[ask_us(libc::SYS_getdents64, &[])];
 
 /// Where a process may be made to wait: by which time another is done shows in the files they share.
-/// Only at its beginning, since a signal that comes before we have even heard of a call still ends it, and a program that
-/// is about to become another has hardly ever children whose end it could be told.
-const TURNS: &[Rule] = &[ask_us(libc::SYS_execve, &[])];
+/// Only where it begins, as another program or as a copy of its parent, of which C libraries then say where the kernel
+/// finds its locks. A signal that comes before we have heard of a call ends it all the same, and who has just begun has no
+/// children yet whose end it could be told.
+const TURNS: &[Rule] = &[
+    ask_us(libc::SYS_execve, &[]),
+    ask_us(libc::SYS_set_robust_list, &[]),
+    #[cfg(target_arch = "x86_64")]
+    ask_us(libc::SYS_set_tid_address, &[]),
+];
 
 /// The calls that we hear of so that a build sees `view`.
 pub fn of(view: &View) -> impl Iterator<Item = &'static Rule> {
