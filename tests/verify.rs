@@ -207,6 +207,54 @@ fn what_nobody_registered_is_named() {
 }
 
 #[test]
+fn what_is_kept_to_explain_and_to_prove_is_verified_too() {
+    let tree = built();
+    tree.store(&["keygen", "../key"]).ok();
+    tree.store(&["attest", "all", "--key", "../key"]).ok();
+    tree.store(&["verify"]).ok();
+    let store = tree.store_dir();
+    let mut expected: Vec<(String, String)> = Vec::new();
+    let mut expect = |path: &Path, difference: &str| {
+        let path = path.strip_prefix(&store).unwrap();
+        expected.push((path.to_str().unwrap().to_owned(), difference.to_owned()));
+    };
+    let inputs = fs::read_dir(store.join("recipes")).unwrap();
+    for path in inputs.map(|entry| entry.unwrap().path()) {
+        rewrite(&path, [fs::read(&path).unwrap(), b" ".to_vec()].concat());
+        expect(&path, "content");
+    }
+    let stray = store.join("recipes/notes");
+    fs::write(&stray, "mine").unwrap();
+    expect(&stray, "extra");
+    let (base, top) = (tree.id("base"), tree.id("top"));
+    let kept = |id: &str| store.join(format!("attestations/{id}.json"));
+    fs::copy(kept(&top), kept(&base)).unwrap();
+    expect(&kept(&base), "document");
+    rewrite(&kept(&top), "{}");
+    expect(&kept(&top), "document");
+    expected.sort_unstable();
+    assert!(expected.len() > 5, "{expected:?}");
+
+    let found = || -> Vec<(String, String)> {
+        let ran = tree.store(&["verify", "--json"]);
+        assert_eq!(ran.code, Some(3), "{ran:?}");
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let differences = report["differences"].as_array().unwrap().iter();
+        let pairs = differences.map(|it| (text(&it["path"]), text(&it["difference"])));
+        let mut pairs: Vec<_> = pairs.collect();
+        pairs.sort_unstable();
+        pairs
+    };
+    assert_eq!(found(), expected);
+    assert_eq!(tree.store(&["verify", "--repair"]).code, Some(3));
+    assert_eq!(found(), [("recipes/notes".to_owned(), "extra".to_owned())]);
+    fs::remove_file(stray).unwrap();
+    tree.store(&["attest", "all", "--key", "../key"]).ok();
+    tree.holds_only(&["base", "shell", "top"]);
+}
+
+#[test]
 fn an_artifact_is_verified_where_it_lies_and_compared_with_a_sound_copy() {
     let tree = TestTree::new();
     let [sound, _] = tree.two_versions();

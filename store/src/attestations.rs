@@ -15,7 +15,8 @@ use serde::Serialize;
 use crate::io_error::{IoContext, IoError};
 use crate::keys::{KeyId, SigningKey};
 use crate::publish;
-use crate::store::Store;
+use crate::removal;
+use crate::store::{ATTESTATIONS, Store};
 use crate::trust::{Rejection, Trust};
 
 /// The name of the document with all attestations of an artifact, and of one that is on a host.
@@ -42,7 +43,26 @@ pub enum KeepError {
 
 /// Where a store or a cache keeps what is attested of a package, relative to its own folder.
 pub fn path_of(id: &PackageId) -> String {
-    format!("attestations/{id}.json")
+    format!("{ATTESTATIONS}/{id}.json")
+}
+
+/// Removes what is kept at `path`, relative to the store, as somebody must who wants to attest the package again when it is
+/// damaged; says whether attestations can be kept there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget(store: &Store, path: &str) -> Result<bool, IoError> {
+    let is_one = id_at(path).is_some();
+    if is_one {
+        removal::remove(&store.root().join(path))?;
+    }
+    Ok(is_one)
+}
+
+/// The package that [`path_of`] gives `path` for.
+pub(crate) fn id_at(path: &str) -> Option<PackageId> {
+    let name = path.strip_prefix(ATTESTATIONS)?.strip_prefix('/')?;
+    name.strip_suffix(".json")?.parse().ok()
 }
 
 /// Signs the statement of `provenance`.

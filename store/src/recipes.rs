@@ -1,7 +1,8 @@
 //! Owns what packages were built from, kept by digest for as long as a person may ask why they were built again.
 //!
 //! Resolved recipes and the files they name lie side by side in `recipes/`, each under the BLAKE3 of its bytes; that of a
-//! resolved recipe stands in the store ID. They are never waited for: one that a power cut tore is as good as absent.
+//! resolved recipe stands in the store ID. They are never waited for: one that a power cut tore is as good as absent, and
+//! is named by `store verify`.
 
 use std::fs;
 use std::io;
@@ -14,7 +15,8 @@ use schema::resolved::ResolvedRecipe;
 use crate::facts::RESOLVED_RECIPE;
 use crate::io_error::{IoContext, IoError};
 use crate::publish;
-use crate::store::Store;
+use crate::removal;
+use crate::store::{RECIPES, Store};
 
 /// Keeps `bytes`, unless they are kept already.
 ///
@@ -42,6 +44,25 @@ pub fn keep(store: &Store, bytes: &[u8]) -> Result<(), IoError> {
 /// When it is there but cannot be read.
 pub fn read(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, IoError> {
     checked(store.recipes_path(digest), digest)
+}
+
+/// Removes what is kept at `path`, relative to the store, to be kept again when it is built from; says whether anything
+/// can be kept there.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget(store: &Store, path: &str) -> Result<bool, IoError> {
+    let is_one = digest_at(path).is_some();
+    if is_one {
+        removal::remove(&store.root().join(path))?;
+    }
+    Ok(is_one)
+}
+
+/// The digest of what is kept at `path`, relative to the store.
+pub(crate) fn digest_at(path: &str) -> Option<Digest> {
+    let name = path.strip_prefix(RECIPES)?.strip_prefix('/')?;
+    name.parse().ok()
 }
 
 /// The resolved recipe of a package, if it was built here or is here.

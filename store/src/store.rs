@@ -28,8 +28,10 @@ const TREES: &str = "trees";
 const ARCHIVES: &str = "archives";
 const SOURCES: &str = "sources";
 const LOGS: &str = "logs";
-const ATTESTATIONS: &str = "attestations";
-const RECIPES: &str = "recipes";
+/// The name of the folder of attestations within a store.
+pub(crate) const ATTESTATIONS: &str = "attestations";
+/// The name of the folder of what builds were made from, within a store.
+pub(crate) const RECIPES: &str = "recipes";
 const TMP: &str = "tmp";
 /// What file systems put at their own top, which a store may be.
 const LOST_AND_FOUND: &str = "lost+found";

@@ -5,6 +5,7 @@ mod archives;
 mod beside;
 mod difference;
 pub mod journal;
+mod kept;
 pub mod locate;
 mod package;
 mod rows;
@@ -129,6 +130,8 @@ pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<R
             .extend(archives::verify(store, &records, &verified.findings, run));
         report.differences.extend(beside::strays(store, &records)?);
         report.differences.extend(beside::roots(store)?);
+        report.differences.extend(kept::inputs(store, run)?);
+        report.differences.extend(kept::attestations(store, run)?);
     }
     let found = verified.findings.into_iter().flatten();
     report

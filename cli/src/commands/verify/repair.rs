@@ -12,7 +12,9 @@ use serde::Serialize;
 use store::Store;
 use store::archive::record;
 use store::artifact::reader::Reader;
+use store::attestations;
 use store::lock::PackageLock;
+use store::recipes;
 use store::repair::{self, Repaired};
 use store::substitute::{self, SubstituteError};
 use store::verify::{Difference, DifferenceKind, PackageRef, Report};
@@ -114,7 +116,7 @@ fn damaged(report: &Report) -> BTreeSet<PackageId> {
     report.differences.iter().filter_map(about).collect()
 }
 
-/// Forgets kept archives and sources that differ: they come again when they are needed.
+/// Forgets kept archives, sources and inputs of builds that differ, which come again when they are needed, and damaged attestations.
 fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
     let mut repaired = Vec::new();
     for difference in &report.differences {
@@ -125,6 +127,10 @@ fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
             "forgotten, and made again when it is needed"
         } else if sources::forget(store, difference)? {
             "removed, and fetched again when it is needed"
+        } else if recipes::forget(store, &difference.path)? {
+            "removed, and kept again when something is built from it"
+        } else if attestations::forget(store, &difference.path)? {
+            "removed; `store attest` attests again what was built here"
         } else {
             continue;
         };
