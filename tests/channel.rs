@@ -410,6 +410,53 @@ fn a_channel_obeys_the_policy_of_a_host() {
 }
 
 #[test]
+fn an_artifact_is_attested_where_it_is_delivered() {
+    let site = Site::new();
+    let out = site.tree.path("out");
+    let [delivered, manifest] = ["test-1-x86_64-linux.tar.zst", "manifest.json"].map(|name| out.join(name));
+    for signed in [&delivered, &manifest] {
+        site.tree
+            .store(&["sign", &text(signed), "--key", &text(&site.tree.path("online"))])
+            .ok();
+    }
+    site.first("");
+    let published = snapshot(&site.channel());
+    let untouched = snapshot(&out);
+    let attest = |key: &str| {
+        let key = text(&site.tree.path(key));
+        site.tree.store(&["attest", &text(&delivered), "--key", &key])
+    };
+    let other = store::lock::FileLock::attempt(&site.tree.path(".out.lock")).unwrap();
+    attest("root").fails(1, &["another process", "out"]);
+    assert_eq!(snapshot(&out), untouched);
+    drop(other);
+
+    attest("root").ok();
+    // As a builder elsewhere would, by another name for the same folder.
+    std::os::unix::fs::symlink(&out, site.tree.path("alias")).unwrap();
+    let alias = site.tree.path("alias/test-1-x86_64-linux.tar.zst");
+    let key = text(&site.tree.path("root2"));
+    site.tree.store(&["attest", &text(&alias), "--key", &key]).ok();
+    site.tree.store(&["verify", &text(&out)]).ok();
+    assert!(!site.tree.path(".out.partial").exists());
+    assert_eq!(snapshot(&site.channel()), published, "what is published stays");
+    let signed = |path: &Path| fs::exists(format!("{}.minisig", path.display())).unwrap();
+    assert!(!signed(&delivered), "it was made of other bytes");
+    assert!(signed(&manifest));
+
+    let keys = ["root", "root2"].map(|name| {
+        let key = fs::read_to_string(site.tree.path(&format!("{name}.pub"))).unwrap();
+        json!({ "name": name, "key": key.lines().last().unwrap() })
+    });
+    let policy = json!({ "format": 1, "threshold": 2, "keys": keys });
+    site.tree.file("image/etc/store/policy.json", &policy.to_string());
+    site.follows().fails(1, &["0 of 2 attest it"]);
+    site.publish("--key online").ok();
+    site.follows().ok();
+    assert_eq!(site.has(), fs::read(manifest).ok());
+}
+
+#[test]
 fn what_no_host_can_need_any_more_is_removed() {
     let site = Site::new();
     site.first("");

@@ -1,5 +1,6 @@
 //! Owns turning a person's few inputs into a configuration package, an artifact that holds it, and a folder to serve.
 
+mod attested;
 mod clash;
 pub(crate) mod delivery;
 mod document;
@@ -8,6 +9,7 @@ mod inputs;
 mod install_script;
 mod json;
 mod package;
+mod place;
 mod special;
 mod templates;
 mod yaml;
@@ -36,6 +38,7 @@ use document::Document;
 use inputs::InputSchema;
 use templates::Template;
 
+pub use attested::attest;
 pub use clash::Clash;
 pub use delivery::INDEX;
 pub use inputs::{IP_DETECT, Inputs, SECRET_FILE};

@@ -8,8 +8,8 @@ use ::schema::attestation::{Attestations, Envelope};
 use ::schema::digest::Digest;
 use ::schema::id::PackageId;
 use builder::attest::{Attester, Witness, Word};
+use builder::configure;
 use serde::Serialize;
-use store::artifact::attest as artifact;
 use store::artifact::one_file;
 use store::artifact::reader::{ReadError, Reader};
 use store::attestations;
@@ -126,7 +126,7 @@ fn in_artifact(witness: &Witness<'_>, file: &Path) -> Result<Document, Failure> 
     new.add(envelopes)?;
     // An artifact that nothing is said of stays as it is, to the byte.
     if !new.envelopes.is_empty() {
-        artifact::attest(file, new)?;
+        configure::attest(file, new)?;
     }
     Ok(document)
 }

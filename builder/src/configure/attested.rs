@@ -1,0 +1,67 @@
+//! Owns adding attestations to an artifact that is there already, whether it lies alone or in a delivery.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use schema::attestation::Attestations;
+use schema::delivery::DeliveryIndex;
+use store::artifact::attest;
+use store::io_error::{IoContext, IoError};
+
+use super::ConfigureError;
+use super::delivery::{digests, forget_lock, write_index};
+use super::place;
+use crate::signature;
+
+/// Adds `new` to what the artifact at `path` carries, in one step. In a delivery the index and the lists of digests change
+/// with it; signatures of what changed are left out there.
+///
+/// # Errors
+/// See [`ConfigureError`]; the artifact, and the delivery that it may be in, are then as they were.
+pub fn attest(path: &Path, new: Attestations) -> Result<(), ConfigureError> {
+    let Some((folder, index)) = delivery_around(path) else {
+        attest::attest(path, new)?;
+        return Ok(());
+    };
+    place::put(&folder, |aside| again(&folder, index, new, aside))?;
+    Ok(())
+}
+
+/// The delivery whose artifact lies at `path`.
+fn delivery_around(path: &Path) -> Option<(PathBuf, DeliveryIndex)> {
+    let path = fs::canonicalize(path).ok()?;
+    let folder = path.parent()?;
+    let index = place::read_index(folder)?;
+    let is_its = path.file_name()?.to_str()? == index.artifact;
+    // A name that leads out of the folder is in none that we made.
+    let is_sound = index.files.iter().all(|file| !file.name.contains('/'));
+    (is_its && is_sound).then(|| (folder.to_owned(), index))
+}
+
+/// Fills `aside` with what the delivery at `folder` holds, its artifact attested.
+fn again(
+    folder: &Path,
+    mut index: DeliveryIndex,
+    new: Attestations,
+    aside: &Path,
+) -> Result<(), ConfigureError> {
+    for file in &index.files {
+        link(folder, aside, &file.name)?;
+        let signature = format!("{}{}", file.name, signature::ENDING);
+        if file.name != index.artifact && folder.join(&signature).exists() {
+            link(folder, aside, &signature)?;
+        }
+    }
+    // Written beside and renamed, so the file that is delivered now stays as it is.
+    attest::attest(&aside.join(&index.artifact), new)?;
+    forget_lock(aside, &index.artifact)?;
+    for file in index.files.iter_mut().filter(|file| file.name == index.artifact) {
+        *file = digests(aside, &file.name)?;
+    }
+    write_index(aside, &index)
+}
+
+fn link(from: &Path, to: &Path, name: &str) -> Result<(), IoError> {
+    let path = from.join(name);
+    fs::hard_link(&path, to.join(name)).at("link", &path)
+}
