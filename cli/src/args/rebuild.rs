@@ -1,10 +1,12 @@
 //! Owns the arguments by which packages are built again and compared.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use builder::vary::{Axis, Variation};
-use clap::builder::PossibleValue;
-use clap::{Args, ValueEnum};
+use clap::builder::{EnumValueParser, PossibleValue, StyledStr, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, Error};
+use clap::{Arg, Args, Command, ValueEnum};
 
 /// How packages are built again.
 #[derive(Debug, Clone, Default, Args)]
@@ -20,7 +22,7 @@ pub struct Rebuild {
         num_args = 0..=1,
         default_missing_value = "all",
         value_delimiter = ',',
-        hide_possible_values = false
+        value_parser = AxesParser
     )]
     pub vary: Vec<Axes>,
     /// With --rebuild, write what is found about each package that differs to this folder: <ID>.json, and <ID>.html
@@ -72,5 +74,27 @@ impl ValueEnum for Axes {
             Self::One(axis) => (axis.name(), axis.meaning()),
         };
         Some(PossibleValue::new(name).help(meaning))
+    }
+}
+
+/// Reads one word of `--vary`, which may be meant as the name of a package.
+#[derive(Clone, Copy)]
+struct AxesParser;
+
+impl TypedValueParser for AxesParser {
+    type Value = Axes;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<Axes, Error> {
+        let parsed = EnumValueParser::new().parse_ref(command, argument, value);
+        parsed.map_err(|mut error| {
+            let hint = StyledStr::from("the names of packages go before `--vary`");
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint]));
+            error
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let values = Axes::value_variants().iter();
+        Some(Box::new(values.filter_map(ValueEnum::to_possible_value)))
     }
 }
