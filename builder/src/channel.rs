@@ -33,6 +33,8 @@ const ROOT: &str = "root.json";
 const TIMESTAMP: &str = "timestamp.json";
 const SNAPSHOT: &str = "snapshot.json";
 const TARGETS_JSON: &str = "targets.json";
+/// Mode of all files of a channel, which any web server may serve, and of what hosts remember of them.
+const MODE: u32 = 0o644;
 
 /// Why a channel was not published or not followed. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,7 @@ use schema::source::SourceDigest;
 use schema::tree_of_recipes::{DocumentText, TreeText, validate};
 use serde_json::{Map, Value, json};
 use store::Store;
+use store::durable;
 use store::io_error::{IoContext, IoError};
 
 use crate::fetch::{
@@ -170,9 +171,7 @@ impl Pinning {
         }
         let aside = self.path.with_extension("json.new");
         fs::write(&aside, root.to_string()).at("write", &aside)?;
-        fs::File::open(&aside)
-            .and_then(|file| file.sync_all())
-            .at("make durable", &aside)?;
+        durable::sync(&aside)?;
         fs::rename(&aside, &self.path).at("rename", &aside)?;
         Ok(())
     }

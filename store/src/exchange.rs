@@ -15,7 +15,7 @@ use crate::removal;
 ///
 /// # Errors
 /// When the file system refuses.
-pub(crate) fn exchange(aside: &Path, target: &Path, spare: &Path) -> Result<(), IoError> {
+pub fn exchange(aside: &Path, target: &Path, spare: &Path) -> Result<(), IoError> {
     match renameat2(AT_FDCWD, aside, AT_FDCWD, target, RenameFlags::RENAME_EXCHANGE) {
         Err(Errno::ENOENT) => fs::rename(aside, target).at("put in place", target),
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP) => {

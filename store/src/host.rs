@@ -10,7 +10,6 @@ pub mod audit;
 pub mod blueprint;
 pub mod changes;
 pub mod collect;
-mod durable;
 mod existing;
 mod files;
 pub mod finding;

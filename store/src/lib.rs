@@ -5,7 +5,8 @@ pub mod archive;
 pub mod artifact;
 pub mod attestations;
 pub mod closure;
-mod exchange;
+pub mod durable;
+pub mod exchange;
 pub mod facts;
 #[cfg(test)]
 mod fixture;

@@ -16,6 +16,7 @@ mod adopt;
 
 pub(crate) use adopt::{adopt, adopt_locked, examine};
 
+use crate::durable;
 use crate::facts::{self, Facts, FactsError};
 use crate::index::{Attempt, IndexError, Registration};
 use crate::io_error::{IoContext, IoError};
@@ -164,7 +165,7 @@ pub fn bytes(store: &Store, bytes: &[u8], target: &Path) -> Result<Published, Io
 /// When it cannot be made durable or moved.
 pub fn file(staged: &Path, target: &Path) -> Result<Published, IoError> {
     set_mode(staged, FILE_MODE)?;
-    sync(staged)?;
+    durable::sync(staged)?;
     // A link, unlike a rename, never replaces: of two who publish the same, the first wins.
     let published = match fs::hard_link(staged, target) {
         Ok(()) => Published::New,
@@ -172,7 +173,7 @@ pub fn file(staged: &Path, target: &Path) -> Result<Published, IoError> {
         Err(error) => return Err(error).at("publish", target),
     };
     fs::remove_file(staged).at("remove", staged)?;
-    sync(parent(target))?;
+    durable::sync(durable::parent(target))?;
     Ok(published)
 }
 
@@ -192,10 +193,10 @@ pub fn replacing(staged: &Path, target: &Path) -> Result<(), IoError> {
 /// # Errors
 /// When it cannot be made durable or moved.
 pub fn folder(staged: &Path, target: &Path) -> Result<Published, IoError> {
-    sync_file_system(staged)?;
+    durable::sync_file_system(staged)?;
     match fs::rename(staged, target) {
         Ok(()) => {
-            sync(parent(target))?;
+            durable::sync(durable::parent(target))?;
             Ok(Published::New)
         }
         Err(error)
@@ -257,7 +258,7 @@ pub fn register(store: &Store, placed: Vec<Placed>) -> Result<(), PublishError> 
     if placed.is_empty() {
         return Ok(());
     }
-    sync_file_system(store.root())?;
+    durable::sync_file_system(store.root())?;
     let registrations: Vec<_> = placed.iter().map(|p| p.registration.clone()).collect();
     Ok(store.index().register(&registrations)?)
 }
@@ -340,25 +341,8 @@ pub(crate) fn set_aside(store: &Store, target: &Path) -> Result<PathBuf, IoError
     Ok(aside)
 }
 
-/// Waits until everything on the file system of `path` is on the disk. One such wait costs about as much as that for
-/// a single file, however many files a package has.
-pub(crate) fn sync_file_system(path: &Path) -> Result<(), IoError> {
-    let folder = File::open(path).at("open", path)?;
-    nix::unistd::syncfs(&folder).at("make durable", path)
-}
-
-pub(crate) fn sync(path: &Path) -> Result<(), IoError> {
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .at("make durable", path)
-}
-
 pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), IoError> {
     fs::set_permissions(path, Permissions::from_mode(mode)).at("set mode of", path)
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use schema::digest::Digest;
 
+use crate::durable;
 use crate::exchange::exchange;
 use crate::facts;
 use crate::index::{IndexError, Registration};
@@ -74,7 +75,7 @@ pub fn records(store: &Store, lock: &PackageLock) -> Result<Repaired, RepairErro
     let findings = verify::package(&subject, &Run::new(&()));
     match findings.stated {
         Some(stated) if findings.differences.is_empty() => {
-            publish::sync_file_system(store.root())?;
+            durable::sync_file_system(store.root())?;
             register(store, stated.registration)?;
             Ok(Repaired::Records)
         }
@@ -106,10 +107,10 @@ pub fn replace(store: &Store, lock: &PackageLock, staged: &Path, tree: &Digest) 
         Ok(metadata) if metadata.is_dir() => publish::set_mode(&target, 0o755)?,
         _ => {}
     }
-    publish::sync_file_system(store.root())?;
+    durable::sync_file_system(store.root())?;
     exchange(staged, &target, &store.fresh_path()?)?;
     publish::seal(&target, publish::epoch(&facts))?;
-    publish::sync_file_system(store.root())?;
+    durable::sync_file_system(store.root())?;
     register(
         store,
         facts.registration(id.clone(), listed.tree, listed.listing.size()),

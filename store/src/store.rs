@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use schema::digest::Digest;
 use schema::id::PackageId;
 
+use crate::durable;
 use crate::index::{Index, IndexError};
 use crate::io_error::{IoContext, IoError};
 use crate::lock::{FileLock, PackageLock};
@@ -382,9 +383,9 @@ fn create(layout: &Layout) -> Result<(), OpenError> {
     // Durable when this returns: its last connection moved all into the file and waited for the disk.
     Index::create(&layout.index())?;
     fs::write(&aside, format!("{FORMAT}\n")).at("write", &aside)?;
-    publish::sync(&aside)?;
+    durable::sync(&aside)?;
     fs::rename(&aside, &path).at("rename", &aside)?;
-    Ok(publish::sync(root)?)
+    Ok(durable::sync(root)?)
 }
 
 /// Whether a store has something of that name at its top.

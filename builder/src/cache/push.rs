@@ -17,6 +17,7 @@ use store::archive::record::{self, Record, Request};
 use store::archive::{self, ArchiveError, Observer};
 use store::artifact;
 use store::attestations::{self, KeepError};
+use store::durable::{self, PARTIAL};
 use store::facts::{self, FactsError};
 use store::index::IndexError;
 use store::io_error::{IoContext, IoError};
@@ -25,8 +26,6 @@ use store::lock::FileLock;
 
 use super::archive_path;
 
-/// How the names of unfinished files begin; web servers do not show what begins with a dot.
-const PARTIAL: &str = ".partial-";
 /// Held by the one process that fills the folder.
 const LOCK: &str = ".lock";
 /// Bytes of an archive that are copied at a time.
@@ -111,14 +110,14 @@ pub fn push(
         target.put_content(wanted, record)?;
     }
     // Entries only when all that they name is on the disk.
-    target.sync()?;
+    durable::sync_file_system(target.folder)?;
     for (wanted, record) in open.iter().zip(&records) {
         target.put_entry(wanted, record)?;
     }
     for id in ids {
         target.put_attestations(id)?;
     }
-    target.sync()?;
+    durable::sync_file_system(target.folder)?;
     Ok(Pushed {
         pushed: open.into_iter().map(|wanted| wanted.request.id).collect(),
         present,
@@ -246,11 +245,6 @@ impl Target<'_> {
     fn entry_path(&self, id: &PackageId) -> PathBuf {
         self.folder.join(format!("{id}.json"))
     }
-
-    fn sync(&self) -> Result<(), IoError> {
-        let folder = File::open(self.folder).at("open", self.folder)?;
-        nix::unistd::syncfs(&folder).at("make durable", self.folder)
-    }
 }
 
 fn signature_path(entry: &Path) -> PathBuf {
@@ -275,9 +269,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
     let aside = aside(path);
     fs::write(&aside, bytes).at("write", &aside)?;
     // On the disk before it has its name, so that a power cut leaves the old one or the new one.
-    File::open(&aside)
-        .and_then(|file| file.sync_all())
-        .at("make durable", &aside)?;
+    durable::sync(&aside)?;
     fs::rename(&aside, path).at("publish", path)
 }
 

@@ -1,22 +1,19 @@
 //! Owns the files of a channel: how they are read, and how new ones come into place at once.
 
 use std::ffi::OsString;
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::num::NonZeroU64;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::de::DeserializeOwned;
+use store::durable;
 use store::io_error::{IoContext, IoError};
 use store::removal;
 
-use super::{ChannelError, ROOT, TIMESTAMP};
-
-/// Mode of files, which any web server may serve.
-const MODE: u32 = 0o644;
+use super::{ChannelError, MODE, ROOT, TIMESTAMP};
 
 /// The folder with a channel's signed documents.
 pub(super) struct Metadata {
@@ -107,7 +104,7 @@ impl Metadata {
     /// and exchanged.
     pub(super) fn replace(&self, documents: &[(String, Vec<u8>)], kept: Option<&str>) -> Result<(), IoError> {
         let aside = self.folder.with_extension("partial");
-        clear(&aside)?;
+        removal::remove(&aside)?;
         fs::create_dir(&aside).at("make folder", &aside)?;
         if self.folder.is_dir() {
             for entry in fs::read_dir(&self.folder).at("read", &self.folder)? {
@@ -124,13 +121,13 @@ impl Metadata {
         for (name, bytes) in documents {
             write(&aside, name, bytes)?;
         }
-        sync(&aside)?;
+        durable::sync(&aside)?;
         match self.folder.is_dir() {
             false => fs::rename(&aside, &self.folder).at("publish", &self.folder)?,
             true => exchange(&aside, &self.folder)?,
         }
-        sync(self.folder.parent().unwrap_or(Path::new(".")))?;
-        clear(&aside)
+        durable::sync(durable::parent(&self.folder))?;
+        removal::remove(&aside)
     }
 }
 
@@ -155,7 +152,7 @@ fn one_by_one(aside: &Path, folder: &Path) -> Result<(), IoError> {
     for step in steps(names(aside)?, names(folder)?) {
         step.take(aside, folder)?;
     }
-    sync(folder)
+    durable::sync(folder)
 }
 
 #[derive(Debug)]
@@ -182,9 +179,9 @@ impl Step {
                 let to = folder.join(name);
                 fs::rename(aside.join(name), &to).at("publish", &to)?;
                 // What the next step relies on is on the disk before it.
-                sync(folder)
+                durable::sync(folder)
             }
-            Self::Remove(name) => clear(&folder.join(name)),
+            Self::Remove(name) => removal::remove(&folder.join(name)),
         }
     }
 }
@@ -201,7 +198,7 @@ pub(super) fn make(folder: &Path) -> Result<(), IoError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => {
             made.at("make folder", folder)?;
-            sync(folder.parent().unwrap_or(Path::new(".")))
+            durable::sync(durable::parent(folder))
         }
     }
 }
@@ -209,33 +206,23 @@ pub(super) fn make(folder: &Path) -> Result<(), IoError> {
 /// Puts a file in place that is on the disk when this returns, and its folder where that is missing.
 pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IoError> {
     fs::create_dir_all(folder).at("make folder", folder)?;
-    let (path, aside) = (folder.join(name), folder.join(format!(".{name}.partial")));
-    clear(&aside)?;
-    let mut file = File::create_new(&aside).at("create", &aside)?;
-    file.write_all(bytes)
-        .and_then(|()| file.set_permissions(Permissions::from_mode(MODE)))
-        .and_then(|()| file.sync_all())
-        .at("write", &aside)?;
-    fs::rename(&aside, &path).at("put in place", &path)?;
-    sync(folder)
+    durable::write(&folder.join(name), bytes, MODE)
 }
 
 /// Puts the file `from` into `folder` as `name`, by a link where that is possible.
 pub(super) fn link(from: &Path, folder: &Path, name: &str) -> Result<(), IoError> {
     fs::create_dir_all(folder).at("make folder", folder)?;
     let (path, aside) = (folder.join(name), folder.join(format!(".{name}.partial")));
-    clear(&aside)?;
+    removal::remove(&aside)?;
     if fs::hard_link(from, &aside).is_err() {
         fs::copy(from, &aside).at("copy", from)?;
     }
-    File::open(&aside)
-        .and_then(|file| file.sync_all())
-        .at("make durable", &aside)?;
+    durable::sync(&aside)?;
     fs::rename(&aside, &path).at("put in place", &path)?;
     // Renaming a file over another name of itself does nothing.
-    clear(&aside)?;
-    sync(folder)?;
-    sync(folder.parent().unwrap_or(Path::new(".")))
+    removal::remove(&aside)?;
+    durable::sync(folder)?;
+    durable::sync(durable::parent(folder))
 }
 
 /// Removes every entry of `folder` that is none of `names`.
@@ -264,21 +251,7 @@ pub(crate) fn carry(from: &Path, to: &Path) -> Result<(), IoError> {
             false => fs::hard_link(&path, &to).at("link", &path)?,
         }
     }
-    sync(to)
-}
-
-fn sync(folder: &Path) -> Result<(), IoError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .at("make durable", folder)
-}
-
-/// Removes what is at `path`, if anything.
-fn clear(path: &Path) -> Result<(), IoError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        _ => removal::remove(path),
-    }
+    durable::sync(to)
 }
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
 //! Owns following a channel: the newest release that a host may believe in, and what the host remembers of it.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use schema::channel::{Release, TARGET};
 use schema::manifest::ActiveManifest;
 use schema::timestamp::Timestamp;
+use store::durable;
 use store::io_error::{IoContext, IoError};
 use store::removal;
 use tough::{IntoVec, Repository, RepositoryLoader, TargetName};
 
 use super::transport::Client;
 use super::{
-    ChannelError, METADATA, ROOT, Refusal, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, metadata, refusal,
-    release,
+    ChannelError, METADATA, MODE, ROOT, Refusal, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, metadata,
+    refusal, release,
 };
 use crate::fetch::FetchOptions;
 
@@ -148,23 +149,10 @@ impl Offer {
         fs::create_dir_all(state).at("make folder", state)?;
         // Each is whole and signed for itself; what is there of two moments believes nothing that either would not.
         for (name, bytes) in files {
-            write(state, name, bytes)?;
+            durable::write(&state.join(name), bytes, MODE)?;
         }
         Ok(())
     }
-}
-
-/// Puts a file in place that is on the disk when this returns.
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IoError> {
-    let (path, aside) = (folder.join(name), folder.join(format!(".partial-{name}")));
-    let mut file = File::create(&aside).at("create", &aside)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .at("write", &aside)?;
-    fs::rename(&aside, &path).at("put in place", &path)?;
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .at("make durable", folder)
 }
 
 /// A copy of what the host remembers, which the library may write to before everything is checked.

@@ -1,8 +1,7 @@
 //! Owns what is in the folder that hosts install from.
 
-use std::fs::{File, Permissions};
-use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use schema::attestation::Attestations;
@@ -17,6 +16,7 @@ use store::artifact::attest;
 use store::artifact::difference::{Difference, Part};
 use store::artifact::reader::{ReadError, Reader};
 use store::artifact::{INSTALLER_PATH, MANIFEST_PATH};
+use store::durable;
 use store::io_error::{IoContext, IoError};
 use store::removal;
 use store::seekable::ranges::ByteRanges;
@@ -68,11 +68,11 @@ fn fill<R: ByteRanges>(
         attest::attest(&folder.join(&name), attested)?;
     }
     forget_lock(folder, &name)?;
-    write(&folder.join(MANIFEST_PATH), PLAIN, &manifest.to_bytes()?)?;
-    write(
+    durable::write(&folder.join(MANIFEST_PATH), &manifest.to_bytes()?, PLAIN)?;
+    durable::write(
         &folder.join(INSTALLER_PATH),
-        PROGRAM,
         &installer_bytes(reader, installer)?,
+        PROGRAM,
     )?;
     let mut files = vec![
         digests(folder, &name)?,
@@ -80,7 +80,7 @@ fn fill<R: ByteRanges>(
         digests(folder, INSTALLER_PATH)?,
     ];
     let script = install_script::write(manifest, &files, &name, request.url);
-    write(&folder.join(INSTALL_SCRIPT), PROGRAM, script.as_bytes())?;
+    durable::write(&folder.join(INSTALL_SCRIPT), script.as_bytes(), PROGRAM)?;
     files.push(digests(folder, INSTALL_SCRIPT)?);
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let index = index(manifest, name, &appended.id, files)?;
@@ -119,18 +119,18 @@ pub(super) fn forget_lock(folder: &Path, artifact: &str) -> Result<(), IoError> 
 
 /// Writes the index, and the lists of digests that follow from it.
 pub(super) fn write_index(folder: &Path, index: &DeliveryIndex) -> Result<(), ConfigureError> {
-    write(&folder.join(INDEX), PLAIN, &canonical::to_bytes(index)?)?;
+    durable::write(&folder.join(INDEX), &canonical::to_bytes(index)?, PLAIN)?;
     let own = digests(folder, INDEX)?;
     let all = || index.files.iter().chain([&own]);
-    write(
+    durable::write(
         &folder.join(SHA256SUMS),
-        PLAIN,
         sums(all(), |file| file.sha256.clone()).as_bytes(),
-    )?;
-    Ok(write(
-        &folder.join(B3SUMS),
         PLAIN,
+    )?;
+    Ok(durable::write(
+        &folder.join(B3SUMS),
         sums(all(), |file| file.blake3.to_string()).as_bytes(),
+        PLAIN,
     )?)
 }
 
@@ -164,15 +164,6 @@ fn installer_bytes<R: ByteRanges>(
         return Err(damaged(StreamError::Digest { expected, found }).into());
     }
     Ok(bytes)
-}
-
-/// Writes a file that is on the disk when this returns.
-fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), IoError> {
-    let mut file = File::create_new(path).at("create", path)?;
-    file.write_all(bytes).at("write", path)?;
-    file.set_permissions(Permissions::from_mode(mode))
-        .at("set mode of", path)?;
-    file.sync_all().at("make durable", path)
 }
 
 /// What is at `name` in `folder`.

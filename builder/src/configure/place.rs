@@ -1,13 +1,13 @@
 //! Owns where a delivery stands: made aside, made durable, and put in place whole, so that no host ever finds half of one.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use schema::delivery::DeliveryIndex;
+use store::durable;
+use store::exchange::exchange;
 use store::io_error::{IoContext, IoError};
 use store::removal;
 
@@ -24,18 +24,18 @@ pub(super) fn put<T>(
     fill: impl FnOnce(&Path) -> Result<T, ConfigureError>,
 ) -> Result<(T, bool), ConfigureError> {
     let place = Place::of(output)?;
-    fs::create_dir_all(place.above()).at("make folder", place.above())?;
+    fs::create_dir_all(durable::parent(&place.target)).at("make folder", durable::parent(&place.target))?;
     let lock = delivery_lock::attempt(&place.target)?;
     let _lock = lock.ok_or_else(|| ConfigureError::Busy(place.target.clone()))?;
     place.restore()?;
-    let before = place.check()?;
+    place.check()?;
     let aside = place.beside(".partial");
     removal::remove(&aside)?;
     fs::create_dir(&aside).at("make folder", &aside)?;
     let put = fill(&aside).and_then(|made| {
         // What is published stays published until somebody publishes what is new.
         folder::carry(&place.target.join(CHANNELS), &aside.join(CHANNELS))?;
-        Ok((made, place.settle(&aside, before)?))
+        Ok((made, place.settle(&aside)?))
     });
     if put.is_err() {
         // What cannot be removed now, the next run removes.
@@ -50,13 +50,6 @@ struct Place {
     name: OsString,
 }
 
-/// What is there before.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
-    Nothing,
-    Folder,
-}
-
 impl Place {
     fn of(output: &Path) -> Result<Self, ConfigureError> {
         // A link to the folder stays one.
@@ -64,14 +57,6 @@ impl Place {
         let name = target.file_name().map(OsString::from);
         let name = name.ok_or_else(|| ConfigureError::Foreign(output.to_owned()))?;
         Ok(Self { target, name })
-    }
-
-    /// The folder that it is in.
-    fn above(&self) -> &Path {
-        let above = self.target.parent();
-        above
-            .filter(|path| !path.as_os_str().is_empty())
-            .unwrap_or(Path::new("."))
     }
 
     fn beside(&self, ending: &str) -> PathBuf {
@@ -86,64 +71,37 @@ impl Place {
         let old = self.beside(".old");
         if !self.target.exists() && old.is_dir() {
             fs::rename(&old, &self.target).at("put back", &old)?;
-            sync(self.above())?;
+            durable::sync(durable::parent(&self.target))?;
         }
         Ok(())
     }
 
-    /// Whether there is a folder already; anything but an earlier one of these, or an empty one, is left alone.
-    fn check(&self) -> Result<Before, ConfigureError> {
+    /// Leaves anything alone but nothing, an empty folder, and an earlier one of these.
+    fn check(&self) -> Result<(), ConfigureError> {
         let entries = match fs::read_dir(&self.target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Before::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 return Err(ConfigureError::Foreign(self.target.clone()));
             }
             entries => entries.at("read", &self.target)?,
         };
-        let is_ours = read_index(&self.target).is_some();
-        if is_ours || entries.count() == 0 {
-            Ok(Before::Folder)
-        } else {
-            Err(ConfigureError::Foreign(self.target.clone()))
+        match read_index(&self.target).is_some() || entries.count() == 0 {
+            true => Ok(()),
+            false => Err(ConfigureError::Foreign(self.target.clone())),
         }
     }
 
     /// Gives the finished folder its name, and says whether anything changed.
-    fn settle(&self, aside: &Path, before: Before) -> Result<bool, ConfigureError> {
-        if before == Before::Folder && holds_the_same(&self.target, aside)? {
+    fn settle(&self, aside: &Path) -> Result<bool, ConfigureError> {
+        if holds_the_same(&self.target, aside)? {
             removal::remove(aside)?;
             return Ok(false);
         }
-        sync(aside)?;
-        match before {
-            Before::Nothing => fs::rename(aside, &self.target).at("publish", &self.target)?,
-            Before::Folder => self.exchange(aside)?,
-        }
-        sync(self.above())?;
+        durable::sync(aside)?;
+        exchange(aside, &self.target, &self.beside(".old"))?;
+        durable::sync(durable::parent(&self.target))?;
         removal::remove(aside)?;
         Ok(true)
-    }
-
-    /// Puts the new folder in the place of the old at once, so that no host ever finds none or half of one.
-    fn exchange(&self, aside: &Path) -> Result<(), ConfigureError> {
-        let swapped = renameat2(
-            AT_FDCWD,
-            aside,
-            AT_FDCWD,
-            &self.target,
-            RenameFlags::RENAME_EXCHANGE,
-        );
-        match swapped {
-            // Not every file system can.
-            Err(Errno::EINVAL | Errno::ENOSYS) => {
-                let old = self.beside(".old");
-                removal::remove(&old)?;
-                fs::rename(&self.target, &old).at("move aside", &self.target)?;
-                fs::rename(aside, &self.target).at("publish", &self.target)?;
-                Ok(removal::remove(&old)?)
-            }
-            swapped => Ok(swapped.at("publish", &self.target)?),
-        }
     }
 }
 
@@ -171,10 +129,4 @@ fn holds_the_same(there: &Path, aside: &Path) -> Result<bool, IoError> {
         }
     }
     Ok(true)
-}
-
-fn sync(folder: &Path) -> Result<(), IoError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .at("make durable", folder)
 }

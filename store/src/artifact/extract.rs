@@ -10,14 +10,15 @@ use schema::id::PackageId;
 use schema::manifest::SelectedPackage;
 
 use super::reader::{ReadError, Reader};
-use super::unpacking::{self, PARTIAL, Staged, UnpackError};
+use super::unpacking::{self, Staged, UnpackError};
 use super::verify::{Observer, announce};
 use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path, workers};
 use crate::archive::press::Threads;
 use crate::attestations;
+use crate::durable::{self, PARTIAL};
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
-use crate::publish::{self, FILE_MODE};
+use crate::publish::FILE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
@@ -230,10 +231,10 @@ impl Target<'_> {
 
     /// Gives the unpacked packages their names, once everything is on the disk.
     fn publish(&self, staged: Vec<Option<Staged>>) -> Result<BTreeSet<PackageId>, ExtractError> {
-        publish::sync_file_system(&self.packages)?;
+        durable::sync_file_system(&self.packages)?;
         let named = staged.into_iter().flatten().map(Staged::publish);
         let written = named.collect::<Result<_, _>>()?;
-        publish::sync_file_system(&self.packages)?;
+        durable::sync_file_system(&self.packages)?;
         Ok(written)
     }
 }

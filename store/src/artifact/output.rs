@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::durable;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
 
@@ -85,12 +86,7 @@ impl Output {
         self.file.sync_all().at("make durable", &self.partial)?;
         fs::rename(&self.partial, &self.target).at("publish", &self.target)?;
         self.published = true;
-        let folder = match self.target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let opened = File::open(folder).and_then(|folder| folder.sync_all());
-        opened.at("make durable", folder)
+        durable::sync(durable::parent(&self.target))
     }
 }
 

@@ -16,15 +16,13 @@ use super::package::{self, Stopped};
 use super::reader::{ReadError, Reader};
 use super::verify::{Observer, read_installer};
 use crate::archive::plan::Plan;
+use crate::durable::{self, PARTIAL};
 use crate::exchange::exchange;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::EXECUTABLE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{FrameStream, Unpacker};
-
-/// How the names of unfinished files and packages begin.
-pub(crate) const PARTIAL: &str = ".partial-";
 
 /// Why a part was not unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +62,7 @@ impl Staged {
             .partial
             .with_file_name(format!("{PARTIAL}{PARTIAL}{}", self.id));
         exchange(&self.partial, &target, &spare)?;
-        crate::publish::sync(target.parent().unwrap_or(&target))?;
+        durable::sync(durable::parent(&target))?;
         // What has this name now is removed when this is dropped.
         Ok(self.id.clone())
     }

@@ -11,9 +11,9 @@ use super::existing::Existing;
 use super::layout::Change;
 use super::plan::Plan;
 use super::system::System;
-use super::{Host, HostError, HostLock, durable, sweep, switch};
+use super::{Host, HostError, HostLock, sweep, switch};
+use crate::durable;
 use crate::io_error::{IoContext, IoError};
-use crate::publish;
 use crate::removal;
 
 /// What an activation did.
@@ -80,7 +80,7 @@ pub fn activate(
         build(host, plan)?;
     }
     // Whoever built it may have been killed before its name was durable.
-    publish::sync(&host.generations_folder())?;
+    durable::sync(&host.generations_folder())?;
     switch::switch(host, &plan.change, health, system)?;
     activated(Outcome::Switched)
 }
@@ -95,7 +95,7 @@ fn build(host: &Host, plan: &Plan) -> Result<(), IoError> {
     let built = plan
         .blueprint
         .write(&aside)
-        .and_then(|()| publish::sync_file_system(&aside))
+        .and_then(|()| durable::sync_file_system(&aside))
         .and_then(|()| fs::rename(&aside, &target).at("put in place", &target));
     built.inspect_err(|_| {
         // On a full disk every byte counts; whatever stays is swept by the next command.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::ifaddrs::getifaddrs;
 
-use super::durable;
+use crate::durable;
 use crate::io_error::IoError;
 use crate::process::{self, ProcessError, Verdict};
 

@@ -12,8 +12,9 @@ use schema::id::PackageId;
 
 use super::layout::Layout;
 use super::members::{self, Wishes};
-use super::{ACTIVE, Finding, Host, HostError, Manifest, durable, files, units};
+use super::{ACTIVE, Finding, Host, HostError, Manifest, files, units};
 use crate::activation::{Activation, ActivationError, Item};
+use crate::durable;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::FILE_MODE;
 use crate::tree::{self, Node, NodeKind, Owner};

@@ -10,9 +10,9 @@ use schema::id::PackageId;
 use serde::Serialize;
 
 use super::existing::Existing;
-use super::{Host, HostError, HostLock, TREES, sweep};
+use super::{Host, HostError, HostLock, TREES};
+use crate::durable;
 use crate::io_error::{IoContext, IoError};
-use crate::publish;
 use crate::removal;
 use crate::tree::{self, NodeKind};
 
@@ -150,13 +150,13 @@ fn put_aside(folder: &Path, names: impl Iterator<Item = String>) -> Result<Vec<P
     for name in names {
         let (path, aside) = (
             folder.join(&name),
-            folder.join(format!("{}{name}", sweep::PARTIAL)),
+            folder.join(format!("{}{name}", durable::PARTIAL)),
         );
         removal::remove(&aside)?;
         fs::rename(&path, &aside).at("move aside", &path)?;
         moved.push(aside);
     }
-    publish::sync(folder)?;
+    durable::sync(folder)?;
     Ok(moved)
 }
 

@@ -16,11 +16,11 @@ use schema::resolved::Local;
 use super::existing::Existing;
 use super::plan::{self, Plan};
 use super::system::System;
-use super::{Host, HostError, HostLock, durable, sweep};
+use super::{Host, HostError, HostLock};
+use crate::durable;
 use crate::facts::RESOLVED_RECIPE;
 use crate::io_error::{IoContext, IoError};
 use crate::listing::{self, ListError};
-use crate::publish;
 use crate::removal;
 use crate::tree::{self, NodeKind};
 
@@ -112,7 +112,7 @@ fn mark(host: &Host, of: &PackageId, generation: u64) -> Result<(PackageId, Vec<
 }
 
 fn copy(host: &Host, local: &Override, recipe: &[u8]) -> Result<(), IoError> {
-    let aside = host.packages().join(format!("{}{}", sweep::PARTIAL, local.id));
+    let aside = host.packages().join(format!("{}{}", durable::PARTIAL, local.id));
     removal::remove(&aside)?;
     let target = host.package(&local.id);
     let copied = copy_folder(&host.package(&local.of), &aside)
@@ -120,13 +120,13 @@ fn copy(host: &Host, local: &Override, recipe: &[u8]) -> Result<(), IoError> {
             let path = aside.join(RESOLVED_RECIPE);
             fs::write(&path, recipe).at("write", &path)
         })
-        .and_then(|()| publish::sync_file_system(&aside))
+        .and_then(|()| durable::sync_file_system(&aside))
         .and_then(|()| fs::rename(&aside, &target).at("put in place", &target));
     copied.inspect_err(|_| {
         // On a full disk every byte counts; whatever stays is swept by the next command.
         let _ = removal::remove(&aside);
     })?;
-    publish::sync(&host.packages())
+    durable::sync(&host.packages())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<(), IoError> {

@@ -26,8 +26,9 @@ use crate::artifact::unpacking::{self, Staged, StagedFile, UnpackError};
 use crate::artifact::verify::{Observer, announce};
 use crate::artifact::workers;
 use crate::attestations;
+use crate::durable;
 use crate::io_error::{IoContext, IoError};
-use crate::publish::{self, FILE_MODE};
+use crate::publish::FILE_MODE;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
 use crate::verify;
@@ -382,9 +383,9 @@ impl<R: ByteRanges> Bringing<'_, R> {
             return Ok(());
         }
         // The names of the packages, too.
-        publish::sync_file_system(root)?;
+        durable::sync_file_system(root)?;
         staged.into_iter().try_for_each(StagedFile::publish)?;
-        Ok(publish::sync(root)?)
+        Ok(durable::sync(root)?)
     }
 }
 
@@ -392,7 +393,7 @@ impl<R: ByteRanges> Bringing<'_, R> {
 fn publish_all(host: &Host, arrived: &Receiver<Arrived>) -> Result<(), ReceiveError> {
     while let Ok(first) = arrived.recv() {
         let batch: Vec<Arrived> = std::iter::once(first).chain(arrived.try_iter()).collect();
-        publish::sync_file_system(host.root())?;
+        durable::sync_file_system(host.root())?;
         for Arrived { listing, package } in batch {
             listing.publish()?;
             match package {
@@ -405,8 +406,8 @@ fn publish_all(host: &Host, arrived: &Receiver<Arrived>) -> Result<(), ReceiveEr
             }
         }
     }
-    publish::sync(&host.root().join(TREES))?;
-    Ok(publish::sync(&host.packages())?)
+    durable::sync(&host.root().join(TREES))?;
+    Ok(durable::sync(&host.packages())?)
 }
 
 /// The digest of the file at `path`; nothing when there is none.

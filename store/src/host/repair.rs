@@ -15,16 +15,17 @@ use serde::Serialize;
 use super::existing::Existing;
 use super::layout::Change;
 use super::receive::ReceiveError;
-use super::sweep::{NEW, PARTIAL};
+use super::sweep::NEW;
 use super::system::System;
 use super::verify::HostReport;
-use super::{GENERATIONS, Host, HostError, HostLock, MANIFEST, PACKAGES, PROGRAM, TREES, durable, top_links};
+use super::{GENERATIONS, Host, HostError, HostLock, MANIFEST, PACKAGES, PROGRAM, TREES, top_links};
 use crate::artifact::reader::{ReadError, Reader};
 use crate::artifact::unpacking::{self, UnpackError};
 use crate::artifact::verify::Observer;
+use crate::durable::{self, PARTIAL};
 use crate::exchange::exchange;
 use crate::io_error::{IoContext, IoError};
-use crate::publish::{self, FILE_MODE};
+use crate::publish::FILE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
@@ -158,7 +159,7 @@ impl Repair<'_> {
             // What a killed repair left there.
             removal::remove(&packages.join(format!("{PARTIAL}{}", package.id)))?;
             let staged = unpacking::package(reader, package, &plan, &packages, &mut unpacker, observer)?;
-            publish::sync_file_system(self.host.root())?;
+            durable::sync_file_system(self.host.root())?;
             listing.publish()?;
             let id = staged.replace()?;
             self.done(
@@ -166,7 +167,7 @@ impl Repair<'_> {
                 "replaced from the artifact",
             );
         }
-        Ok(publish::sync(&self.host.root().join(TREES))?)
+        Ok(durable::sync(&self.host.root().join(TREES))?)
     }
 
     /// Replaces the program and the manifests, where the artifact is the one that they came from.
@@ -209,12 +210,12 @@ impl Repair<'_> {
             }
         }
         if !staged.is_empty() {
-            publish::sync_file_system(root)?;
+            durable::sync_file_system(root)?;
             for (path, file) in staged {
                 file.publish()?;
                 self.done(path, "replaced from the artifact");
             }
-            publish::sync(root)?;
+            durable::sync(root)?;
         }
         Ok(())
     }
@@ -256,9 +257,9 @@ impl Repair<'_> {
             let aside = beside(&format!("{NEW}{number}"));
             removal::remove(&aside)?;
             blueprint.write(&aside)?;
-            publish::sync_file_system(&aside)?;
+            durable::sync_file_system(&aside)?;
             exchange(&aside, &folder, &beside(&format!("{PARTIAL}{number}")))?;
-            publish::sync(&self.host.generations_folder())?;
+            durable::sync(&self.host.generations_folder())?;
             removal::remove(&aside)?;
             self.done(inside, "laid out anew");
         }

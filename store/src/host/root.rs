@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use nix::unistd::AccessFlags;
 
 use super::{
-    CURRENT, GENERATIONS, Host, LOCK, MANIFEST, PACKAGES, PROGRAM, TREES, durable, pending, sweep, top_links,
+    CURRENT, GENERATIONS, Host, LOCK, MANIFEST, PACKAGES, PROGRAM, TREES, pending, sweep, top_links,
 };
 use crate::attestations;
+use crate::durable;
 use crate::io_error::{IoContext, IoError};
 
 /// Why a folder cannot be a host's root. Nothing was changed.
@@ -205,7 +206,7 @@ pub fn is_ours(name: &str) -> bool {
         LOST_AND_FOUND,
     ];
     let mut all = FOLDERS.into_iter().chain(ours).chain(top_links());
-    all.any(|own| own == name) || name.starts_with(sweep::PARTIAL)
+    all.any(|own| own == name) || name.starts_with(durable::PARTIAL)
 }
 
 /// Checks that things can be made in `root`.

@@ -5,11 +5,10 @@ use std::io;
 use std::path::Path;
 
 use super::{GENERATIONS, PACKAGES, TREES};
+use crate::durable::PARTIAL;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
 use crate::removal;
-
-pub(super) use crate::artifact::unpacking::PARTIAL;
 
 /// How the names of unfinished generations begin.
 pub(super) const NEW: &str = ".new-";

@@ -10,7 +10,8 @@ use schema::manifest::Health;
 
 use super::layout::Change;
 use super::system::{System, SystemError, Unhealthy};
-use super::{CURRENT, GENERATIONS, Host, HostError, Pending, durable, top_links};
+use super::{CURRENT, GENERATIONS, Host, HostError, Pending, top_links};
+use crate::durable;
 use crate::io_error::IoError;
 
 /// A switch that did not end as it should.

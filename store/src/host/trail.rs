@@ -5,7 +5,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Host, HostError, durable};
+use super::{Host, HostError};
+use crate::durable;
 use crate::io_error::IoContext;
 use crate::publish::FILE_MODE;
 

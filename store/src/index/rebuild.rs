@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use schema::id::{IdError, PackageId};
 
 use super::{Index, IndexError, Registration, RootRecord};
+use crate::durable;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::{self, PublishError};
 use crate::store::{self, Layout, OpenError};
@@ -173,7 +174,7 @@ fn examine(layout: &Layout, path: &Path) -> Result<Registration, UnusableReason>
 
 fn replace(layout: &Layout, aside: &Path) -> Result<(), IoError> {
     let index = layout.index();
-    publish::sync_file_system(&layout.tmp())?;
+    durable::sync_file_system(&layout.tmp())?;
     // The old log must not be taken for the new index's. Without it the old index is what it was at its last
     // checkpoint, and `carry` made one if anything in it could be read.
     for suffix in ["-wal", "-shm"] {
@@ -182,7 +183,7 @@ fn replace(layout: &Layout, aside: &Path) -> Result<(), IoError> {
         crate::removal::remove(Path::new(&name))?;
     }
     fs::rename(aside, &index).at("publish", &index)?;
-    publish::sync_file_system(&layout.tmp())
+    durable::sync_file_system(&layout.tmp())
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::fs;
 use rayon::prelude::*;
 use schema::id::PackageId;
 
-use super::{PublishError, check_normal, epoch, seal, sync_file_system};
+use super::{PublishError, check_normal, epoch, seal};
+use crate::durable;
 use crate::facts;
 use crate::index::Registration;
 use crate::listing;
@@ -46,7 +47,7 @@ fn adopt_all(store: &Store, locks: &[PackageLock]) -> Result<HashSet<PackageId>,
         .collect::<Result<_, _>>()?;
     let found: Vec<Registration> = found.into_iter().flatten().collect();
     if !found.is_empty() {
-        sync_file_system(store.root())?;
+        durable::sync_file_system(store.root())?;
         store.index().register(&found)?;
     }
     Ok(found.into_iter().map(|registration| registration.id).collect())

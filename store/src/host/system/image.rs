@@ -11,9 +11,8 @@ use schema::platform::Platform;
 use super::accounts::{self, Accounts};
 use super::links::Link;
 use super::{Obstacle, System, SystemError, Unhealthy, links};
-use crate::host::durable;
+use crate::durable::{self, PARTIAL};
 use crate::host::layout::{Change, Layout, Owner};
-use crate::host::sweep::PARTIAL;
 use crate::io_error::{IoContext, IoError};
 use crate::removal;
 use crate::verify::{Difference, DifferenceKind, FileKind};
@@ -115,9 +114,9 @@ fn make_state(path: &Path, user: u32, group: u32) -> Result<(), IoError> {
         .and_then(|()| fs::set_permissions(&aside, Permissions::from_mode(STATE_MODE)))
         .at("make folder", &aside)?;
     // One that is there is never looked at again, so its owner must be on the disk when its name is.
-    crate::publish::sync(&aside)?;
+    durable::sync(&aside)?;
     fs::rename(&aside, path).at("make folder", path)?;
-    crate::publish::sync(path.parent().unwrap_or(path))
+    durable::sync(durable::parent(path))
 }
 
 impl System for Image {

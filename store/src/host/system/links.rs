@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::host::durable;
+use crate::durable;
 use crate::host::layout::{Change, Fate, Unit};
 use crate::host::system::Obstacle;
 use crate::io_error::{IoContext, IoError};

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use schema::digest::Digest;
 use schema::id::PackageId;
 
-use super::super::sweep::{NEW, PARTIAL};
+use super::super::sweep::NEW;
 use super::super::{GENERATIONS, Host, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, root, trail};
 use super::difference;
+use crate::durable::PARTIAL;
 use crate::facts;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;

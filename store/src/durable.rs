@@ -1,19 +1,45 @@
-//! Owns how a host's small files and links come into place: made aside, synced, renamed, the folder synced.
+//! Owns how small files and links come into place, and stay there through a power cut: made aside, synced, renamed, the
+//! folder synced.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::sweep::PARTIAL;
 use crate::io_error::{IoContext, IoError};
-use crate::publish::sync;
+use crate::removal;
+
+/// How the names of what is not finished begin.
+pub const PARTIAL: &str = ".partial-";
 
 /// Mode of folders that the store makes on hosts outside of packages, whatever the umask.
-pub(super) const FOLDER_MODE: u32 = 0o755;
+pub(crate) const FOLDER_MODE: u32 = 0o755;
+
+/// Waits until a file, or which names there are in a folder, is on the disk.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync(path: &Path) -> Result<(), IoError> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .at("make durable", path)
+}
+
+/// Waits until everything on the file system of `path` is on the disk. One such wait costs about as much as that for
+/// a single file, however many files a package has.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_file_system(path: &Path) -> Result<(), IoError> {
+    let folder = File::open(path).at("open", path)?;
+    nix::unistd::syncfs(&folder).at("make durable", path)
+}
 
 /// Puts a file of these bytes at `path`, in place of what is there.
-pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IoError> {
+///
+/// # Errors
+/// When the system refuses; what was there is there then.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IoError> {
     let aside = aside(path)?;
     let mut file = File::create_new(&aside).at("create", &aside)?;
     let written = file
@@ -25,13 +51,13 @@ pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IoError>
 }
 
 /// Puts a symbolic link to `target` at `path`, in place of what is there.
-pub(super) fn link(path: &Path, target: &Path) -> Result<(), IoError> {
+pub(crate) fn link(path: &Path, target: &Path) -> Result<(), IoError> {
     let aside = aside(path)?;
     finish(symlink(target, &aside).at("link", &aside), &aside, path)
 }
 
 /// Removes the file or link at `path`; nothing there is fine.
-pub(super) fn remove(path: &Path) -> Result<(), IoError> {
+pub(crate) fn remove(path: &Path) -> Result<(), IoError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => {
@@ -42,7 +68,7 @@ pub(super) fn remove(path: &Path) -> Result<(), IoError> {
 }
 
 /// Makes the folder `path` and those above it that are missing.
-pub(super) fn create_folders(path: &Path) -> Result<(), IoError> {
+pub(crate) fn create_folders(path: &Path) -> Result<(), IoError> {
     match create_folder(path) {
         Err(error) if error.is_not_found() && path.parent().is_some() => {
             create_folders(parent(path))?;
@@ -55,7 +81,7 @@ pub(super) fn create_folders(path: &Path) -> Result<(), IoError> {
 }
 
 /// Makes one folder, which is not there yet.
-pub(super) fn create_folder(path: &Path) -> Result<(), IoError> {
+pub(crate) fn create_folder(path: &Path) -> Result<(), IoError> {
     DirBuilder::new()
         .mode(FOLDER_MODE)
         .create(path)
@@ -67,7 +93,7 @@ pub(super) fn create_folder(path: &Path) -> Result<(), IoError> {
 fn aside(path: &Path) -> Result<PathBuf, IoError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = path.with_file_name(format!("{PARTIAL}{name}"));
-    crate::removal::remove(&aside)?;
+    removal::remove(&aside)?;
     Ok(aside)
 }
 
@@ -80,7 +106,8 @@ fn finish(made: Result<(), IoError>, aside: &Path, path: &Path) -> Result<(), Io
     sync(parent(path))
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder that `path` is in.
+pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
