@@ -4,7 +4,8 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -149,4 +150,21 @@ fn minisign_takes_our_signatures_and_we_take_its() {
     let report = tree.store(&["verify", text(&artifact), "--key", text(&public), "--json"]);
     let report = report.json();
     assert_eq!(report["signature"]["comment"], "by minisign");
+
+    // Its secret keys are taken as well, although it leaves their checksums empty.
+    let theirs = tree.path("theirs");
+    fs::set_permissions(&theirs, Permissions::from_mode(0o600)).unwrap();
+    let signature = tree.path("a.tar.zst.minisig");
+    fs::remove_file(&signature).unwrap();
+    tree.store(&["sign", text(&artifact), "--key", text(&theirs)])
+        .ok();
+    minisign(&["-V", "-m", "a.tar.zst", "-p", "theirs.pub"]);
+    let mut secret = fs::read(&theirs).unwrap();
+    let end_of_comment = secret.iter().position(|byte| *byte == b'\n').unwrap();
+    // One character of base64 within the Ed25519 key.
+    let digit = &mut secret[end_of_comment + 100];
+    *digit = if *digit == b'A' { b'B' } else { b'A' };
+    fs::write(&theirs, secret).unwrap();
+    tree.store(&["sign", text(&artifact), "--key", text(&theirs)])
+        .fails(1, &["theirs", "no secret key"]);
 }

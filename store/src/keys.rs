@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use data_encoding::BASE64;
 use minisign::{KeyPair, PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 use serde::{Serialize, Serializer};
 
@@ -59,6 +60,12 @@ pub enum KeyError {
 /// Where the Ed25519 key lies in a secret key's bytes: behind the algorithms, the salt and costs of a password that it
 /// does not have, and its number.
 const RAW_SECRET: std::ops::Range<usize> = 62..126;
+
+/// Where they say by which algorithm a password protects it: by none.
+const PASSWORD: std::ops::Range<usize> = 2..4;
+
+/// Where their checksum lies, at the end.
+const CHECKSUM: std::ops::Range<usize> = 126..158;
 
 /// Where it lies in a public key's bytes: behind the algorithm and its number.
 const RAW_PUBLIC: std::ops::Range<usize> = 10..42;
@@ -133,6 +140,21 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IoError> {
         .at("write", path)
 }
 
+/// A secret key whose checksum is empty, as minisign's own program leaves it where there is no password. That its halves
+/// belong together is looked at instead.
+fn without_checksum(text: &str) -> Option<SecretKey> {
+    let bytes = BASE64.decode(text.lines().nth(1)?.as_bytes()).ok()?;
+    let is_empty = |range| {
+        bytes
+            .get(range)
+            .is_some_and(|it: &[u8]| it.iter().all(|byte| *byte == 0))
+    };
+    let raw = ed25519_compact::SecretKey::from_slice(bytes.get(RAW_SECRET)?).ok()?;
+    let belong_together = ed25519_compact::KeyPair::from_seed(raw.seed()).sk == raw;
+    let is_one = bytes.len() == CHECKSUM.end && is_empty(PASSWORD) && is_empty(CHECKSUM) && belong_together;
+    is_one.then(|| SecretKey::from_bytes(&bytes).ok())?
+}
+
 impl SigningKey {
     /// Reads a secret key.
     ///
@@ -145,16 +167,14 @@ impl SigningKey {
             return Err(KeyError::Open { path, mode });
         }
         let text = fs::read_to_string(path).at("read", path)?;
-        let read = || {
-            let secret = SecretKeyBox::from_string(&text)?.into_unencrypted_secret_key()?;
-            let public = PublicKey::from_secret_key(&secret)?;
-            Ok((secret, public))
-        };
         let none = |reason: String| KeyError::NoSecret {
             path: path.to_owned(),
             reason,
         };
-        let (secret, public) = read().map_err(|error: minisign::PError| none(error.to_string()))?;
+        let read = SecretKeyBox::from_string(&text).and_then(SecretKeyBox::into_unencrypted_secret_key);
+        let secret = read.or_else(|error| without_checksum(&text).ok_or(error));
+        let secret = secret.map_err(|error| none(error.to_string()))?;
+        let public = PublicKey::from_secret_key(&secret).map_err(|error| none(error.to_string()))?;
         let bytes = secret.to_bytes();
         let raw = ed25519_compact::SecretKey::from_slice(bytes.get(RAW_SECRET).unwrap_or_default());
         let raw = raw.map_err(|error| none(error.to_string()))?;
