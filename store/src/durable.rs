@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::io_error::{IoContext, IoError};
 use crate::removal;
 
-/// How the names of what is not finished begin.
+/// How the names of what is not finished begin; web servers do not show what begins with a dot.
 pub const PARTIAL: &str = ".partial-";
 
 /// Mode of folders that the store makes on hosts outside of packages, whatever the umask.

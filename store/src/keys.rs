@@ -61,13 +61,13 @@ pub enum KeyError {
 /// does not have, and its number.
 const RAW_SECRET: std::ops::Range<usize> = 62..126;
 
-/// Where they say by which algorithm a password protects it: by none.
+/// Where a secret key's bytes name the algorithm by which a password protects it; zeros are none.
 const PASSWORD: std::ops::Range<usize> = 2..4;
 
-/// Where their checksum lies, at the end.
+/// Where the checksum lies in a secret key's bytes, at their end.
 const CHECKSUM: std::ops::Range<usize> = 126..158;
 
-/// Where it lies in a public key's bytes: behind the algorithm and its number.
+/// Where the Ed25519 key lies in a public key's bytes: behind the algorithm and its number.
 const RAW_PUBLIC: std::ops::Range<usize> = 10..42;
 
 /// A key that signs.
