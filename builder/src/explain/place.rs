@@ -110,7 +110,9 @@ fn tar_member(file: &[u8], offset: u64, depth: usize) -> Option<Place> {
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let start = entry.raw_file_position();
-        last = Some((name, entry.raw_header_position(), start, start + entry.size()));
+        // What a sparse file says of its size is not checked against the archive's own.
+        let end = start.saturating_add(entry.size());
+        last = Some((name, entry.raw_header_position(), start, end));
     }
     let (name, header, start, end) = last?;
     Some(member(file, offset, depth, name, [header, start, end]))
@@ -213,6 +215,24 @@ mod tests {
         assert_eq!(of(&file, 5), Some(Place::GzipTime));
         assert_eq!(of(&file, 11), Some(Place::Compressed));
         assert_eq!(of(b"text", 2), None);
+    }
+
+    #[test]
+    fn a_sparse_member_that_claims_to_be_longer_than_any_file_is_named() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("file").unwrap();
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_size(0);
+        let gnu = header.as_gnu_mut().unwrap();
+        for number in [&mut gnu.sparse[0].offset, &mut gnu.realsize] {
+            // 2^64 - 2, in the base of 256 that its first bit stands for.
+            *number = [0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe];
+        }
+        gnu.sparse[0].numbytes = *b"00000000000\0";
+        header.set_cksum();
+        let file = [&header.as_bytes()[..], b"content!"].concat();
+        let found = member("file", Part::Content, 3, None);
+        assert_eq!(of(&file, 512 + 3), Some(found));
     }
 
     #[test]
