@@ -1,8 +1,8 @@
-//! Owns a build's log: written to disk while the build runs, its last lines kept at hand, compressed when it is over.
+//! Owns a build's log: written to disk while the build runs, its last lines kept at hand.
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// How many bytes at the end of a log are kept for the message about a failure.
@@ -10,9 +10,6 @@ const TAIL: usize = 16 * 1024;
 
 /// How many lines of a failed build's log are shown.
 pub const TAIL_LINES: usize = 25;
-
-/// Compression level of kept logs; they are written once and rarely read.
-const LEVEL: i32 = 6;
 
 /// The log of one build that is running.
 #[derive(Debug)]
@@ -54,15 +51,6 @@ impl JobLog {
         let from = lines.len().saturating_sub(TAIL_LINES);
         lines[from..].iter().map(printable).collect::<Vec<_>>().join("\n")
     }
-
-    /// Writes the whole log, compressed, to `to`.
-    ///
-    /// # Errors
-    /// When the log cannot be read back or `to` not be written.
-    pub fn compress(&self, to: &Path) -> io::Result<()> {
-        let from = BufReader::new(File::open(&self.path)?);
-        zstd::stream::copy_encode(from, File::create(to)?, LEVEL)
-    }
 }
 
 impl Write for JobLog {
@@ -94,8 +82,7 @@ mod tests {
         let lines = log.last_lines();
         assert_eq!(lines.lines().count(), TAIL_LINES);
         assert!(lines.ends_with("line 9999 [1m"), "{lines}");
-        log.compress(&dir.path().join("log.zst")).unwrap();
-        let back = zstd::decode_all(File::open(dir.path().join("log.zst")).unwrap()).unwrap();
+        let back = std::fs::read(log.path()).unwrap();
         assert_eq!(back.iter().filter(|b| **b == b'\n').count(), 10_000);
     }
 }

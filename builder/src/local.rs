@@ -14,6 +14,7 @@ use store::Store;
 use store::index::{Attempt, Outcome};
 use store::io_error::IoContext;
 use store::lock::PackageLock;
+use store::logs;
 use store::publish::{self, Placed};
 use store::recipes;
 use store::removal;
@@ -110,7 +111,8 @@ impl Executor for LocalExecutor<'_> {
                 .and_then(|()| self.publish(&folders, lock, begun.elapsed())),
             Purpose::Reproduce(varied) => self.reproduce(package, &folders, varied, &mut log),
         };
-        self.keep_log(id, &log);
+        // A log that cannot be kept is no reason to lose the package.
+        let _ = logs::keep(self.store, id, log.path());
         if made.is_ok() {
             // What an earlier failure left would be entered instead of this. It does no other harm.
             let _ = removal::remove(&self.store.kept_path(&id.to_string()));
@@ -221,14 +223,6 @@ impl LocalExecutor<'_> {
             {
                 let _ = recipes::keep(self.store, &bytes);
             }
-        }
-    }
-
-    /// Compresses the log into the store; a log that cannot be kept is no reason to lose the package.
-    fn keep_log(&self, id: &PackageId, log: &JobLog) {
-        let aside = log.path().with_extension("zst");
-        if log.compress(&aside).is_ok() {
-            let _ = fs::rename(&aside, self.store.log_path(id));
         }
     }
 

@@ -17,6 +17,7 @@ pub mod io_error;
 pub mod keys;
 pub mod listing;
 pub mod lock;
+pub mod logs;
 pub mod process;
 mod protection;
 pub mod publish;

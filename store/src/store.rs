@@ -28,7 +28,8 @@ const PACKAGES: &str = "packages";
 const TREES: &str = "trees";
 const ARCHIVES: &str = "archives";
 const SOURCES: &str = "sources";
-const LOGS: &str = "logs";
+/// The name of the folder of logs within a store.
+pub(crate) const LOGS: &str = "logs";
 /// The name of the folder of attestations within a store.
 pub(crate) const ATTESTATIONS: &str = "attestations";
 /// The name of the folder of what builds were made from, within a store.
@@ -53,6 +54,9 @@ pub enum OpenError {
     /// The system refused something.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// No store is there, and none is to be made.
+    #[error("there is no store at {}; name another with --store, or let `store build` make one", .0.display())]
+    Absent(PathBuf),
     /// A folder with other things in it.
     #[error("{} is no store: it is not empty and has no file `format`", .0.display())]
     NotAStore(PathBuf),
@@ -147,11 +151,20 @@ impl Layout {
 }
 
 impl Store {
-    /// Opens the store at `root`, making it when nothing is there, and removes what dead processes left unfinished.
+    /// Opens the store at `root`, which must be there, and removes what dead processes left unfinished.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(root: &Path) -> Result<Self, OpenError> {
+        exists(root)?;
+        Self::open_or_create(root)
+    }
+
+    /// As [`Store::open`], but makes the store when nothing is there.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_or_create(root: &Path) -> Result<Self, OpenError> {
         let (layout, in_use) = prepare(root)?;
         let format = layout.folder(FORMAT_FILE);
         in_use.lock_shared().at("lock", &format)?;
@@ -332,6 +345,20 @@ impl Store {
             none => none.insert(self.work_area("publish")?),
         };
         Ok(scratch.path().join(serial.to_string()))
+    }
+}
+
+/// Sees to it that nobody takes a folder of another name, in which a store could be made, for a store that holds nothing.
+pub(crate) fn exists(root: &Path) -> Result<(), OpenError> {
+    let is_absent = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
+    };
+    match fs::metadata(root.join(FORMAT_FILE)) {
+        Err(error) if is_absent(&error) => Err(OpenError::Absent(root.to_owned())),
+        _ => Ok(()),
     }
 }
 

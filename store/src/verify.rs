@@ -132,6 +132,7 @@ pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<R
         report.differences.extend(beside::roots(store)?);
         report.differences.extend(kept::inputs(store, run)?);
         report.differences.extend(kept::attestations(store, run)?);
+        report.differences.extend(kept::logs(store, run)?);
     }
     let found = verified.findings.into_iter().flatten();
     report

@@ -1,4 +1,5 @@
-//! Owns the verification of what a store keeps to explain and to prove: what builds were made from, and attestations.
+//! Owns the verification of what a store keeps to explain and to prove: what builds were made from, what they printed, and
+//! attestations.
 
 use std::fs::{self, DirEntry};
 use std::path::Path;
@@ -10,8 +11,8 @@ use schema::id::PackageId;
 use super::{Difference, DifferenceKind, FileKind, Run};
 use crate::attestations::{self, KeepError};
 use crate::io_error::{IoContext, IoError};
-use crate::store::{ATTESTATIONS, RECIPES, Store};
-use crate::{listing, recipes};
+use crate::store::{ATTESTATIONS, LOGS, RECIPES, Store};
+use crate::{listing, logs, recipes};
 
 /// What is wrong with the kept inputs of builds: each is held against the digest that its name is.
 pub(super) fn inputs(store: &Store, run: &Run<'_>) -> Result<Vec<Difference>, IoError> {
@@ -23,6 +24,15 @@ pub(super) fn inputs(store: &Store, run: &Run<'_>) -> Result<Vec<Difference>, Io
 pub(super) fn attestations(store: &Store, run: &Run<'_>) -> Result<Vec<Difference>, IoError> {
     let look = |path: &str| Some(attested(store, &attestations::id_at(path)?));
     each(store.root(), ATTESTATIONS, run, look)
+}
+
+/// What is wrong with the logs of builds, by their own checksums.
+pub(super) fn logs(store: &Store, run: &Run<'_>) -> Result<Vec<Difference>, IoError> {
+    let look = |path: &str| {
+        logs::id_at(path)?;
+        Some(logged(&store.root().join(path)))
+    };
+    each(store.root(), LOGS, run, look)
 }
 
 /// What `look` finds at each path of a folder, relative to the store; of what does not belong there it gives nothing at
@@ -73,6 +83,17 @@ fn attested(store: &Store, id: &PackageId) -> Option<DifferenceKind> {
         Err(error @ KeepError::Canonical(_)) => error.to_string(),
     };
     Some(DifferenceKind::Document { reason })
+}
+
+fn logged(path: &Path) -> Option<DifferenceKind> {
+    match logs::fault(path) {
+        Ok(fault) => fault.map(|fault| DifferenceKind::Document {
+            reason: fault.to_string(),
+        }),
+        // Collected as garbage meanwhile.
+        Err(error) if error.is_not_found() => None,
+        Err(error) => Some(unreadable(&error)),
+    }
 }
 
 fn unreadable(error: &IoError) -> DifferenceKind {

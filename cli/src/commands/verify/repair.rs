@@ -14,6 +14,7 @@ use store::archive::record;
 use store::artifact::reader::Reader;
 use store::attestations;
 use store::lock::PackageLock;
+use store::logs;
 use store::recipes;
 use store::repair::{self, Repaired};
 use store::substitute::{self, SubstituteError};
@@ -116,7 +117,8 @@ fn damaged(report: &Report) -> BTreeSet<PackageId> {
     report.differences.iter().filter_map(about).collect()
 }
 
-/// Forgets kept archives, sources and inputs of builds that differ, which come again when they are needed, and damaged attestations.
+/// Forgets kept archives, sources and inputs of builds that differ, which come again when they are needed, and damaged
+/// logs and attestations.
 fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
     let mut repaired = Vec::new();
     for difference in &report.differences {
@@ -131,6 +133,8 @@ fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
             "removed, and kept again when something is built from it"
         } else if attestations::forget(store, &difference.path)? {
             "removed; `store attest` attests again what was built here"
+        } else if logs::forget(store, &difference.path)? {
+            "removed; the next attempt to build the package writes another"
         } else {
             continue;
         };
