@@ -14,6 +14,7 @@ use store::trust::Trust;
 
 use crate::fetch::FetchOptions;
 use crate::fetch::document::{self, DocumentError};
+use crate::fetch::medium::is_address;
 use crate::reproduce::differing;
 
 /// Why a place cannot be asked.
@@ -22,6 +23,9 @@ pub enum ChallengeError {
     /// A document of it cannot be read.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// Nothing is there, which is not the same as a place that attests nothing.
+    #[error("there is no cache or store at {0}")]
+    Absent(String),
     /// What it holds are no attestations.
     #[error("{place}: {source}")]
     Attestations {
@@ -98,7 +102,11 @@ impl Challenge<'_> {
     fn attestations(&self, place: &str, id: &PackageId) -> Result<Attestations, ChallengeError> {
         let at = inside(place, &attestations::path_of(id));
         let Some(bytes) = document::read(&at, self.cwd, self.options, MAX_DOCUMENT)? else {
-            return Ok(Attestations::default());
+            let is_there = is_address(place) || self.cwd.join(place).is_dir();
+            return match is_there {
+                true => Ok(Attestations::default()),
+                false => Err(ChallengeError::Absent(place.to_owned())),
+            };
         };
         Attestations::parse(&bytes).map_err(|source| ChallengeError::Attestations { place: at, source })
     }

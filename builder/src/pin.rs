@@ -261,7 +261,7 @@ mod tests {
         fs::write(recipe.join(BUILDINFO), &text).unwrap();
         let name = "hello".parse().unwrap();
         let pinning = Pinning::open(&dir.path().join("tree"), &name).unwrap();
-        let store = Store::open(&dir.path().join("store")).unwrap();
+        let store = Store::open_or_create(&dir.path().join("store")).unwrap();
         let fetcher = Fetcher::new(FetchOptions::default()).unwrap();
         let pins = pinning.find(&name, &store, &fetcher, &Silent).unwrap();
         assert_eq!(pins.len(), 1);

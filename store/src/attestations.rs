@@ -5,7 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use data_encoding::BASE64;
-use schema::attestation::{AttestationError, Attestations, Claim, Envelope, EnvelopeSignature, Provenance};
+use schema::attestation::{
+    self, AttestationError, Attestations, Claim, Envelope, EnvelopeSignature, Provenance,
+};
 use schema::canonical::CanonicalError;
 use schema::digest::Digest;
 use schema::id::PackageId;
@@ -70,9 +72,9 @@ pub(crate) fn id_at(path: &str) -> Option<PackageId> {
 /// # Errors
 /// When it has no canonical form.
 pub fn sign(provenance: &Provenance<'_>, key: &SigningKey) -> Result<Envelope, CanonicalError> {
-    let mut envelope = Envelope::around(&provenance.statement()?);
-    // A payload that was just encoded can be decoded.
-    let signed = envelope.signed().unwrap_or_default();
+    let statement = provenance.statement()?;
+    let mut envelope = Envelope::around(&statement);
+    let signed = attestation::pre_authenticated(&envelope.payload_type, &statement);
     envelope.signatures.push(EnvelopeSignature {
         keyid: key.checking().id().to_string(),
         sig: BASE64.encode(&key.sign_raw(&signed)),

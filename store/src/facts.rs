@@ -9,9 +9,10 @@ use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::name::{PackageName, RoleName, SourceName};
 use schema::platform::{Platform, Prefix};
-use schema::resolved::Local;
+use schema::resolved::{Local, ResolvedRecipe};
 use schema::source::SourceDigest;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::index::Registration;
 use crate::io_error::{IoContext, IoError};
@@ -102,11 +103,34 @@ pub enum FactsError {
     },
 }
 
-/// Reads the resolved recipe in `folder` and checks that `id` is its digest.
+/// Reads of the resolved recipe in `folder` what the store needs to know, and checks that `id` is its digest.
 ///
 /// # Errors
 /// See [`FactsError`].
 pub fn read(folder: &Path, id: &PackageId) -> Result<Facts, FactsError> {
+    let (path, bytes) = bytes(folder)?;
+    parse(path, &bytes, id, |facts: &Facts| &facts.name)
+}
+
+/// Reads the whole resolved recipe in `folder`, and checks that `id` is its digest.
+///
+/// # Errors
+/// See [`FactsError`].
+pub fn resolved(folder: &Path, id: &PackageId) -> Result<ResolvedRecipe, FactsError> {
+    let (path, bytes) = bytes(folder)?;
+    parse(path, &bytes, id, |recipe: &ResolvedRecipe| &recipe.name)
+}
+
+/// The resolved recipe of the package `id` that has these bytes, wherever they come from.
+///
+/// # Errors
+/// See [`FactsError`].
+pub fn resolved_from(bytes: &[u8], id: &PackageId) -> Result<ResolvedRecipe, FactsError> {
+    let path = Path::new(&id.to_string()).join(RESOLVED_RECIPE);
+    parse(path, bytes, id, |recipe: &ResolvedRecipe| &recipe.name)
+}
+
+fn bytes(folder: &Path) -> Result<(PathBuf, Vec<u8>), FactsError> {
     let path = folder.join(RESOLVED_RECIPE);
     let file = File::open(&path).at("open", &path)?;
     let mut bytes = Vec::new();
@@ -116,8 +140,17 @@ pub fn read(folder: &Path, id: &PackageId) -> Result<Facts, FactsError> {
     if bytes.len() as u64 > MAX_SIZE {
         return Err(FactsError::TooLarge(path));
     }
-    let found = Digest::of(&bytes);
-    let parsed: Result<Facts, _> = serde_json::from_slice(&bytes);
+    Ok((path, bytes))
+}
+
+fn parse<T: DeserializeOwned>(
+    path: PathBuf,
+    bytes: &[u8],
+    id: &PackageId,
+    name: impl Fn(&T) -> &PackageName,
+) -> Result<T, FactsError> {
+    let found = Digest::of(bytes);
+    let parsed: Result<T, _> = serde_json::from_slice(bytes);
     let other_id = |path| FactsError::OtherId {
         path,
         id: id.clone(),
@@ -127,8 +160,8 @@ pub fn read(folder: &Path, id: &PackageId) -> Result<Facts, FactsError> {
         _ if found != *id.digest() => Err(other_id(path)),
         Err(source) => Err(FactsError::Parse { path, source }),
         // The digest is right, so only the name in front of it can be wrong.
-        Ok(facts) if facts.name != *id.name() => Err(other_id(path)),
-        Ok(facts) => Ok(facts),
+        Ok(parsed) if name(&parsed) != id.name() => Err(other_id(path)),
+        Ok(parsed) => Ok(parsed),
     }
 }
 

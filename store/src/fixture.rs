@@ -164,7 +164,7 @@ impl TestStore {
 impl Folder {
     pub(crate) fn open(self) -> TestStore {
         TestStore {
-            store: Store::open(&self.root).unwrap(),
+            store: Store::open_or_create(&self.root).unwrap(),
             folder: self,
         }
     }

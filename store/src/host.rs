@@ -106,6 +106,17 @@ impl Manifest {
             bytes,
         })
     }
+
+    /// Reads the manifest in the file `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none.
+    pub fn read(path: &Path) -> Result<Self, HostError> {
+        Self::parse(fs::read(path).at("read", path)?).map_err(|source| HostError::Manifest {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
 }
 
 /// Why something could not be done on a host. Unless it says otherwise, what was active still is.
@@ -239,7 +250,11 @@ impl Host {
     /// # Errors
     /// When there is none or it cannot be used.
     pub fn manifest(&self) -> Result<Manifest, HostError> {
-        read_manifest(&self.root.join(MANIFEST))
+        let path = self.root.join(MANIFEST);
+        match Manifest::read(&path) {
+            Err(HostError::Io(error)) if error.is_not_found() => Err(HostError::NoManifest(path)),
+            read => read,
+        }
     }
 
     /// The manifest that the active generation was made from.
@@ -326,7 +341,7 @@ impl Host {
     pub fn generation_manifest(&self, number: u64, digest: &Digest) -> Result<Manifest, HostError> {
         let damaged = |reason: String| HostError::Damaged { number, reason };
         let path = self.generation_folder(number).join(MANIFEST);
-        let manifest = read_manifest(&path).map_err(|error| damaged(error.to_string()))?;
+        let manifest = Manifest::read(&path).map_err(|error| damaged(error.to_string()))?;
         match manifest.digest == *digest {
             true => Ok(manifest),
             false => Err(damaged(format!("{} is another manifest", path.display()))),
@@ -340,20 +355,6 @@ impl Host {
             existing: self.generations().unwrap_or_default(),
         }
     }
-}
-
-fn read_manifest(path: &Path) -> Result<Manifest, HostError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(HostError::NoManifest(path.to_owned()));
-        }
-        Err(error) => return Err(error).at("read", path)?,
-    };
-    Manifest::parse(bytes).map_err(|source| HostError::Manifest {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })
 }
 
 /// The number that the name of a generation's folder is; nothing for other names, `01` included.

@@ -85,7 +85,7 @@ impl Bench {
             ..FetchOptions::default()
         };
         Self {
-            store: Store::open(&folder.path().join("store")).unwrap(),
+            store: Store::open_or_create(&folder.path().join("store")).unwrap(),
             options,
             sleeper,
             notes: Notes::default(),

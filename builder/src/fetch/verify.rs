@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn each_source_is_held_against_its_name() {
         let temporary = tempfile::tempdir().unwrap();
-        let store = Store::open(&temporary.path().join("store")).unwrap();
+        let store = Store::open_or_create(&temporary.path().join("store")).unwrap();
         let blake3 = |content: &[u8]| SourceDigest::Blake3(Digest::of(content)).key();
         let sha256 = "sha256-2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
         for (name, content) in [

@@ -68,7 +68,7 @@ struct Package {
 pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
     let workshop = workshop::open(context, args.selection.variant.as_deref())?;
     let selected = ids(workshop::select(&workshop, &args.selection.names)?);
-    let store = context.store()?;
+    let store = context.store_or_new()?;
     let orders = orders(context, args);
     let network = super::fetch::network(args.selection.offline);
     let mut taken = Vec::new();
@@ -106,7 +106,7 @@ pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Re
     let all = ["all".to_owned()];
     let names = if names.is_empty() { &all } else { names };
     let selected = ids(workshop::select(&workshop, names)?);
-    let store = context.store()?;
+    let store = context.store_or_new()?;
     let orders = Orders {
         purpose: Purpose::Reproduce(again.varied()),
         on_failure: OnFailure::KeepGoing,

@@ -30,7 +30,7 @@ struct Source {
 pub fn run(context: &Context<'_>, args: &Selection) -> Result<(), Failure> {
     let workshop = workshop::open(context, args.variant.as_deref())?;
     let selected = workshop::select(&workshop, &args.names)?;
-    let store = context.store()?;
+    let store = context.store_or_new()?;
     let fetcher = fetcher(context, network(args.offline))?;
     let progress = Progress::new(context.output);
     let interrupt = build::interruptible()?;

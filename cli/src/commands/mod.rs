@@ -46,7 +46,7 @@ mod workshop;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use store::store::Store;
+use store::store::{OpenError, Store};
 
 use crate::args::{Global, Verb};
 use crate::failure::{self, Failure};
@@ -64,12 +64,31 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Opens the store that is meant, and makes it if it is not there.
+    /// Opens the store that is meant.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be opened.
+    pub fn store(&self) -> Result<Store, Failure> {
+        Ok(Store::open(&self.store_dir()?)?)
+    }
+
+    /// Opens the store that is meant; nothing when it is not there.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn store(&self) -> Result<Store, Failure> {
-        Ok(Store::open(&self.store_dir()?)?)
+    pub fn store_if_any(&self) -> Result<Option<Store>, Failure> {
+        match Store::open(&self.store_dir()?) {
+            Err(OpenError::Absent(_)) => Ok(None),
+            opened => Ok(Some(opened?)),
+        }
+    }
+
+    /// Opens the store that is meant, and makes it if it is not there: for verbs that put something into it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn store_or_new(&self) -> Result<Store, Failure> {
+        Ok(Store::open_or_create(&self.store_dir()?)?)
     }
 
     /// Where the store that is meant lies.

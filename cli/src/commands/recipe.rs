@@ -190,7 +190,7 @@ fn pin(context: &Context<'_>, name: &str, yes: bool) -> Result<ExitCode, Failure
         .map_err(|error: ::schema::name::NameError| Failure::misuse(error.to_string()))?;
     let root = workshop::root(context)?;
     let pinning = Pinning::open(&root, &name)?;
-    let store = context.store()?;
+    let store = context.store_or_new()?;
     let fetcher = super::fetch::fetcher(context, Network::Allowed)?;
     let pins = pinning
         .find(&name, &store, &fetcher, &Silent)

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 pub fn run(context: &Context<'_>, args: &Shell) -> Result<ExitCode, Failure> {
     let workshop = workshop::open(context, args.named.variant.as_deref())?;
     let package = workshop::package(&workshop, &args.named.name)?;
-    let store = context.store()?;
+    let store = context.store_or_new()?;
     let farm = Farm {
         store: &store,
         workshop: &workshop,

@@ -34,8 +34,11 @@ pub fn run(context: &Context<'_>, args: &Show) -> Result<(), Failure> {
         context.output.bytes(&package.bytes);
         return Ok(());
     }
-    let store = context.store()?;
-    let record = store.index().package(&package.id)?;
+    let store = context.store_if_any()?;
+    let record = match &store {
+        Some(store) => store.index().package(&package.id)?,
+        None => None,
+    };
     let texts = |ids: &[::schema::id::PackageId]| ids.iter().map(ToString::to_string).collect();
     let document = Document {
         name: package.id.name().as_str(),
@@ -48,9 +51,9 @@ pub fn run(context: &Context<'_>, args: &Show) -> Result<(), Failure> {
         build_requires: texts(&package.resolved.build_requires),
         tree: record.as_ref().map(|record| record.tree.to_string()),
         size: record.as_ref().map(|record| record.size),
-        path: record
-            .as_ref()
-            .map(|record| store.package_path(&record.id).display().to_string()),
+        path: store
+            .zip(record)
+            .map(|(store, record)| store.package_path(&record.id).display().to_string()),
     };
     context.output.result(&document, || lines(&document));
     Ok(())

@@ -1,7 +1,6 @@
 //! Owns putting a configuration into an artifact: one more package in place, all others copied frame by frame.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::Path;
 
 use schema::about::About;
@@ -22,7 +21,7 @@ use super::{MANIFEST_PATH, listing_path};
 use crate::archive::plan::{Plan, PlanError};
 use crate::archive::tar_format;
 use crate::facts::RESOLVED_RECIPE;
-use crate::io_error::{IoContext, IoError};
+use crate::io_error::IoError;
 
 /// A package that exists only in memory, and what a manifest says because of it.
 #[derive(Debug, Clone)]
@@ -118,7 +117,7 @@ pub fn append(
     configuration: &Configuration,
     target: &Path,
 ) -> Result<Appended, AppendError> {
-    let reader = Reader::open(File::open(artifact).at("open", artifact)?)?;
+    let reader = Reader::open_file(artifact)?;
     let old = reader.manifest();
     let package = MemoryPackage::new(configuration, old.source_date_epoch)?;
     let previous = old.configuration_package().map(|package| package.id.clone());

@@ -1,6 +1,5 @@
 //! Owns putting attestations into an artifact: behind its packages, with nothing else changed.
 
-use std::fs::File;
 use std::path::Path;
 
 use schema::attestation::{AttestationError, Attestations};
@@ -12,7 +11,7 @@ use super::packing::Packing;
 use super::reader::{ReadError, Reader};
 use super::rewriting::{RewriteError, Rewriter};
 use crate::attestations::FILE;
-use crate::io_error::{IoContext, IoError};
+use crate::io_error::IoError;
 use crate::seekable::stream::Unpacker;
 use schema::canonical::CanonicalError;
 
@@ -49,7 +48,7 @@ impl From<IoError> for AttestError {
 pub fn attest(path: &Path, new: Attestations) -> Result<Attestations, AttestError> {
     // Held while it is read, so that of two who attest at once neither is lost.
     let output = Output::create(path).map_err(RewriteError::from)?;
-    let reader = Reader::open(File::open(path).at("open", path)?)?;
+    let reader = Reader::open_file(path)?;
     let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
     let mut all = reader.attestations(&mut unpacker)?;
     all.add(new.envelopes)?;

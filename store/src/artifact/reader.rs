@@ -1,8 +1,10 @@
 //! Owns opening an artifact that cannot be trusted: its seek table, its manifest, and the way to each of its parts.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use schema::attestation::Attestations;
 use schema::digest::Digest;
@@ -15,6 +17,7 @@ use super::{MANIFEST_PATH, layout, listing_path};
 use crate::archive::plan::Plan;
 use crate::archive::tar_format::{self, BLOCK};
 use crate::attestations;
+use crate::io_error::{IoContext, IoError};
 use crate::seekable::ranges::{ByteRanges, OneByOne};
 use crate::seekable::stream::{FrameStream, StreamError, Unpacker};
 use crate::seekable::{Frame, SeekTable};
@@ -31,6 +34,17 @@ pub enum ReadError {
     /// zstd has no memory, or threads cannot be started.
     #[error("cannot unpack: {0}")]
     Unpack(#[source] io::Error),
+    /// The system refused to open it.
+    #[error(transparent)]
+    Open(#[from] IoError),
+    /// What is said of the artifact in a file that was named.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is said of it.
+        source: Box<ReadError>,
+    },
 }
 
 impl From<Difference> for ReadError {
@@ -44,7 +58,8 @@ impl ReadError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Damaged(difference) => difference.problem.is_damage(),
-            Self::Unpack(_) => false,
+            Self::Unpack(_) | Self::Open(_) => false,
+            Self::File { source, .. } => source.is_damage(),
         }
     }
 }
@@ -61,6 +76,20 @@ pub struct Reader<R> {
     body: u64,
     /// The frames that hold the attestations; none, where nobody attested anything.
     attested: Range<usize>,
+}
+
+impl Reader<File> {
+    /// Opens the artifact at `path`, which errors then name.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn open_file(path: &Path) -> Result<Self, ReadError> {
+        let file = File::open(path).at("open the artifact", path)?;
+        Self::open(file).map_err(|source| ReadError::File {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
 }
 
 impl<R: ByteRanges> Reader<R> {

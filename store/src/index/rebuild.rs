@@ -79,6 +79,7 @@ struct Carried {
 /// # Errors
 /// When another process has the store open, or system or SQLite refuse something; the old index is then still there.
 pub fn rebuild(root: &Path, now_unix: i64, observer: &dyn RebuildObserver) -> Result<Rebuilt, OpenError> {
+    store::exists(root)?;
     let (layout, in_use) = store::prepare(root)?;
     if in_use.try_lock().is_err() {
         return Err(OpenError::InUse(root.to_owned()));

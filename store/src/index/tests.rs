@@ -114,7 +114,7 @@ fn several_may_make_open_and_fill_one_store_at_once() {
         for worker in 0..6 {
             let root = &root;
             scope.spawn(move || {
-                let store = crate::store::Store::open(root).unwrap();
+                let store = crate::store::Store::open_or_create(root).unwrap();
                 for n in 0..20 {
                     let package = registration(worker * 20 + n, &BTreeSet::new());
                     store.index().register(&[package]).unwrap();
@@ -122,7 +122,7 @@ fn several_may_make_open_and_fill_one_store_at_once() {
             });
         }
     });
-    let store = crate::store::Store::open(&root).unwrap();
+    let store = crate::store::Store::open_or_create(&root).unwrap();
     assert_eq!(store.index().packages().unwrap().len(), 120);
 }
 

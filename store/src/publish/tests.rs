@@ -189,7 +189,11 @@ fn packages_that_finish_together_are_registered_together() {
 fn a_folder_that_is_no_store_and_a_newer_store_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("letter.txt"), "").unwrap();
-    assert!(matches!(Store::open(folder.path()), Err(OpenError::NotAStore(_))));
+    assert!(matches!(Store::open(folder.path()), Err(OpenError::Absent(_))));
+    assert!(matches!(
+        Store::open_or_create(folder.path()),
+        Err(OpenError::NotAStore(_))
+    ));
     let test = TestStore::new();
     fs::write(test.root().join("format"), "2\n").unwrap();
     assert!(matches!(
