@@ -19,12 +19,11 @@ const ARROWS: [(&str, &[&str]); 4] = [
 ];
 
 /// Outside crates that belong into one of ours only.
-const AT_HOME: [(&str, &str); 6] = [
+const AT_HOME: [(&str, &str); 5] = [
     ("clap", "cli"),
     ("indicatif", "cli"),
     ("miette", "cli"),
     ("rusqlite", "store"),
-    ("seccompiler", "builder"),
     ("ureq", "builder"),
 ];
 
