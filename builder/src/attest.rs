@@ -1,7 +1,6 @@
 //! Owns saying what this store built: statements about its packages, signed, kept or put into an artifact.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use schema::attestation::{BuildType, Claim, Envelope, Provenance};
 use schema::canonical::CanonicalError;
@@ -12,9 +11,8 @@ use schema::resolved::ResolvedRecipe;
 use store::Store;
 use store::attestations;
 use store::closure::{self, ClosureError};
-use store::facts::RESOLVED_RECIPE;
+use store::facts::{self, FactsError};
 use store::index::{IndexError, Outcome};
-use store::io_error::{IoContext, IoError};
 use store::keys::SigningKey;
 
 /// Why nothing is attested of a package.
@@ -26,17 +24,9 @@ pub enum AttestError {
     /// What a package requires cannot be told.
     #[error(transparent)]
     Closure(#[from] ClosureError),
-    /// The resolved recipe cannot be read.
+    /// The resolved recipe cannot be read, or is not the one that the store ID was taken from.
     #[error(transparent)]
-    Io(#[from] IoError),
-    /// The resolved recipe is none.
-    #[error("{id}: no resolved recipe: {source}")]
-    Recipe {
-        /// The package.
-        id: PackageId,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
+    Recipe(#[from] FactsError),
     /// No canonical form exists.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
@@ -117,8 +107,7 @@ impl Witness<'_> {
         {
             return Ok(Word::NotBuilt);
         }
-        let path = self.store.package_path(id).join(RESOLVED_RECIPE);
-        let recipe = self.recipe(id, &fs::read(&path).at("read", &path)?)?;
+        let recipe = facts::resolved(&self.store.package_path(id), id)?;
         let direct = [recipe.requires.as_slice(), &recipe.build_requires].concat();
         let there: Vec<PackageId> = index.registered(&direct)?.into_iter().collect();
         let mut dependencies = BTreeMap::new();
@@ -161,16 +150,9 @@ impl Witness<'_> {
         package: &SelectedPackage,
         bytes: &[u8],
     ) -> Result<Word, AttestError> {
-        let recipe = self.recipe(&package.id, bytes)?;
+        let recipe = facts::resolved_from(bytes, &package.id)?;
         let envelope = self.attester.configuration(manifest, package, &recipe)?;
         Ok(Word::Given(Box::new(envelope)))
-    }
-
-    fn recipe(&self, id: &PackageId, bytes: &[u8]) -> Result<ResolvedRecipe, AttestError> {
-        serde_json::from_slice(bytes).map_err(|source| AttestError::Recipe {
-            id: id.clone(),
-            source,
-        })
     }
 
     fn sign(&self, provenance: &Provenance<'_>) -> Result<Word, AttestError> {

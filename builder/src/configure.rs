@@ -15,7 +15,7 @@ mod templates;
 mod yaml;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -162,7 +162,7 @@ impl ConfigureError {
 /// # Errors
 /// See [`ConfigureError`]; of mistakes all that can be found at once.
 pub fn configure(request: &Request<'_>) -> Result<Configured, ConfigureError> {
-    let reader = Reader::open(File::open(request.artifact).at("open", request.artifact)?)?;
+    let reader = Reader::open_file(request.artifact)?;
     let facts = package::Facts::of(reader.manifest())?;
     let (inputs, templates) = read_all(request, &facts)?;
     let rendered = package::render(request, &facts, reader.manifest(), inputs, &templates)?;

@@ -1,7 +1,5 @@
 //! Owns what a bill of materials is made from: the packages of an artifact, of a host, or of a store.
 
-use std::fs;
-
 use schema::about::About;
 use schema::digest::Digest;
 use schema::id::PackageId;
@@ -13,10 +11,9 @@ use store::Store;
 use store::artifact::one_file;
 use store::artifact::reader::{ReadError, Reader};
 use store::closure::{self, ClosureError};
-use store::facts::RESOLVED_RECIPE;
+use store::facts::{self, FactsError, RESOLVED_RECIPE};
 use store::host::{Host, HostError};
 use store::index::IndexError;
-use store::io_error::{IoContext, IoError};
 use store::seekable::ranges::ByteRanges;
 use store::seekable::stream::Unpacker;
 
@@ -40,17 +37,9 @@ pub enum InventoryError {
     /// A package is not in the store.
     #[error(transparent)]
     Closure(#[from] ClosureError),
-    /// A resolved recipe cannot be read.
+    /// A resolved recipe cannot be read, or is not the one that the store ID was taken from.
     #[error(transparent)]
-    Io(#[from] IoError),
-    /// A resolved recipe is none.
-    #[error("{id}: no resolved recipe: {source}")]
-    Recipe {
-        /// The package.
-        id: PackageId,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
+    Recipe(#[from] FactsError),
 }
 
 /// What an artifact holds.
@@ -63,7 +52,7 @@ pub fn of_artifact<R: ByteRanges>(reader: &Reader<R>) -> Result<Inventory, Inven
     let mut items = Vec::new();
     for package in &manifest.packages {
         let recipe = one_file::read(reader, package, RESOLVED_RECIPE, &mut unpacker)?;
-        let recipe = parse(&package.id, &recipe.unwrap_or_default())?;
+        let recipe = facts::resolved_from(&recipe.unwrap_or_default(), &package.id)?;
         items.push(item(&package.id, package.tree, package.about.clone(), recipe));
     }
     Ok(inventory(manifest, reader.manifest_digest(), items))
@@ -81,8 +70,7 @@ pub fn of_host(host: &Host) -> Result<Inventory, InventoryError> {
     for active in &generation.packages {
         // A local change has none of its own.
         let about = manifest.package(&active.id).map(|package| package.about.clone());
-        let path = host.package(&active.id).join(RESOLVED_RECIPE);
-        let recipe = parse(&active.id, &fs::read(&path).at("read", &path)?)?;
+        let recipe = facts::resolved(&host.package(&active.id), &active.id)?;
         items.push(item(&active.id, active.tree, about.unwrap_or_default(), recipe));
     }
     // Hosts of other roles have other packages of the same manifest.
@@ -104,8 +92,7 @@ pub fn of_store(
     for id in ids {
         let record = store.index().package(&id)?;
         let record = record.ok_or_else(|| ClosureError::Absent(id.clone()))?;
-        let path = store.package_path(&id).join(RESOLVED_RECIPE);
-        let recipe = parse(&id, &fs::read(&path).at("read", &path)?)?;
+        let recipe = facts::resolved(&store.package_path(&id), &id)?;
         let about = workshop.by_id(&id).map(|package| About::of(&package.recipe));
         items.push(item(&id, record.tree, about.unwrap_or_default(), recipe));
     }
@@ -127,13 +114,6 @@ fn inventory(manifest: &ActiveManifest, digest: Digest, items: Vec<Item>) -> Inv
         created: Timestamp::from_unix(manifest.source_date_epoch),
         items,
     }
-}
-
-fn parse(id: &PackageId, bytes: &[u8]) -> Result<ResolvedRecipe, InventoryError> {
-    serde_json::from_slice(bytes).map_err(|source| InventoryError::Recipe {
-        id: id.clone(),
-        source,
-    })
 }
 
 fn item(id: &PackageId, tree: Digest, about: About, recipe: ResolvedRecipe) -> Item {

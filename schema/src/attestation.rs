@@ -190,19 +190,12 @@ impl Envelope {
         }
     }
 
-    /// What signatures are made of: DSSE's pre-authentication encoding.
+    /// The bytes that its signatures are of.
     ///
     /// # Errors
     /// [`AttestationError::Base64`].
     pub fn signed(&self) -> Result<Vec<u8>, AttestationError> {
-        let payload = self.statement()?;
-        let head = format!(
-            "DSSEv1 {} {} {} ",
-            self.payload_type.len(),
-            self.payload_type,
-            payload.len()
-        );
-        Ok([head.as_bytes(), &payload].concat())
+        Ok(pre_authenticated(&self.payload_type, &self.statement()?))
     }
 
     /// What it claims, whoever signed it. Of a statement's other fields, those unknown here are let through, as in-toto
@@ -246,6 +239,16 @@ impl EnvelopeSignature {
     pub fn bytes(&self) -> Result<Vec<u8>, AttestationError> {
         decode("signature", &self.sig)
     }
+}
+
+/// The bytes that signatures around `statement` are of: DSSE's pre-authentication encoding.
+pub fn pre_authenticated(payload_type: &str, statement: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "DSSEv1 {} {payload_type} {} ",
+        payload_type.len(),
+        statement.len()
+    );
+    [head.as_bytes(), statement].concat()
 }
 
 fn decode(what: &'static str, text: &str) -> Result<Vec<u8>, AttestationError> {

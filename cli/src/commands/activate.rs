@@ -32,7 +32,7 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
     let system = host::system(&host);
     let plan = || {
         let manifest = match &args.manifest {
-            Some(file) => Manifest::parse(std::fs::read(context.world.cwd().join(file))?)?,
+            Some(file) => Manifest::read(&context.world.cwd().join(file)).map_err(host::failed)?,
             None => host.manifest().map_err(host::failed)?,
         };
         if let Some(policy) = host::policy(context, args.policy.as_deref(), host.root())? {

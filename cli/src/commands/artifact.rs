@@ -168,14 +168,8 @@ fn packages(manifest: &::schema::manifest::ActiveManifest) -> Vec<Package> {
     manifest.packages.iter().map(package).collect()
 }
 
-fn open(file: &Path) -> Result<Reader<File>, Failure> {
-    let opened = File::open(file)
-        .map_err(|error| Failure::new(format!("cannot open the artifact {}: {error}", file.display())))?;
-    Reader::open(opened).map_err(|error| Failure::new(format!("{}: {error}", file.display())))
-}
-
 fn inspect(context: &Context<'_>, file: &Path) -> Result<(), Failure> {
-    let inspection = inspect::inspect(&open(file)?);
+    let inspection = inspect::inspect(&Reader::open_file(file)?);
     context.output.result(&inspection, || {
         let row = |package: &InspectedPackage| {
             [
@@ -209,7 +203,7 @@ struct Unpacked {
 }
 
 fn extract(context: &Context<'_>, file: &Path, name: Option<&str>, to: &Path) -> Result<(), Failure> {
-    let reader = open(file)?;
+    let reader = Reader::open_file(file)?;
     let wanted = match name {
         None => Wanted::Everything,
         Some(name) => Wanted::Closure(named(&reader, file, name)?),

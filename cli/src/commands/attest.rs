@@ -1,6 +1,5 @@
 //! `store attest`: says what this store built, signed, in the store or in an artifact.
 
-use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,7 +13,6 @@ use store::artifact::one_file;
 use store::artifact::reader::{ReadError, Reader};
 use store::attestations;
 use store::facts::RESOLVED_RECIPE;
-use store::io_error::IoContext;
 use store::keys::SigningKey;
 use store::seekable::stream::Unpacker;
 use store::verify::PackageRef;
@@ -105,7 +103,7 @@ fn in_store(
 }
 
 fn in_artifact(witness: &Witness<'_>, file: &Path) -> Result<Document, Failure> {
-    let reader = Reader::open(File::open(file).at("open", file)?)?;
+    let reader = Reader::open_file(file)?;
     let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
     let manifest = reader.manifest();
     let configuration = manifest.configuration_package().map(|package| &package.id);

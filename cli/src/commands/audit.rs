@@ -10,7 +10,7 @@ use store::host::Manifest;
 use store::host::audit::{self, DifferingHost, Received};
 
 use crate::args::hosts::Audit;
-use crate::commands::Context;
+use crate::commands::{Context, host};
 use crate::failure::{self, Failure, counted};
 use crate::render::text;
 
@@ -41,21 +41,15 @@ pub fn run(context: &Context<'_>, args: &Audit) -> Result<ExitCode, Failure> {
 }
 
 fn manifest(context: &Context<'_>, args: &Audit) -> Result<Option<Manifest>, Failure> {
-    let bytes = match (&args.manifest, &args.artifact) {
-        (Some(file), _) => {
-            let path = context.world.cwd().join(file);
-            let read = fs::read(&path);
-            read.map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?
-        }
+    let cwd = context.world.cwd();
+    Ok(match (&args.manifest, &args.artifact) {
+        (Some(file), _) => Some(Manifest::read(&cwd.join(file)).map_err(host::failed)?),
         (None, Some(file)) => {
-            let path = context.world.cwd().join(file);
-            let file = fs::File::open(&path)
-                .map_err(|error| Failure::new(format!("cannot open {}: {error}", path.display())))?;
-            Reader::open(file)?.manifest().to_bytes()?
+            let reader = Reader::open_file(&cwd.join(file))?;
+            Some(Manifest::parse(reader.manifest().to_bytes()?)?)
         }
-        (None, None) => return Ok(None),
-    };
-    Ok(Some(Manifest::parse(bytes)?))
+        (None, None) => None,
+    })
 }
 
 /// The reports in a folder, sorted.

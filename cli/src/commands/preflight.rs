@@ -1,7 +1,6 @@
 //! `store preflight`: says all that a host lacks for an installation, before anything is changed.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,7 +8,6 @@ use ::schema::name::RoleName;
 use store::artifact::reader::Reader;
 use store::host::preflight::{self, Content, Offer, Preflight};
 use store::host::{Host, Manifest};
-use store::io_error::IoContext;
 
 use crate::args::hosts;
 use crate::commands::{Context, activate, host};
@@ -50,7 +48,7 @@ fn offered(
     let cwd = context.world.cwd();
     if let Some(file) = &args.artifact {
         let file = cwd.join(file);
-        let reader = Reader::open(File::open(&file).at("open", &file)?)?;
+        let reader = Reader::open_file(&file)?;
         let content = Content::read(&reader, &reader.manifest().for_roles(roles))?;
         let manifest = Manifest::parse(reader.manifest().to_bytes()?)?;
         return Ok((file, manifest, Some(content)));
@@ -58,7 +56,7 @@ fn offered(
     match &args.manifest {
         Some(file) => {
             let file = cwd.join(file);
-            let manifest = Manifest::parse(fs::read(&file).at("read", &file)?)?;
+            let manifest = Manifest::read(&file).map_err(host::failed)?;
             Ok((file, manifest, None))
         }
         None => {
@@ -77,7 +75,7 @@ fn summary(found: &Preflight) -> String {
     );
     if let Some(active) = &found.active {
         let then = if active.would_change {
-            "which another takes the place of"
+            "which will be replaced"
         } else {
             "which is the same"
         };
