@@ -1,6 +1,7 @@
 //! Owns pinning: finding out which digests a recipe's sources have, and writing them into its `buildinfo.json`.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jsonc_parser::ParseOptions;
@@ -45,6 +46,14 @@ pub enum PinError {
     /// It cannot be read or written.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// The tree has no such recipe.
+    #[error("there is no recipe `{name}` in {}; `store recipe new {name}` starts one", root.display())]
+    Unknown {
+        /// The name.
+        name: PackageName,
+        /// The tree.
+        root: PathBuf,
+    },
     /// It is no JSON object, or changed while this ran.
     #[error("{} is no JSON object with sources", .0.display())]
     NotARecipe(PathBuf),
@@ -70,8 +79,13 @@ impl Pinning {
     /// When there is none.
     pub fn open(root: &Path, name: &PackageName) -> Result<Self, PinError> {
         let path = root.join(name.as_str()).join(BUILDINFO);
-        let text = fs::read_to_string(&path).at("read", &path)?;
-        Ok(Self { path, text })
+        match fs::read_to_string(&path).at("read", &path) {
+            Err(error) if error.is_not_found() => Err(PinError::Unknown {
+                name: name.clone(),
+                root: root.to_owned(),
+            }),
+            read => Ok(Self { text: read?, path }),
+        }
     }
 
     /// The recipe's file.
@@ -169,11 +183,12 @@ impl Pinning {
             let value = CstInputValue::String(pin.digest.to_hex());
             source.append(pin.digest.algorithm(), value);
         }
-        let aside = self.path.with_extension("json.new");
-        fs::write(&aside, root.to_string()).at("write", &aside)?;
-        durable::sync(&aside)?;
-        fs::rename(&aside, &self.path).at("rename", &aside)?;
-        Ok(())
+        let mode = fs::metadata(&self.path).at("look at", &self.path)?.mode();
+        Ok(durable::write(
+            &self.path,
+            root.to_string().as_bytes(),
+            mode & 0o777,
+        )?)
     }
 }
 

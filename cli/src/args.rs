@@ -7,6 +7,7 @@ pub mod hosts;
 pub mod rebuild;
 pub mod sbom;
 pub mod signing;
+mod values;
 pub mod verify;
 
 use std::num::NonZeroU32;
@@ -62,7 +63,7 @@ pub enum Verb {
     Fetch(Selection),
     /// List the packages in the store
     List,
-    /// Show one package: its recipe, or with --resolved the bytes its store ID is the digest of
+    /// Show one package: its recipe, or with --resolved the bytes hashed into its store ID
     Show(Show),
     /// Print the dependency graph
     Graph(Graph),
@@ -107,9 +108,9 @@ pub enum Verb {
     Publish(channel::Publish),
     /// Serve a folder to hosts over HTTP
     Serve(delivery::Serve),
-    /// Put onto a host what its roles need of an artifact, and make it active
+    /// Install what a host's roles need from an artifact, and activate it
     Install(delivery::Install),
-    /// Make active on a host what a manifest says of its roles
+    /// Activate on a host what a manifest selects for its roles
     Activate(hosts::Activate),
     /// Make an earlier generation of a host active again
     Rollback(hosts::Rollback),
@@ -158,10 +159,10 @@ pub struct Build {
     #[command(flatten)]
     pub selection: Selection,
     /// How many packages may build at once [default: the number of CPUs]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = values::at_least_one)]
     pub jobs: Option<NonZeroU32>,
     /// How many CPUs each build sees and may use [default: the recipe's `cores`, else 4]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::at_least_one)]
     pub cores: Option<NonZeroU32>,
     /// Keep the half-built folder of a failed build, for `store shell`
     #[arg(long)]
@@ -354,7 +355,7 @@ pub struct Gc {
     /// Say what would be removed, and stop
     #[arg(long)]
     pub dry_run: bool,
-    /// Collect on the host whose prefix stands there [default: the folder this program lies in]
+    /// Collect on the host whose prefix stands there [without DIR: the folder this program lies in]
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
     pub root: Option<Option<PathBuf>>,
     /// How many generations of the host stay, beside the current one

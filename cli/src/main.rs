@@ -16,7 +16,10 @@ use render::Output;
 use world::World;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return render::misuse::show(&error),
+    };
     let mut output = Output::for_machines_or_people(&cli.global);
     let run = World::look().and_then(|world| {
         output.draws = world.draws;

@@ -26,7 +26,7 @@ pub enum KeyError {
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),
     /// A store's content is handed on, and a host's, too.
-    #[error("{} is in a store or on a host, which is no place for a secret key", .0.display())]
+    #[error("{} is in a store or on a host, which is no place for a secret key; name another folder", .0.display())]
     InStore(PathBuf),
     /// Others can read a secret.
     #[error("the secret key {} can be read by others (mode {mode:04o}); `chmod 600` it", path.display())]

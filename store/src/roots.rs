@@ -21,7 +21,7 @@ pub enum RootError {
     #[error("{0} is not in the store, so nothing can keep it")]
     Absent(PackageId),
     /// There is no such root.
-    #[error("there is no root `{0}`")]
+    #[error("there is no root `{0}`; `store roots` lists those there are")]
     NoRoot(String),
 }
 

@@ -265,12 +265,9 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, IoError> {
     }
 }
 
+/// Whoever serves the folder may be somebody else.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
-    let aside = aside(path);
-    fs::write(&aside, bytes).at("write", &aside)?;
-    // On the disk before it has its name, so that a power cut leaves the old one or the new one.
-    durable::sync(&aside)?;
-    fs::rename(&aside, path).at("publish", path)
+    durable::write(path, bytes, 0o644)
 }
 
 /// Copies a file and gives the digest of what was copied.

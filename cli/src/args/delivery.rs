@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::channel::Follow;
 use super::hosts::Roles;
+use super::values::{at_least_one, listening};
 
 /// `store install`.
 #[derive(Debug, Args)]
@@ -52,17 +53,17 @@ pub struct Serve {
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
     /// Where to listen; port 0 is any that is free
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080", value_parser = listening)]
     pub listen: SocketAddr,
 }
 
 /// How patient to be with a server.
 #[derive(Debug, Args)]
 pub struct Patience {
-    /// Give up after so many tries in a row that brought nothing
-    #[arg(long, value_name = "N", default_value = "10")]
+    /// Give up after so many attempts in a row that brought nothing
+    #[arg(long, value_name = "N", default_value = "10", value_parser = at_least_one)]
     pub tries: NonZeroU32,
-    /// Take a connection for dead on which nothing came for so many seconds
+    /// How many seconds a connection may bring nothing before it counts as dead
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     pub stall: NonZeroU64,
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::values::generation;
+
 /// Which host.
 #[derive(Debug, Args)]
 pub struct At {
@@ -75,7 +77,7 @@ pub struct Rollback {
     #[command(flatten)]
     pub at: At,
     /// The generation to go to [default: the one that the last activation came from]
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = generation)]
     pub number: Option<u64>,
     /// Check everything, print what would change, and stop
     #[arg(long)]

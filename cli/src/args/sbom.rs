@@ -10,7 +10,7 @@ pub struct Sbom {
     /// Package names, or one artifact: a file, or its address on a web server [default: the tree's default set]
     #[arg(value_name = "NAME|FILE|URL")]
     pub what: Vec<String>,
-    /// What is active on the host whose prefix stands there [default: the folder this program lies in]
+    /// What is active on the host whose prefix stands there [without DIR: the folder this program lies in]
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "what")]
     pub root: Option<Option<PathBuf>>,
     /// How to write it

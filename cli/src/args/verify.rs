@@ -15,7 +15,7 @@ pub struct Verify {
     /// delivery or a binary cache [default: everything in the store]
     #[arg(value_name = "NAME|FILE|URL|DIR")]
     pub what: Vec<String>,
-    /// Verify the host whose prefix stands there [default: the folder this program lies in]
+    /// Verify the host whose prefix stands there [without DIR: the folder this program lies in]
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "rebuild")]
     pub root: Option<Option<PathBuf>>,
     /// An artifact that holds the same packages: says where files begin to differ, and mends with --repair

@@ -2,31 +2,24 @@
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use ::schema::id::PackageId;
-use builder::diffoscope::Pages;
 use builder::executor::{Done, StepError};
-use builder::farm::{self, Farm, Orders};
-use builder::fetch::Network;
-use builder::interrupt::Interrupt;
+use builder::farm::{self, Orders};
 use builder::local::{FailedFolders, Purpose};
 use builder::plan::Plan;
 use builder::reproduce::NotReproduced;
-use builder::sandbox::Sandbox;
 use builder::schedule::{Built, OnFailure};
-use builder::workshop::{ResolvedPackage, Workshop};
+use builder::workshop::ResolvedPackage;
 use serde::Serialize;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use store::Store;
 use store::io_error::IoContext;
 
 use crate::args::Build;
 use crate::args::rebuild::Rebuild;
+use crate::commands::building::{self, Run};
 use crate::commands::substitute::{self, Taken, Wanted};
-use crate::commands::{Context, workshop};
+use crate::commands::{Context, rebuild, workshop};
 use crate::failure::{self, Failure, counted};
-use crate::render::progress::Progress;
 use crate::render::reproduction;
 
 #[derive(Serialize)]
@@ -41,11 +34,24 @@ struct Document {
     interrupted: bool,
 }
 
+/// What became of a package that was asked for.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Planned,
+    Present,
+    Substituted,
+    Built,
+    Reproduced,
+    Failed,
+    Skipped,
+}
+
 #[derive(Serialize)]
 struct Package {
     name: String,
     id: String,
-    outcome: &'static str,
+    outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     tree: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,70 +90,14 @@ pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
         show_plan(context, &plan);
         return Ok(ExitCode::from(failure::DONE));
     }
-    let pages = pages(context, &args.again);
-    let built = carry_out(
-        context,
-        &store,
-        &workshop,
-        &plan,
-        &orders,
+    let run = Run {
+        store: &store,
+        workshop: &workshop,
         network,
-        pages.as_ref(),
-    )?;
-    report(context, &plan, &built, &taken, &args.again)
-}
-
-/// Builds packages again and compares them with what the store holds; names mean the tree's.
-///
-/// # Errors
-/// When the tree has mistakes or the store cannot be used.
-pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Result<ExitCode, Failure> {
-    let workshop = workshop::open(context, None)?;
-    let all = ["all".to_owned()];
-    let names = if names.is_empty() { &all } else { names };
-    let selected = ids(workshop::select(&workshop, names)?);
-    let store = context.store_or_new()?;
-    let orders = Orders {
-        purpose: Purpose::Reproduce(again.varied()),
-        on_failure: OnFailure::KeepGoing,
-        ..plain_orders(context)
+        pages: rebuild::pages(context, &args.again),
     };
-    let plan = farm::plan(&store, &workshop, &selected, orders.purpose)?;
-    let pages = pages(context, again);
-    let built = carry_out(
-        context,
-        &store,
-        &workshop,
-        &plan,
-        &orders,
-        Network::Allowed,
-        pages.as_ref(),
-    )?;
-    report(context, &plan, &built, &[], again)
-}
-
-/// Builds packages that the store gave up.
-///
-/// # Errors
-/// When the tree does not make one of them any more, or one cannot be built.
-pub fn again(context: &Context<'_>, store: &Store, given_up: &[PackageId]) -> Result<(), Failure> {
-    let workshop = workshop::open(context, None)?;
-    for id in given_up {
-        workshop::package(&workshop, &id.to_string())?;
-    }
-    let orders = plain_orders(context);
-    let plan = farm::plan(store, &workshop, given_up, orders.purpose)?;
-    let built = carry_out(context, store, &workshop, &plan, &orders, Network::Allowed, None)?;
-    match built.failed.first() {
-        Some((id, error)) => Err(Failure::new(explain(id, error))),
-        None => Ok(()),
-    }
-}
-
-/// Where pages go, if any are wanted and can be made.
-fn pages(context: &Context<'_>, again: &Rebuild) -> Option<Pages> {
-    let folder = again.report.as_ref()?;
-    Pages::find(context.world.path.as_deref(), &context.world.cwd().join(folder))
+    let built = run.carry_out(context, &plan, &orders)?;
+    report(context, &plan, &built, &taken, &args.again)
 }
 
 /// Writes what was found about each package that differs to the folder of reports.
@@ -166,49 +116,13 @@ fn write_reports(context: &Context<'_>, packages: &[Package], again: &Rebuild) -
     Ok(())
 }
 
-fn ids(packages: Vec<&ResolvedPackage>) -> Vec<PackageId> {
+/// The IDs of `packages`.
+pub fn ids(packages: Vec<&ResolvedPackage>) -> Vec<PackageId> {
     packages.into_iter().map(|package| package.id.clone()).collect()
 }
 
-fn carry_out(
-    context: &Context<'_>,
-    store: &Store,
-    workshop: &Workshop,
-    plan: &Plan,
-    orders: &Orders,
-    network: Network,
-    pages: Option<&Pages>,
-) -> Result<Built, Failure> {
-    let progress = Progress::new(context.output);
-    let farm = Farm {
-        store,
-        workshop,
-        sandbox: &Sandbox::find(context.world.path.as_deref())?,
-        fetcher: &super::fetch::fetcher(context, network)?,
-        interrupt: &*interruptible()?,
-        observer: &progress,
-        pages,
-    };
-    let built = farm.run(plan, orders);
-    progress.finish();
-    Ok(built?)
-}
-
-/// A run as it is when the command line says nothing about it.
-pub fn plain_orders(context: &Context<'_>) -> Orders {
-    Orders {
-        jobs: context.world.cpus,
-        cpus: context.world.cpus,
-        cores: None,
-        on_failure: OnFailure::Stop,
-        failed_folders: FailedFolders::Remove,
-        purpose: Purpose::Have,
-        now: context.world.now(),
-    }
-}
-
 fn orders(context: &Context<'_>, args: &Build) -> Orders {
-    let plain = plain_orders(context);
+    let plain = building::plain_orders(context);
     Orders {
         jobs: args
             .jobs
@@ -234,22 +148,8 @@ fn orders(context: &Context<'_>, args: &Build) -> Orders {
     }
 }
 
-/// The first ctrl-C lets running builds finish, the second ends them.
-///
-/// # Errors
-/// When signals cannot be caught.
-pub fn interruptible() -> Result<Arc<Interrupt>, Failure> {
-    let interrupt = Arc::new(Interrupt::new()?);
-    for signal in [SIGINT, SIGTERM] {
-        let raised = Arc::clone(&interrupt);
-        // SAFETY: the handler does one atomic update and nothing else.
-        unsafe { signal_hook::low_level::register(signal, move || raised.raise()) }?;
-    }
-    Ok(interrupt)
-}
-
 fn show_plan(context: &Context<'_>, plan: &Plan) {
-    let step = |id: &PackageId| Package::new(id, "planned");
+    let step = |id: &PackageId| Package::new(id, Outcome::Planned);
     let ids: Vec<&PackageId> = plan.steps().iter().map(|step| &step.package.id).collect();
     let document = Document {
         packages: ids.iter().map(|id| step(id)).collect(),
@@ -267,7 +167,7 @@ fn show_plan(context: &Context<'_>, plan: &Plan) {
 }
 
 impl Package {
-    fn new(id: &PackageId, outcome: &'static str) -> Self {
+    fn new(id: &PackageId, outcome: Outcome) -> Self {
         Self {
             name: id.name().to_string(),
             id: id.to_string(),
@@ -283,9 +183,9 @@ impl Package {
 
     fn done(id: &PackageId, done: &Done) -> Self {
         let (outcome, made) = match done {
-            Done::Built(made) => ("built", Some(made)),
-            Done::Reproduced(made) => ("reproduced", Some(made)),
-            Done::FoundPresent => ("present", None),
+            Done::Built(made) => (Outcome::Built, Some(made)),
+            Done::Reproduced(made) => (Outcome::Reproduced, Some(made)),
+            Done::FoundPresent => (Outcome::Present, None),
         };
         Self {
             tree: made.map(|made| made.tree.to_string()),
@@ -300,12 +200,16 @@ impl Package {
             error: Some(error.to_string()),
             differs: error.cause.downcast_ref().cloned(),
             kept: error.kept.as_ref().map(|path| path.display().to_string()),
-            ..Self::new(id, "failed")
+            ..Self::new(id, Outcome::Failed)
         }
     }
 }
 
-fn report(
+/// Tells what came of a run, and gives the exit code that says so.
+///
+/// # Errors
+/// When a report cannot be written.
+pub fn report(
     context: &Context<'_>,
     plan: &Plan,
     built: &Built,
@@ -315,13 +219,13 @@ fn report(
     let in_plan = |id: &PackageId| plan.steps().iter().any(|step| step.package.id == *id);
     let present = plan.selected().iter().filter(|id| !in_plan(id));
     let outcome = |id: &PackageId| match taken.iter().any(|taken| taken.is(id)) {
-        true => "substituted",
-        false => "present",
+        true => Outcome::Substituted,
+        false => Outcome::Present,
     };
     let packages = (present.map(|id| Package::new(id, outcome(id))))
         .chain(built.done.iter().map(|(id, done)| Package::done(id, done)))
         .chain(built.failed.iter().map(|(id, error)| Package::failed(id, error)))
-        .chain(built.skipped.iter().map(|id| Package::new(id, "skipped")));
+        .chain(built.skipped.iter().map(|id| Package::new(id, Outcome::Skipped)));
     let document = Document {
         packages: packages.collect(),
         substituted: taken.to_vec(),
@@ -331,7 +235,7 @@ fn report(
     write_reports(context, &document.packages, again)?;
     context.output.result(&document, || summary(plan, built, taken));
     for (id, error) in &built.failed {
-        context.output.complain(&explain(id, error));
+        context.output.complain(&format!("error: {}", explain(id, error)));
     }
     let differs = built
         .failed
@@ -369,9 +273,9 @@ fn summary(plan: &Plan, built: &Built, taken: &[Taken]) -> String {
 }
 
 /// What failed, the end of its log, and how to look closer.
-fn explain(id: &PackageId, error: &StepError) -> String {
+pub fn explain(id: &PackageId, error: &StepError) -> String {
     let name = id.name();
-    let mut out = format!("error: {id}: {}", failure::sentence(error));
+    let mut out = format!("{id}: {}", failure::sentence(error));
     if let Some(found) = error.cause.downcast_ref() {
         out.push_str(&reproduction::lines(found));
     }

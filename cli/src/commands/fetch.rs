@@ -5,7 +5,7 @@ use builder::fetch::{FetchError, FetchOptions, Fetcher, Network};
 use serde::Serialize;
 
 use crate::args::Selection;
-use crate::commands::{Context, build, workshop};
+use crate::commands::{Context, building, workshop};
 use crate::failure::{Failure, counted, sentence};
 use crate::render::progress::Progress;
 
@@ -33,7 +33,7 @@ pub fn run(context: &Context<'_>, args: &Selection) -> Result<(), Failure> {
     let store = context.store_or_new()?;
     let fetcher = fetcher(context, network(args.offline))?;
     let progress = Progress::new(context.output);
-    let interrupt = build::interruptible()?;
+    let interrupt = building::interruptible()?;
     let fetched = farm::fetch_sources(&store, &workshop, &fetcher, &selected, &interrupt, &progress);
     progress.finish();
     let mut failures = Vec::new();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ::schema::name::RoleName;
 use ::schema::timestamp::Timestamp;
 use store::host::policy::{HostPolicy, Refusal};
+use store::host::root::RootError;
 use store::host::system::{self, Detached, System};
 use store::host::{Host, HostError};
 
@@ -20,6 +21,18 @@ use crate::failure::{Failure, counted};
 pub fn open(context: &Context<'_>, at: &At) -> Result<Host, Failure> {
     let root = root(context, at.root.as_deref())?;
     Host::open(&root).map_err(|error| failed(error.into()))
+}
+
+fn help(error: &HostError) -> Option<&'static str> {
+    match error {
+        HostError::Root(RootError::Absent(_) | RootError::NoHost(_)) => {
+            Some("give the folder that the prefix is with --root; `store install` makes a new one")
+        }
+        HostError::NoManifest(_) => Some("install an artifact, or give --manifest FILE"),
+        HostError::NothingActive(_) => Some("run `store activate --role ROLE`"),
+        HostError::NoGeneration { .. } => Some("see `store generations`; `store activate` makes a new one"),
+        _ => None,
+    }
 }
 
 /// The folder that is meant: the one asked for, else the one this program lies in.
@@ -66,14 +79,7 @@ pub fn failed(error: HostError) -> Failure {
             Failure::new(message).in_the_way(findings)
         }
         error => {
-            let help = match &error {
-                HostError::NoManifest(_) => Some("install an artifact, or give --manifest FILE"),
-                HostError::NothingActive(_) => Some("run `store activate --role ROLE`"),
-                HostError::NoGeneration { .. } => {
-                    Some("see `store generations`; `store activate` makes a new one")
-                }
-                _ => None,
-            };
+            let help = help(&error);
             let failure = Failure::from(error);
             match help {
                 Some(help) => failure.help(help),

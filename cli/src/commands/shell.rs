@@ -9,7 +9,7 @@ use builder::sandbox::Sandbox;
 use builder::workbench::{self, Errand, Visit};
 
 use crate::args::Shell;
-use crate::commands::{Context, build, fetch, workshop};
+use crate::commands::{Context, building, fetch, workshop};
 use crate::failure::Failure;
 
 /// Runs the verb; its exit code is the shell's.
@@ -25,11 +25,11 @@ pub fn run(context: &Context<'_>, args: &Shell) -> Result<ExitCode, Failure> {
         workshop: &workshop,
         sandbox: &Sandbox::find(context.world.path.as_deref())?,
         fetcher: &fetch::fetcher(context, Network::Allowed)?,
-        interrupt: &*build::interruptible()?,
+        interrupt: &*building::interruptible()?,
         observer: &Silent,
         pages: None,
     };
-    let orders = build::plain_orders(context);
+    let orders = building::plain_orders(context);
     let visit = workbench::open(&farm, package, &orders)?;
     context.output.note(&describe(&visit));
     let mut stdout = std::io::stdout();

@@ -26,7 +26,7 @@ use store::verify::{self, Difference, Report, Run, Selection};
 use self::repair::Repair;
 use self::watch::Watch;
 use crate::args::verify::Verify;
-use crate::commands::{Context, build, workshop};
+use crate::commands::{Context, rebuild, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::text;
 
@@ -87,7 +87,7 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
         return host::run(context, root.as_deref(), args);
     }
     if args.again.rebuild {
-        return build::reproduce(context, &args.what, &args.again);
+        return rebuild::reproduce(context, &args.what, &args.again);
     }
     store(context, args)
 }

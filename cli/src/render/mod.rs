@@ -10,6 +10,7 @@ pub mod changes;
 pub mod drawing;
 pub mod failure;
 pub mod findings;
+pub mod misuse;
 pub mod progress;
 pub mod reproduction;
 pub mod text;

@@ -21,7 +21,7 @@ use store::substitute::{self, SubstituteError};
 use store::verify::{Difference, DifferenceKind, PackageRef, Report};
 
 use crate::args::verify::Verify;
-use crate::commands::{Context, build, substitute as caches, workshop};
+use crate::commands::{Context, rebuild, substitute as caches, workshop};
 use crate::failure::{Failure, sentence};
 
 /// What was done about one thing that differed.
@@ -226,7 +226,7 @@ fn built(context: &Context<'_>, store: &Store, open: &[PackageId]) -> Result<Vec
         }
     }
     if !given_up.is_empty() {
-        build::again(context, store, &given_up)?;
+        rebuild::again(context, store, &given_up)?;
     }
     let built = given_up.iter().map(|id| Repair::package(id, "built again"));
     Ok(built.collect())
