@@ -68,7 +68,7 @@ pub fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
             args.dependent, args.dependency
         ))
     })?;
-    let store = context.store()?;
+    let store = context.store_if_any()?;
     let mut links = Vec::new();
     for (at, package) in chain.iter().enumerate() {
         let next = chain.get(at + 1);
@@ -76,8 +76,8 @@ pub fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
             name: package.id.name().to_string(),
             id: package.id.to_string(),
             at_run_time: next.map(|next| package.resolved.requires.contains(&next.id)),
-            references: match next {
-                Some(next) => references(&store, &package.id, &next.id)?,
+            references: match store.as_ref().zip(next) {
+                Some((store, next)) => references(store, &package.id, &next.id)?,
                 None => None,
             },
         });

@@ -9,7 +9,9 @@ use ::schema::recipe::FileContent;
 use ::schema::resolved::ResolvedSource;
 use ::schema::timestamp::Timestamp;
 use builder::rebuilt::{Cause, Explainer, Hunk, Input, RebuiltError};
+use builder::workshop::{ResolvedPackage, Workshop};
 use serde::Serialize;
+use store::Store;
 
 use crate::args::WhyRebuilt;
 use crate::commands::{Context, workshop};
@@ -38,12 +40,33 @@ struct Document {
 pub fn run(context: &Context<'_>, args: &WhyRebuilt) -> Result<(), Failure> {
     let workshop = workshop::open(context, args.variant.as_deref())?;
     let package = workshop::package(&workshop, &args.name)?;
-    let store = context.store()?;
-    let explainer = Explainer {
-        store: &store,
-        workshop: &workshop,
+    // Where there is no store nothing was built before, unless somebody says what was.
+    let store = match args.since {
+        Some(_) => Some(context.store()?),
+        None => context.store_if_any()?,
     };
-    let (before, before_started) = match &args.since {
+    let document = match &store {
+        Some(store) => explained(store, &workshop, package, args.since.as_ref())?,
+        None => Document {
+            id: package.id.clone(),
+            built: false,
+            before: None,
+            before_started: None,
+            causes: Vec::new(),
+        },
+    };
+    context.output.result(&document, || said(&document));
+    Ok(())
+}
+
+fn explained(
+    store: &Store,
+    workshop: &Workshop,
+    package: &ResolvedPackage,
+    since: Option<&PackageId>,
+) -> Result<Document, Failure> {
+    let explainer = Explainer { store, workshop };
+    let (before, before_started) = match since {
         Some(id) if id.name() != package.id.name() => {
             return Err(Failure::misuse(format!("{id} is no `{}`", package.id.name())));
         }
@@ -57,15 +80,13 @@ pub fn run(context: &Context<'_>, args: &WhyRebuilt) -> Result<(), Failure> {
         Some(before) => explainer.causes(package, before).map_err(refused)?,
         None => Vec::new(),
     };
-    let document = Document {
+    Ok(Document {
         built: !store.present(std::slice::from_ref(&package.id))?.is_empty(),
         id: package.id.clone(),
         before,
         before_started,
         causes,
-    };
-    context.output.result(&document, || said(&document));
-    Ok(())
+    })
 }
 
 fn refused(error: RebuiltError) -> Failure {
