@@ -43,6 +43,38 @@ fn a_dependency_is_proven_by_the_bytes_that_refer_to_it() {
     }
 }
 
+/// A shorter way through what is needed at build time alone proves nothing of a host.
+#[test]
+fn what_is_needed_to_run_explains_before_what_is_needed_to_build() {
+    let tree = TestTree::new();
+    tree.recipe("base", &json!({ "version": "1" }), "echo base > $PKG_PATH/out");
+    let refers = "echo $STORE_PREFIX/packages/*base--*/out > $PKG_PATH/out";
+    tree.recipe("mid", &json!({ "version": "1", "requires": ["base"] }), refers);
+    let top = json!({ "version": "1", "requires": ["mid"], "build_requires": ["base"] });
+    tree.recipe("top", &top, "echo top > $PKG_PATH/out");
+    tree.recipe(
+        "apart",
+        &json!({ "version": "1", "build_requires": ["top"] }),
+        "echo apart > $PKG_PATH/out",
+    );
+    tree.store(&["build", "all"]).ok();
+    let why = |from: &str| tree.store(&["why", from, "base", "--json"]).json()["chain"].clone();
+    let names = |chain: &Value| -> Vec<String> {
+        let links = chain.as_array().unwrap().iter();
+        links
+            .map(|link| link["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let chain = why("top");
+    assert_eq!(names(&chain), ["top", "mid", "base"]);
+    assert_eq!(chain[1]["at_run_time"], true);
+    assert_eq!(chain[1]["references"][0]["file"], "out");
+    // Without any such way it is the shortest of all.
+    let chain = why("apart");
+    assert_eq!(names(&chain), ["apart", "top", "base"]);
+    assert_eq!(chain[0]["at_run_time"], false);
+}
+
 #[test]
 fn a_rebuild_is_traced_to_the_line_of_a_script_that_caused_it() {
     let tree = TestTree::new();

@@ -186,11 +186,22 @@ impl Workshop {
         self.closure(&package.dependencies().cloned().collect::<Vec<_>>())
     }
 
-    /// The shortest chain of dependencies that leads from one package to another, both included.
+    /// The shortest chain that leads from one package to another, both included: through what is required, and only
+    /// where no such chain is, through what is needed to build, too. The first is what a host has.
     pub fn chain<'a>(
         &'a self,
         from: &'a ResolvedPackage,
         to: &ResolvedPackage,
+    ) -> Option<Vec<&'a ResolvedPackage>> {
+        self.chain_through(from, to, |package| package.resolved.requires.iter())
+            .or_else(|| self.chain_through(from, to, ResolvedPackage::dependencies))
+    }
+
+    fn chain_through<'a, I: Iterator<Item = &'a PackageId>>(
+        &'a self,
+        from: &'a ResolvedPackage,
+        to: &ResolvedPackage,
+        next: impl Fn(&'a ResolvedPackage) -> I,
     ) -> Option<Vec<&'a ResolvedPackage>> {
         let mut came_from: HashMap<&PackageId, &PackageId> = HashMap::new();
         let mut open = VecDeque::from([from]);
@@ -198,7 +209,7 @@ impl Workshop {
             if package.id == to.id {
                 return Some(self.walk_back(&came_from, package));
             }
-            for id in package.dependencies() {
+            for id in next(package) {
                 if *id != from.id && !came_from.contains_key(id) {
                     came_from.insert(id, &package.id);
                     open.extend(self.by_id(id));

@@ -13,7 +13,7 @@ use crate::failure::{Failure, counted};
 struct Document {
     dependent: String,
     dependency: String,
-    /// The shortest chain, from the dependent to the dependency.
+    /// From the dependent to the dependency; through what is required where that leads there.
     chain: Vec<Link>,
 }
 
