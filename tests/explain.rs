@@ -150,3 +150,29 @@ fn a_rebuild_is_traced_to_the_line_of_a_script_that_caused_it() {
     tree.store(&["why-rebuilt", "top", "--since", &tree.id("base")])
         .fails(2, &["top"]);
 }
+
+#[test]
+fn a_recipe_that_is_as_it_once_was_follows_the_build_that_came_between() {
+    let tree = TestTree::new();
+    let write = |word: &str| {
+        tree.recipe(
+            "lib",
+            &json!({ "version": "1" }),
+            &format!("echo {word} > $PKG_PATH/out"),
+        );
+        tree.store(&["build", "lib"]).ok();
+        tree.id("lib")
+    };
+    let ids = ["first", "second", "first"].map(write);
+    assert_eq!(ids[0], ids[2]);
+    let why = || tree.store(&["why-rebuilt", "lib", "--json"]).json();
+    let found = why();
+    assert_eq!((&found["id"], &found["before"]), (&json!(ids[0]), &json!(ids[1])));
+    let lines = &found["causes"][0]["inputs"][0]["lines"][0];
+    assert_eq!(lines["removed"], json!(["echo second > $PKG_PATH/out"]));
+    assert_eq!(lines["added"], json!(["echo first > $PKG_PATH/out"]));
+    // The newest of several.
+    let third = write("third");
+    write("first");
+    assert_eq!(why()["before"], json!(third));
+}

@@ -90,21 +90,17 @@ struct Pair {
 }
 
 impl Explainer<'_> {
-    /// The build that `package` follows on: the last one of that name and variant with other inputs, before its own if
-    /// it has been built already.
+    /// The build that `package` follows on: the last one of that name and variant with other inputs. One that came after
+    /// its own counts as well: a recipe that was changed back follows the change.
     ///
     /// # Errors
     /// When the index or a resolved recipe cannot be read.
     pub fn build_before(&self, package: &ResolvedPackage) -> Result<Option<Built>, RebuiltError> {
-        let of_name = |built: &Built| built.id.name() == package.id.name();
-        let builds = self.store.index().last_builds()?.into_iter().filter(of_name);
-        let builds: Vec<Built> = builds.collect();
-        let own = builds.iter().position(|built| built.id == package.id);
-        let older = &builds[own.map_or(0, |own| own + 1)..];
-        for built in older {
+        let is_other = |built: &Built| built.id.name() == package.id.name() && built.id != package.id;
+        for built in self.store.index().last_builds()?.into_iter().filter(is_other) {
             let recipe = recipes::resolved(self.store, &built.id)?;
             if recipe.is_some_and(|recipe| recipe.variant == package.resolved.variant) {
-                return Ok(Some(built.clone()));
+                return Ok(Some(built));
             }
         }
         Ok(None)
