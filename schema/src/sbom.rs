@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::id::PackageId;
 use crate::name::SourceName;
 use crate::resolved::ResolvedSource;
+use crate::source::SourceDigest;
 use crate::timestamp::Timestamp;
 
 /// Everything that a bill of materials says. The same inventory gives the same bytes.
@@ -66,17 +67,10 @@ impl Item {
         }
     }
 
-    /// Each source with its digest: the algorithm as SPDX spells it, and the digits.
-    fn digests(&self) -> impl Iterator<Item = (&SourceName, &'static str, String)> {
-        self.sources.iter().filter_map(|(name, source)| {
-            let digest = serde_json::to_value(source.digest.as_ref()?).ok()?;
-            let (algorithm, hex) = digest.as_object()?.iter().next()?;
-            let algorithm = match algorithm.as_str() {
-                "sha256" => "SHA256",
-                _ => "BLAKE3",
-            };
-            Some((name, algorithm, hex.as_str()?.to_owned()))
-        })
+    /// Each source that has a digest.
+    fn digests(&self) -> impl Iterator<Item = (&SourceName, SourceDigest)> {
+        let sources = self.sources.iter();
+        sources.filter_map(|(name, source)| Some((name, source.digest?)))
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Inventory, Item, License};
 use crate::digest::Digest;
+use crate::source::SourceDigest;
 
 const DISTRIBUTION: &str = "distribution";
 
@@ -39,16 +40,16 @@ pub fn document(inventory: &Inventory) -> Vec<u8> {
 }
 
 fn component(item: &Item) -> Value {
-    let sources = item.digests().map(|(name, algorithm, hex)| {
-        let algorithm = match algorithm {
-            "SHA256" => "SHA-256",
-            other => other,
+    let sources = item.digests().map(|(name, digest)| {
+        let algorithm = match digest {
+            SourceDigest::Sha256(_) => "SHA-256",
+            SourceDigest::Blake3(_) => "BLAKE3",
         };
         json!({
             "type": "file",
             "bom-ref": format!("{} source {name}", item.id),
             "name": format!("source {name}"),
-            "hashes": [{ "alg": algorithm, "content": hex }],
+            "hashes": [{ "alg": algorithm, "content": digest.to_hex() }],
         })
     });
     let mut component = json!({

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Inventory, Item, License};
 use crate::digest::Digest;
+use crate::source::SourceDigest;
 
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 /// What SPDX calls a thing that nobody looked at.
@@ -67,7 +68,6 @@ fn package(item: &Item, reference: &str, extracted: &mut Map<String, Value>) -> 
             id
         }
     };
-    let identifier = |kind: &str, locator: String| json!({ "referenceCategory": "OTHER", "referenceType": kind, "referenceLocator": locator });
     let mut package = json!({
         "SPDXID": reference,
         "name": item.id.name(),
@@ -98,7 +98,7 @@ fn identifier(kind: &str, locator: String) -> Value {
 }
 
 fn sources(item: &Item) -> impl Iterator<Item = Value> {
-    item.digests().map(|(name, algorithm, hex)| {
+    item.digests().map(|(name, digest)| {
         let mut source = json!({
             "name": format!("{} source {name}", item.id.name()),
             "downloadLocation": UNKNOWN,
@@ -107,10 +107,14 @@ fn sources(item: &Item) -> impl Iterator<Item = Value> {
             "licenseDeclared": UNKNOWN,
             "copyrightText": UNKNOWN,
         });
-        match algorithm {
+        match digest {
+            SourceDigest::Sha256(_) => {
+                source["checksums"] = json!([{ "algorithm": "SHA256", "checksumValue": digest.to_hex() }]);
+            }
             // SPDX's own tools take no BLAKE3 of 256 bits for a checksum, though the format lists it.
-            "BLAKE3" => source["externalRefs"] = json!([identifier("blake3", hex)]),
-            _ => source["checksums"] = json!([{ "algorithm": algorithm, "checksumValue": hex }]),
+            SourceDigest::Blake3(_) => {
+                source["externalRefs"] = json!([identifier("blake3", digest.to_hex())]);
+            }
         }
         source
     })
