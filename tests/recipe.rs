@@ -158,3 +158,34 @@ fn a_licence_that_no_program_knows_is_warned_of_where_it_stands() {
     assert!(ran.stderr.contains("odd/buildinfo.json:3:14"), "{ran:?}");
     tree.store(&["build", "odd"]).ok();
 }
+
+#[test]
+fn what_the_words_for_people_should_be_is_advised_and_hinders_nothing() {
+    let tree = TestTree::new();
+    for (name, about) in [
+        ("wiki", json!({ "homepage": "our wiki" })),
+        ("old", json!({ "license": "GPL-2.0+" })),
+        ("none", json!({ "homepage": "", "license": "" })),
+    ] {
+        let mut info = about;
+        info["version"] = json!("1");
+        tree.recipe(name, &info, "echo > $PKG_PATH/out");
+    }
+    let findings = tree.store(&["recipe", "check", "--json"]).json()["findings"].clone();
+    let told: Vec<_> = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| ["package", "severity", "message"].map(|field| finding[field].as_str().unwrap()))
+        .collect();
+    let deprecated = "`GPL-2.0+` is spelled in a way that SPDX has deprecated.";
+    assert_eq!(
+        told,
+        [
+            ["old", "warning", deprecated],
+            ["wiki", "warning", "`our wiki` is not the address of a web page."],
+        ]
+    );
+    assert_eq!(findings[0]["help"], "write `GPL-2.0-or-later`");
+    tree.store(&["build", "wiki"]).ok();
+}

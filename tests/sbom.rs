@@ -7,14 +7,16 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use support::TestTree;
 
-/// Three packages: with a licence, with one that SPDX does not list, with none; one has a source and requirements.
+/// Packages with a licence, with those that SPDX does not list, with none; with homepages that are addresses and that are
+/// none; one has a source and requirements.
 fn built() -> (TestTree, PathBuf) {
     let tree = TestTree::new();
     let about = json!({
@@ -26,6 +28,17 @@ fn built() -> (TestTree, PathBuf) {
         &json!({ "version": "1", "license": "Be nice" }),
         "echo odd > $PKG_PATH/out",
     );
+    for (name, license, homepage) in [
+        ("own", "(LicenseRef-own OR MIT) AND GPL-2.0+", "our wiki, below C"),
+        (
+            "theirs",
+            "MIT AND DocumentRef-theirs:LicenseRef-one",
+            "https://example.com/a b",
+        ),
+    ] {
+        let about = json!({ "version": "1", "license": license, "homepage": homepage });
+        tree.recipe(name, &about, "echo > $PKG_PATH/out");
+    }
     tree.file("recipes/top/words/text", "words\n");
     let top = json!({
         "version": "2", "requires": ["lib", "odd"], "single_source": { "kind": "local", "path": "words" },
@@ -71,7 +84,18 @@ fn a_bill_holds_what_recipes_say_and_what_packages_are_made_from() {
             .unwrap()
             .starts_with("LicenseRef-")
     );
-    assert_eq!(found["hasExtractedLicensingInfos"][0]["extractedText"], "Be nice");
+    let own = "(LicenseRef-own OR MIT) AND GPL-2.0+";
+    assert_eq!(package(&found, "own")["licenseDeclared"], own);
+    let extracted = found["hasExtractedLicensingInfos"].as_array().unwrap();
+    let texts: BTreeSet<&str> = extracted
+        .iter()
+        .map(|it| it["extractedText"].as_str().unwrap())
+        .collect();
+    let theirs = "MIT AND DocumentRef-theirs:LicenseRef-one";
+    assert_eq!(texts, BTreeSet::from(["Be nice", "LicenseRef-own", theirs]));
+    for name in ["own", "theirs"] {
+        assert_eq!(package(&found, name).get("homepage"), None);
+    }
     let top = package(&found, "top");
     assert_eq!(top["licenseDeclared"], "NOASSERTION");
     let edges = |kind: &str| {
@@ -90,6 +114,18 @@ fn a_bill_holds_what_recipes_say_and_what_packages_are_made_from() {
             .iter()
             .any(|it| it["licenses"] == json!([{ "expression": "MIT OR Apache-2.0" }]))
     );
+    let component = |name: &str| components.iter().find(|it| it["name"] == name).unwrap();
+    assert_eq!(component("own")["licenses"], json!([{ "expression": own }]));
+    assert_eq!(
+        component("theirs")["licenses"],
+        json!([{ "license": { "name": theirs } }])
+    );
+    let homepages: Vec<&Value> = components
+        .iter()
+        .filter_map(|it| it.get("externalReferences"))
+        .collect();
+    let website = json!([{ "type": "website", "url": "https://example.com/lib" }]);
+    assert_eq!(homepages, [&website]);
 }
 
 #[test]
@@ -150,35 +186,58 @@ print(*found, sep='\\n')
 sys.exit(1 if found else 0)
 ";
 
+/// What the validators of both formats say of a bill of `what`.
+struct Validation<'t> {
+    tree: &'t TestTree,
+    library: &'t Path,
+    /// In SPDX and in CycloneDX.
+    files: [PathBuf; 2],
+}
+
+impl<'t> Validation<'t> {
+    fn of(tree: &'t TestTree, library: &'t Path, what: &[&str]) -> Self {
+        let files = [("spdx", "bill.spdx.json"), ("cyclonedx", "bill.cdx.json")].map(|(format, name)| {
+            let file = tree.path(name);
+            fs::write(&file, bill(tree, what, format)).unwrap();
+            file
+        });
+        Self { tree, library, files }
+    }
+
+    fn run(&self) -> Output {
+        let mut command = Command::new("python3");
+        command
+            .args(["-c", VALIDATE])
+            .args(&self.files)
+            .env("PYTHONPATH", self.library);
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn finds_nothing(&self) {
+        let ran = self.run();
+        assert!(ran.status.success(), "{}: {ran:?}", self.tree.path("").display());
+    }
+}
+
 #[test]
 #[ignore = "asks the registry of Python packages"]
 fn the_validators_of_both_formats_find_nothing_wrong() {
     let library = validators();
     let (tree, artifact) = built();
-    let files = [("spdx", "bill.spdx.json"), ("cyclonedx", "bill.cdx.json")].map(|(format, name)| {
-        let file = tree.path(name);
-        let arguments = ["sbom", "--format", format, "-o", text(&file), text(&artifact)];
-        tree.store(&arguments).ok();
-        file
-    });
-    let validate = || {
-        let mut command = Command::new("python3");
-        command
-            .args(["-c", VALIDATE])
-            .args(&files)
-            .env("PYTHONPATH", &library);
-        command.output().unwrap()
-    };
-    let ran = validate();
-    assert!(ran.status.success(), "{ran:?}");
+    for what in [&["top"][..], &[]] {
+        Validation::of(&tree, &library, what).finds_nothing();
+    }
+    let validation = Validation::of(&tree, &library, &[text(&artifact)]);
+    validation.finds_nothing();
     // They do look.
     for (file, from, to) in [
-        (&files[0], "CC0-1.0", "none"),
-        (&files[1], "\"platform\"", "\"planet\""),
+        (&validation.files[0], "CC0-1.0", "none"),
+        (&validation.files[1], "\"platform\"", "\"planet\""),
     ] {
         let sound = fs::read_to_string(file).unwrap();
         fs::write(file, sound.replace(from, to)).unwrap();
-        let ran = validate();
+        let ran = validation.run();
         assert!(!ran.status.success(), "{}: {ran:?}", file.display());
         fs::write(file, sound).unwrap();
     }

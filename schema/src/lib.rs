@@ -18,6 +18,7 @@ pub mod graph;
 mod graph_resolve;
 pub mod id;
 pub mod json_schema;
+mod license;
 pub mod listing;
 pub mod manifest;
 mod method_parse;

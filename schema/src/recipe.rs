@@ -26,7 +26,7 @@ pub struct Recipe {
     pub description: String,
     /// SPDX expression; empty when there is none.
     pub license: String,
-    /// Where upstream lives; empty when there is none.
+    /// Where upstream lives: the address of a web page; empty when there is none.
     pub homepage: String,
     /// What is fetched before the build.
     pub sources: BTreeMap<SourceName, Source>,

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::about::read_license;
 use crate::dcos;
 use crate::draft::Place;
 use crate::fields::{Fields, Report, parsed, text};
+use crate::license::read_license;
 use crate::method_parse::{check_bootstrap_paths, read_bootstrap, read_method};
 use crate::name::{PackageName, RoleName, VariantName};
 use crate::recipe::{Method, Recipe, RecipeFile};
@@ -14,6 +14,7 @@ use crate::recipe_parse::VariantDraft;
 use crate::requirement_parse::read_requirements;
 use crate::source_parse::{Sources, read_sources};
 use crate::tree_of_recipes::Dialect;
+use crate::url::is_web_page;
 use crate::values::{MOST_MEMORY, bytes_of, environment_variable, is_account, is_version, kernel_setting};
 
 /// Every field a recipe may have.
@@ -71,7 +72,7 @@ impl RecipeReader<'_> {
             version: self.version(report),
             description: words("description", report),
             license: read_license(fields, report),
-            homepage: words("homepage", report),
+            homepage: self.homepage(report),
             sources: map,
             requires: read_requirements(fields, "requires", report),
             build_requires: read_requirements(fields, "build_requires", report),
@@ -145,6 +146,22 @@ impl RecipeReader<'_> {
             );
         }
         version.unwrap_or_default().to_owned()
+    }
+
+    /// Programs follow it, and bills of materials hold nothing else.
+    fn homepage(&self, report: &mut Report) -> String {
+        let homepage = self.fields.text("homepage", report).unwrap_or_default();
+        if let Some(node) = self.fields.get("homepage")
+            && !homepage.is_empty()
+            && !is_web_page(homepage)
+        {
+            report.advice(
+                &node.place(),
+                format!("`{homepage}` is not the address of a web page."),
+                "write an address such as `https://example.org/`: the host in lower case, spaces and the like as `%20`",
+            );
+        }
+        homepage.to_owned()
     }
 
     fn account(&self, field: &str, report: &mut Report) -> Option<String> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::about::{About, is_spdx_expression};
+use crate::about::About;
 use crate::digest::Digest;
 use crate::id::PackageId;
 use crate::name::SourceName;
@@ -47,26 +47,7 @@ pub struct Item {
     pub requires: Vec<PackageId>,
 }
 
-/// A licence as a recipe states it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum License<'a> {
-    /// Nothing is stated.
-    Unstated,
-    /// An expression in which SPDX knows every word.
-    Expression(&'a str),
-    /// Something else.
-    Other(&'a str),
-}
-
 impl Item {
-    fn license(&self) -> License<'_> {
-        match self.about.license.as_str() {
-            "" => License::Unstated,
-            text if is_spdx_expression(text) => License::Expression(text),
-            text => License::Other(text),
-        }
-    }
-
     /// Each source that has a digest.
     fn digests(&self) -> impl Iterator<Item = (&SourceName, SourceDigest)> {
         let sources = self.sources.iter();

@@ -25,7 +25,7 @@ pub(super) struct RecipeDocument {
     description: Option<String>,
     /// An SPDX expression.
     license: Option<String>,
-    /// Where upstream lives.
+    /// Where upstream lives: the address of a web page.
     homepage: Option<String>,
     /// The only source, named like the package.
     single_source: Option<SourceDocument>,

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Inventory, Item, License};
+use super::{Inventory, Item};
 use crate::digest::Digest;
+use crate::license::License;
 use crate::source::SourceDigest;
 
 const DISTRIBUTION: &str = "distribution";
@@ -63,16 +64,16 @@ fn component(item: &Item) -> Value {
         ],
         "components": sources.collect::<Vec<_>>(),
     });
-    match item.license() {
+    match License::of(&item.about) {
         License::Unstated => {}
-        License::Expression(text) => component["licenses"] = json!([{ "expression": text }]),
+        License::Expression { text, .. } => component["licenses"] = json!([{ "expression": text }]),
         License::Other(text) => component["licenses"] = json!([{ "license": { "name": text } }]),
     }
     if !item.about.description.is_empty() {
         component["description"] = json!(item.about.description);
     }
-    if !item.about.homepage.is_empty() {
-        component["externalReferences"] = json!([{ "type": "website", "url": item.about.homepage }]);
+    if let Some(url) = item.about.web_page() {
+        component["externalReferences"] = json!([{ "type": "website", "url": url }]);
     }
     component
 }

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Inventory, Item, License};
+use super::{Inventory, Item};
 use crate::digest::Digest;
+use crate::license::License;
 use crate::source::SourceDigest;
 
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
@@ -58,16 +59,6 @@ fn relationship(from: &str, kind: &str, to: &str) -> Value {
 }
 
 fn package(item: &Item, reference: &str, extracted: &mut Map<String, Value>) -> Value {
-    let license = match item.license() {
-        License::Unstated => UNKNOWN.to_owned(),
-        License::Expression(text) => text.to_owned(),
-        License::Other(text) => {
-            let id = format!("LicenseRef-{}", Digest::of(text.as_bytes()).to_base32());
-            let info = json!({ "licenseId": id, "name": text, "extractedText": text });
-            extracted.insert(id.clone(), info);
-            id
-        }
-    };
     let mut package = json!({
         "SPDXID": reference,
         "name": item.id.name(),
@@ -75,22 +66,41 @@ fn package(item: &Item, reference: &str, extracted: &mut Map<String, Value>) -> 
         "downloadLocation": UNKNOWN,
         "filesAnalyzed": false,
         "licenseConcluded": UNKNOWN,
-        "licenseDeclared": license,
+        "licenseDeclared": license(item, extracted),
         "copyrightText": UNKNOWN,
         "externalRefs": [
             identifier("store-id", item.id.to_string()),
             identifier("store-tree-blake3", item.tree.to_string()),
         ],
     });
-    for (field, text) in [
-        ("homepage", &item.about.homepage),
-        ("description", &item.about.description),
-    ] {
-        if !text.is_empty() {
-            package[field] = json!(text);
-        }
+    if let Some(url) = item.about.web_page() {
+        package["homepage"] = json!(url);
+    }
+    if !item.about.description.is_empty() {
+        package["description"] = json!(item.about.description);
     }
     package
+}
+
+/// The licence of an item; what SPDX does not list is put among the `extracted`, as whatever is named must be.
+fn license(item: &Item, extracted: &mut Map<String, Value>) -> String {
+    match License::of(&item.about) {
+        License::Unstated => UNKNOWN.to_owned(),
+        License::Expression { text, own } => {
+            for id in own {
+                // What it says stands in the package at best; recipes do no more than name it.
+                let info = json!({ "licenseId": id, "name": id, "extractedText": id });
+                extracted.insert(id, info);
+            }
+            text.to_owned()
+        }
+        License::Other(text) => {
+            let id = format!("LicenseRef-{}", Digest::of(text.as_bytes()).to_base32());
+            let info = json!({ "licenseId": id, "name": text, "extractedText": text });
+            extracted.insert(id.clone(), info);
+            id
+        }
+    }
 }
 
 fn identifier(kind: &str, locator: String) -> Value {
