@@ -156,6 +156,99 @@ fn a_host_and_a_store_are_listed_as_the_artifact_is() {
         .fails(1, &[]);
 }
 
+/// Each package of a bill that requires one, and what it requires.
+fn edges(bill: &Value) -> Vec<(&str, &str)> {
+    let edges = bill["relationships"].as_array().unwrap().iter();
+    edges
+        .filter(|edge| edge["relationshipType"] == "DEPENDS_ON")
+        .map(|edge| {
+            let end = |end: &str| edge[end].as_str().unwrap();
+            (end("spdxElementId"), end("relatedSpdxElement"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_local_change_of_a_host_is_listed_in_place_of_what_it_was_copied_from() {
+    let (tree, artifact) = built();
+    let host = tree.path("host");
+    tree.install(text(&artifact), &host).ok();
+    let of = tree.id("lib");
+    let made = tree.on(&host, &["override", "lib", "--json"]).json();
+    let folder = Path::new(made["folder"].as_str().unwrap());
+    let local = folder.file_name().unwrap().to_str().unwrap();
+    let bills = || {
+        ["spdx", "cyclonedx"].map(|format| {
+            let bill = bill(&tree, &["--root", text(&host)], format);
+            serde_json::from_str::<Value>(&bill).unwrap()
+        })
+    };
+    let [spdx, cyclonedx] = bills();
+    let lib = package(&spdx, "lib");
+    assert_eq!(lib["externalRefs"][0]["referenceLocator"], local);
+    assert_eq!(lib["licenseDeclared"], "MIT OR Apache-2.0");
+    assert_eq!(lib["description"], "A library");
+    assert_eq!(lib["comment"], format!("store:local-of {of}"));
+    assert_eq!(package(&spdx, "top").get("comment"), None);
+    let reference = |name: &str| package(&spdx, name)["SPDXID"].as_str().unwrap();
+    assert!(edges(&spdx).contains(&(reference("top"), reference("lib"))));
+    let references: BTreeSet<&str> = spdx["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| package["SPDXID"].as_str().unwrap())
+        .collect();
+    assert!(edges(&spdx).iter().all(|(_, to)| references.contains(to)));
+    let mut components = cyclonedx["components"].as_array().unwrap().iter();
+    let lib = components.find(|it| it["name"] == "lib").unwrap();
+    let mark = json!({ "name": "store:local-of", "value": of });
+    assert!(lib["properties"].as_array().unwrap().contains(&mark), "{lib}");
+    let dependencies = cyclonedx["dependencies"].as_array().unwrap();
+    let refs: Vec<&Value> = dependencies.iter().map(|it| &it["ref"]).collect();
+    let mut needed = dependencies
+        .iter()
+        .flat_map(|it| it["dependsOn"].as_array().unwrap());
+    assert!(needed.all(|needed| refs.contains(&needed)));
+    // What the files are now is what is listed.
+    fs::write(folder.join("out"), "changed\n").unwrap();
+    let [changed, other] = bills();
+    let tree_of = |bill: &Value| package(bill, "lib")["externalRefs"][1].clone();
+    assert_ne!(tree_of(&spdx), tree_of(&changed));
+    assert_ne!(spdx["documentNamespace"], changed["documentNamespace"]);
+    assert_ne!(cyclonedx["serialNumber"], other["serialNumber"]);
+}
+
+#[test]
+fn bills_that_differ_have_other_names() {
+    let (tree, artifact) = built();
+    let names = |what: &[&str]| {
+        let of = |format: &str, field: &str| {
+            let bill: Value = serde_json::from_str(&bill(&tree, what, format)).unwrap();
+            bill[field].as_str().unwrap().to_owned()
+        };
+        [of("spdx", "documentNamespace"), of("cyclonedx", "serialNumber")]
+    };
+    let host = tree.path("host");
+    let on_host = ["--root", text(&host)];
+    let all = |artifact: &Path| {
+        tree.install(text(artifact), &host).ok();
+        [names(&[text(artifact)]), names(&on_host), names(&["lib"])]
+    };
+    let before = all(&artifact);
+    // No store ID knows of it.
+    tree.recipe(
+        "lib",
+        &json!({ "version": "1.2", "license": "MIT" }),
+        "echo lib > $PKG_PATH/out",
+    );
+    let other = tree.path("b.tar.zst");
+    tree.store(&["artifact", "create", "-o", text(&other)]).ok();
+    let after = all(&other);
+    for (before, after) in before.iter().flatten().zip(after.iter().flatten()) {
+        assert_ne!(before, after);
+    }
+}
+
 /// Where pip puts the validators.
 fn validators() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sbom");
@@ -225,7 +318,10 @@ impl<'t> Validation<'t> {
 fn the_validators_of_both_formats_find_nothing_wrong() {
     let library = validators();
     let (tree, artifact) = built();
-    for what in [&["top"][..], &[]] {
+    let host = tree.path("host");
+    tree.install(text(&artifact), &host).ok();
+    tree.on(&host, &["override", "lib"]).ok();
+    for what in [&["--root", text(&host)][..], &["top"], &[]] {
         Validation::of(&tree, &library, what).finds_nothing();
     }
     let validation = Validation::of(&tree, &library, &[text(&artifact)]);

@@ -2,6 +2,7 @@
 
 use schema::about::About;
 use schema::digest::Digest;
+use schema::generation::{ActivePackage, Generation};
 use schema::id::PackageId;
 use schema::manifest::ActiveManifest;
 use schema::resolved::ResolvedRecipe;
@@ -14,6 +15,7 @@ use store::closure::{self, ClosureError};
 use store::facts::{self, FactsError, RESOLVED_RECIPE};
 use store::host::{Host, HostError};
 use store::index::IndexError;
+use store::listing::{self, ListError};
 use store::seekable::ranges::ByteRanges;
 use store::seekable::stream::Unpacker;
 
@@ -31,6 +33,9 @@ pub enum InventoryError {
     /// Nothing is active on the host.
     #[error("nothing is active on this host, so there is nothing to list")]
     Inactive,
+    /// A local change on the host cannot be listed.
+    #[error(transparent)]
+    Local(#[from] ListError),
     /// The index cannot be read.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -55,7 +60,7 @@ pub fn of_artifact<R: ByteRanges>(reader: &Reader<R>) -> Result<Inventory, Inven
         let recipe = facts::resolved_from(&recipe.unwrap_or_default(), &package.id)?;
         items.push(item(&package.id, package.tree, package.about.clone(), recipe));
     }
-    Ok(inventory(manifest, reader.manifest_digest(), items))
+    Ok(inventory(manifest, items))
 }
 
 /// What is active on a host.
@@ -68,13 +73,32 @@ pub fn of_host(host: &Host) -> Result<Inventory, InventoryError> {
     let manifest = host.generation_manifest(number, &generation.manifest)?.document;
     let mut items = Vec::new();
     for active in &generation.packages {
-        // A local change has none of its own.
-        let about = manifest.package(&active.id).map(|package| package.about.clone());
-        let recipe = facts::resolved(&host.package(&active.id), &active.id)?;
-        items.push(item(&active.id, active.tree, about.unwrap_or_default(), recipe));
+        items.push(active_item(host, &generation, &manifest, active)?);
     }
-    // Hosts of other roles have other packages of the same manifest.
-    Ok(inventory(&manifest, of_all(&items), items))
+    Ok(inventory(&manifest, items))
+}
+
+/// A package of a host. Of a local change recipes say what they say of the package it was copied from, and no listing is
+/// kept of what it holds now.
+fn active_item(
+    host: &Host,
+    generation: &Generation,
+    manifest: &ActiveManifest,
+    active: &ActivePackage,
+) -> Result<Item, InventoryError> {
+    let folder = host.package(&active.id);
+    let (of, tree) = match generation.overriding(&active.id) {
+        Some(local) => (&local.of, listing::of(&folder)?.tree),
+        None => (&active.id, active.tree),
+    };
+    let about = manifest.package(of).map(|package| package.about.clone());
+    let recipe = facts::resolved(&folder, &active.id)?;
+    let mut item = item(&active.id, tree, about.unwrap_or_default(), recipe);
+    for required in &mut item.requires {
+        *required = generation.standing_for(required).clone();
+    }
+    item.requires.sort();
+    Ok(item)
 }
 
 /// What a store holds of `selected`, packages of the tree of recipes, and of all that they require.
@@ -100,17 +124,15 @@ pub fn of_store(
     Ok(Inventory {
         name: info.name.clone(),
         version: info.version.clone(),
-        digest: of_all(&items),
         created: Timestamp::from_unix(info.source_date_epoch),
         items,
     })
 }
 
-fn inventory(manifest: &ActiveManifest, digest: Digest, items: Vec<Item>) -> Inventory {
+fn inventory(manifest: &ActiveManifest, items: Vec<Item>) -> Inventory {
     Inventory {
         name: manifest.name.clone(),
         version: manifest.version.clone(),
-        digest,
         created: Timestamp::from_unix(manifest.source_date_epoch),
         items,
     }
@@ -120,15 +142,10 @@ fn item(id: &PackageId, tree: Digest, about: About, recipe: ResolvedRecipe) -> I
     Item {
         id: id.clone(),
         version: recipe.version,
+        local_of: recipe.local.map(|local| local.of),
         tree,
         about,
         sources: recipe.sources,
         requires: recipe.requires,
     }
-}
-
-/// The digest that tells this set of packages from every other.
-fn of_all(items: &[Item]) -> Digest {
-    let lines = items.iter().map(|item| format!("{} {}\n", item.id, item.tree));
-    Digest::of(lines.collect::<String>().as_bytes())
 }

@@ -159,6 +159,12 @@ impl Generation {
         self.overrides.iter().find(|local| local.id == *id)
     }
 
+    /// What is active in place of `id`: its override, or itself.
+    pub fn standing_for<'a>(&'a self, id: &'a PackageId) -> &'a PackageId {
+        let local = self.overrides.iter().find(|local| local.of == *id);
+        local.map_or(id, |local| &local.id)
+    }
+
     /// The host's roles as a set.
     pub fn role_set(&self) -> BTreeSet<RoleName> {
         self.roles.iter().cloned().collect()
@@ -215,6 +221,15 @@ mod tests {
         let read = Generation::parse(&bytes).unwrap();
         assert_eq!(read, generation());
         assert_eq!(read.root_digest().unwrap(), Digest::of(&bytes));
+    }
+
+    #[test]
+    fn an_override_stands_for_what_it_was_copied_from_alone() {
+        let generation = generation();
+        let local = &generation.overrides[0];
+        assert_eq!(generation.standing_for(&local.of), &local.id);
+        let other = &generation.packages[1].id;
+        assert_eq!(generation.standing_for(other), other);
     }
 
     #[test]

@@ -22,8 +22,6 @@ pub struct Inventory {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// The digest that tells this inventory from every other: the manifest's, or that of what was selected.
-    pub digest: Digest,
     /// The time in the document: that of the packages, never of now.
     pub created: Timestamp,
     /// The packages, sorted by store ID.
@@ -37,6 +35,8 @@ pub struct Item {
     pub id: PackageId,
     /// Its version.
     pub version: String,
+    /// What it was copied from, when it is a local change of a host.
+    pub local_of: Option<PackageId>,
     /// Its tree digest.
     pub tree: Digest,
     /// What its recipe says for people.
@@ -53,6 +53,12 @@ impl Item {
         let sources = self.sources.iter();
         sources.filter_map(|(name, source)| Some((name, source.digest?)))
     }
+}
+
+/// Which document it is, from all that it says: two that differ in anything are two documents to their readers, and the
+/// same one is the same wherever it is written. Its own name is to be put in afterwards.
+fn digest(nameless: &Value) -> Digest {
+    Digest::of(&bytes(nameless))
 }
 
 /// The document's bytes: indented, keys sorted, a line break at the end.

@@ -18,10 +18,9 @@ pub fn document(inventory: &Inventory) -> Vec<u8> {
         .iter()
         .map(|item| json!({ "ref": item.id, "dependsOn": item.requires }));
     let dependencies: Vec<Value> = std::iter::once(whole).chain(each).collect();
-    super::bytes(&json!({
+    let mut document = json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": format!("urn:uuid:{}", uuid(&inventory.digest)),
         "version": 1,
         "metadata": {
             "timestamp": inventory.created,
@@ -37,7 +36,9 @@ pub fn document(inventory: &Inventory) -> Vec<u8> {
         },
         "components": inventory.items.iter().map(component).collect::<Vec<_>>(),
         "dependencies": dependencies,
-    }))
+    });
+    document["serialNumber"] = json!(format!("urn:uuid:{}", uuid(&super::digest(&document))));
+    super::bytes(&document)
 }
 
 fn component(item: &Item) -> Value {
@@ -58,10 +59,7 @@ fn component(item: &Item) -> Value {
         "bom-ref": item.id,
         "name": item.id.name(),
         "version": item.version,
-        "properties": [
-            { "name": "store:id", "value": item.id },
-            { "name": "store:tree", "value": item.tree },
-        ],
+        "properties": properties(item),
         "components": sources.collect::<Vec<_>>(),
     });
     match License::of(&item.about) {
@@ -76,6 +74,16 @@ fn component(item: &Item) -> Value {
         component["externalReferences"] = json!([{ "type": "website", "url": url }]);
     }
     component
+}
+
+fn properties(item: &Item) -> Vec<Value> {
+    let mut properties = vec![
+        json!({ "name": "store:id", "value": item.id }),
+        json!({ "name": "store:tree", "value": item.tree }),
+    ];
+    let local = item.local_of.iter();
+    properties.extend(local.map(|of| json!({ "name": "store:local-of", "value": of })));
+    properties
 }
 
 /// A UUID of version 8, which RFC 9562 leaves to whoever makes it: the first bits of the digest.

@@ -35,7 +35,6 @@ pub fn document(inventory: &Inventory) -> Vec<u8> {
         "dataLicense": "CC0-1.0",
         "SPDXID": DOCUMENT,
         "name": format!("{}-{}", inventory.name, inventory.version),
-        "documentNamespace": format!("urn:store:spdx:{}", inventory.digest),
         "creationInfo": {
             "created": inventory.created,
             "creators": [concat!("Tool: store-", env!("CARGO_PKG_VERSION"))],
@@ -46,6 +45,7 @@ pub fn document(inventory: &Inventory) -> Vec<u8> {
     if !extracted.is_empty() {
         document["hasExtractedLicensingInfos"] = extracted.into_iter().map(|(_, info)| info).collect();
     }
+    document["documentNamespace"] = json!(format!("urn:store:spdx:{}", super::digest(&document)));
     super::bytes(&document)
 }
 
@@ -73,6 +73,9 @@ fn package(item: &Item, reference: &str, extracted: &mut Map<String, Value>) -> 
             identifier("store-tree-blake3", item.tree.to_string()),
         ],
     });
+    if let Some(of) = &item.local_of {
+        package["comment"] = json!(format!("store:local-of {of}"));
+    }
     if let Some(url) = item.about.web_page() {
         package["homepage"] = json!(url);
     }
