@@ -239,3 +239,75 @@ fn a_local_change_of_a_host_is_told_to_the_file() {
     let said = tree.store(&[&["diff", "1", "2"], &root[..]].concat());
     assert!(said.stdout.contains("    ~ grows, 3 B -> 5 B"), "{said:?}");
 }
+
+/// What people are told of a package is no part of its store ID.
+#[test]
+fn what_no_store_id_knows_of_is_told_as_well() {
+    let tree = TestTree::new();
+    let release = |file: &str, about: Value, names: &[&str]| {
+        let mut info = json!({ "version": "1" });
+        let fields = info.as_object_mut().unwrap();
+        fields.extend(about.as_object().unwrap().clone());
+        tree.seed("lib", info, &[("lib/lib", "lib")]);
+        tree.store(&[&["build"], names].concat()).ok();
+        let file = tree.path(file);
+        tree.store(&[&["artifact", "create", "-o", text(&file)], names].concat())
+            .ok();
+        file
+    };
+    tree.seed(
+        "user",
+        json!({ "version": "1", "requires": ["lib"] }),
+        &[("bin/user", "user")],
+    );
+    let about = json!({ "license": "MIT", "homepage": "https://example.org/" });
+    let first = release("1.tar.zst", about, &["user"]);
+    let about = json!({ "license": "Apache-2.0", "description": "A\u{1b}library" });
+    let second = release("2.tar.zst", about, &["user", "lib"]);
+    let [first, second] = [text(&first), text(&second)];
+    let ran = tree.store(&["diff", first, second, "--json"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(names(&found["changed"]), ["lib"]);
+    assert_eq!((&found["unchanged"], &found["fetch"]), (&json!(1), &json!(0)));
+    let [before, after] = ["before", "after"].map(|side| &found["changed"][0][side]);
+    assert_eq!(
+        (&before["id"], &found["changed"][0]["same_tree"]),
+        (&after["id"], &json!(true))
+    );
+    let told =
+        |held: &Value| ["license", "homepage", "description", "selected"].map(|field| held[field].clone());
+    assert_eq!(
+        told(before),
+        [
+            json!("MIT"),
+            json!("https://example.org/"),
+            json!(""),
+            json!(false)
+        ]
+    );
+    assert_eq!(
+        told(after),
+        [
+            json!("Apache-2.0"),
+            json!(""),
+            json!("A\u{1b}library"),
+            json!(true)
+        ]
+    );
+    let said = tree.store(&["diff", first, second]);
+    for words in [
+        "~ lib 1, ",
+        "    licence: MIT -> Apache-2.0\n",
+        "    homepage: https://example.org/ -> none\n",
+        "    description: none -> A library\n",
+        "    selected: false -> true\n",
+        "    its files are the same\n",
+        "1 package unchanged",
+    ] {
+        assert!(said.stdout.contains(words), "no `{words}` in {}", said.stdout);
+    }
+    // A store knows nothing of licences but what the tree says, which is the same for both.
+    let same = tree.store(&["diff", &tree.id("user"), "user", "--json"]).json();
+    assert_eq!(same["unchanged"], 2);
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use schema::about::About;
-use schema::comparison::{Comparison, Contents, FileChanges, Held};
+use schema::comparison::{Comparison, Contents, FileChanges, Held, Told};
 use schema::generation::{ActivePackage, Generation};
 use schema::id::PackageId;
 use schema::listing::{Listing, ListingError};
@@ -110,7 +110,7 @@ impl<'a> Side<'a> {
         })
     }
 
-    /// The package `id` of `store` and all that it requires. Licences are known of packages that `workshop` has.
+    /// The package `id` of `store` and all that it requires. What recipes say is known of packages that `workshop` has.
     ///
     /// # Errors
     /// When something is not there.
@@ -125,11 +125,15 @@ impl<'a> Side<'a> {
         for id in ids {
             let record = store.index().package(&id)?;
             let record = record.ok_or_else(|| ClosureError::Absent(id.clone()))?;
-            let about = workshop.and_then(|workshop| workshop.by_id(&id));
+            let known = workshop.and_then(|workshop| workshop.by_id(&id));
+            let about = known.map(|package| Told::from(&About::of(&package.recipe)));
             contents.packages.push(Held {
                 name: id.name().clone(),
                 version: record.version,
-                license: about.map(|package| About::of(&package.recipe).license),
+                told: Told {
+                    roles: Some(record.roles),
+                    ..about.unwrap_or_default()
+                },
                 tree: record.tree,
                 size: record.size,
                 length: None,

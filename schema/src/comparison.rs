@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 
+use crate::about::About;
 use crate::digest::Digest;
 use crate::id::PackageId;
 use crate::listing::{EntryKind, Listing};
-use crate::manifest::{ActiveManifest, SelectedPackage};
-use crate::name::PackageName;
+use crate::manifest::{ActiveManifest, Health, SelectedPackage};
+use crate::name::{PackageName, RoleName};
 
 /// What is compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,8 +29,9 @@ pub struct Held {
     pub id: PackageId,
     /// The version its recipe states.
     pub version: String,
-    /// Its licence as its recipe states it; `None` where nobody knows.
-    pub license: Option<String>,
+    /// What is said of it beside.
+    #[serde(flatten)]
+    pub told: Told,
     /// Its tree digest.
     pub tree: Digest,
     /// Of its files in sum, in bytes.
@@ -38,6 +40,21 @@ pub struct Held {
     pub length: Option<u64>,
     /// What it requires, sorted.
     pub requires: Vec<PackageId>,
+}
+
+/// What no store ID knows of, so that packages of one ID may differ in it; each `None` where a side does not know it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// The licence as the recipe states it.
+    pub license: Option<String>,
+    /// Where upstream lives.
+    pub homepage: Option<String>,
+    /// One sentence.
+    pub description: Option<String>,
+    /// Whether it was asked for by name.
+    pub selected: Option<bool>,
+    /// Roles on which it is activated; none means all.
+    pub roles: Option<Vec<RoleName>>,
 }
 
 /// In what two sides differ; packages sorted by store ID.
@@ -49,9 +66,9 @@ pub struct Comparison {
     pub added: Vec<Held>,
     /// Packages that only the first has.
     pub removed: Vec<Held>,
-    /// Packages of one name and different content.
+    /// Packages of one name of which something differs; those of one ID go together, whatever it is.
     pub changed: Vec<PackageChange>,
-    /// Number of packages that both have.
+    /// Number of packages that both have, and say the same of.
     pub unchanged: usize,
     /// Of all files of all packages in sum, in bytes.
     pub size: Change<u64>,
@@ -69,7 +86,7 @@ pub struct Change<T> {
     pub after: T,
 }
 
-/// One thing told of a side as a whole.
+/// One thing told of a side as a whole, or of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldChange {
     /// Its name.
@@ -128,11 +145,16 @@ pub struct FileChange {
 
 impl From<&SelectedPackage> for Held {
     fn from(package: &SelectedPackage) -> Self {
+        let told = Told {
+            selected: Some(package.selected),
+            roles: Some(package.roles.clone()),
+            ..Told::from(&package.about)
+        };
         Self {
             name: package.id.name().clone(),
             id: package.id.clone(),
             version: package.version.clone(),
-            license: Some(package.about.license.clone()),
+            told,
             tree: package.tree,
             size: package.size,
             length: Some(package.archive.length),
@@ -141,22 +163,116 @@ impl From<&SelectedPackage> for Held {
     }
 }
 
+impl From<&About> for Told {
+    fn from(about: &About) -> Self {
+        Self {
+            license: Some(about.license.clone()),
+            homepage: Some(about.homepage.clone()),
+            description: Some(about.description.clone()),
+            selected: None,
+            roles: None,
+        }
+    }
+}
+
 impl From<&ActiveManifest> for Contents {
     fn from(manifest: &ActiveManifest) -> Self {
-        let configuration = manifest.configuration.map(|digest| digest.to_hex());
-        let installer = manifest.installer.map(|installer| installer.blake3.to_hex());
+        // A field that is added one day is to be told of, too.
+        let ActiveManifest {
+            format: _,
+            name,
+            version,
+            prefix,
+            platform,
+            source_date_epoch,
+            packages,
+            configuration,
+            health,
+            ip_detect,
+            secrets,
+            installer,
+        } = manifest;
+        let mut fields = BTreeMap::from([
+            ("name", name.clone()),
+            ("version", version.clone()),
+            ("prefix", prefix.clone()),
+            ("platform", platform.clone()),
+            ("source_date_epoch", source_date_epoch.to_string()),
+            ("ip_detect", ip_detect.clone().unwrap_or_default()),
+            ("secrets", listed(secrets)),
+        ]);
+        fields.extend(configuration.map(|digest| ("configuration", digest.to_hex())));
+        fields.extend(installer.map(|installer| ("installer", installer.blake3.to_hex())));
+        fields.extend(health.iter().flat_map(told_of_health));
         Self {
-            fields: BTreeMap::from([
-                ("name", manifest.name.clone()),
-                ("version", manifest.version.clone()),
-                ("prefix", manifest.prefix.clone()),
-                ("platform", manifest.platform.clone()),
-                ("source_date_epoch", manifest.source_date_epoch.to_string()),
-                ("configuration", configuration.unwrap_or_default()),
-                ("installer", installer.unwrap_or_default()),
-            ]),
-            packages: manifest.packages.iter().map(Held::from).collect(),
+            fields,
+            packages: packages.iter().map(Held::from).collect(),
         }
+    }
+}
+
+fn told_of_health(health: &Health) -> [(&'static str, String); 3] {
+    let Health {
+        units,
+        command,
+        deadline_seconds,
+    } = health;
+    [
+        ("health.units", listed(units)),
+        ("health.command", command.clone().unwrap_or_default()),
+        ("health.deadline_seconds", deadline_seconds.to_string()),
+    ]
+}
+
+/// Quoted, as no two lists may look the same.
+fn listed(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    quoted.join(", ")
+}
+
+impl Told {
+    /// In what `after` differs, of all that both know.
+    fn changes(&self, after: &Self) -> Vec<FieldChange> {
+        let text = String::clone;
+        let roles = |roles: &Vec<RoleName>| {
+            let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+            if names.is_empty() {
+                "all".to_owned()
+            } else {
+                names.join(",")
+            }
+        };
+        let found = [
+            known("license", &self.license, &after.license, text),
+            known("homepage", &self.homepage, &after.homepage, text),
+            known("description", &self.description, &after.description, text),
+            known("selected", &self.selected, &after.selected, bool::to_string),
+            known("roles", &self.roles, &after.roles, roles),
+        ];
+        found.into_iter().flatten().collect()
+    }
+}
+
+fn known<T: PartialEq>(
+    field: &'static str,
+    before: &Option<T>,
+    after: &Option<T>,
+    text: impl Fn(&T) -> String,
+) -> Option<FieldChange> {
+    let (before, after) = (before.as_ref()?, after.as_ref()?);
+    (before != after).then(|| FieldChange {
+        field,
+        change: Change::of(before, after, text),
+    })
+}
+
+impl Held {
+    fn is_as(&self, other: &Self) -> bool {
+        // A local change of a host may be there twice under one ID in time, with other content.
+        self.tree == other.tree
+            && self.version == other.version
+            && self.requires == other.requires
+            && self.told.changes(&other.told).is_empty()
     }
 }
 
@@ -172,22 +288,29 @@ impl<T> Change<T> {
 impl Comparison {
     /// Compares two sides; in which files packages differ is left to be added.
     pub fn between(before: &Contents, after: &Contents) -> Self {
-        let (gone, come) = (only_in(before, after), only_in(after, before));
-        let unchanged = after.packages.len() - come.len();
-        let has_archives = after.packages.iter().any(|package| package.length.is_some());
-        let fetch = has_archives.then(|| total(come.iter().filter_map(|package| package.length)));
+        let mut old: BTreeMap<&PackageId, &Held> = before.packages.iter().map(|it| (&it.id, it)).collect();
+        let (mut come, mut changed) = (Vec::new(), Vec::new());
+        let mut unchanged = 0;
+        for package in &after.packages {
+            match old.remove(&package.id) {
+                None => come.push(package),
+                Some(same) if same.is_as(package) => unchanged += 1,
+                Some(other) => changed.push(PackageChange::between(other, package)),
+            }
+        }
         // Of several packages of one name, as variants are, the first goes with the first.
         let mut by_name: BTreeMap<&PackageName, VecDeque<&Held>> = BTreeMap::new();
-        for package in gone {
+        for package in old.into_values() {
             by_name.entry(&package.name).or_default().push_back(package);
         }
-        let (mut added, mut changed) = (Vec::new(), Vec::new());
+        let mut added = Vec::new();
         for package in come {
             match by_name.get_mut(&package.name).and_then(VecDeque::pop_front) {
                 None => added.push(package.clone()),
                 Some(old) => changed.push(PackageChange::between(old, package)),
             }
         }
+        changed.sort_by(|one, other| one.change.after.id.cmp(&other.change.after.id));
         let mut removed: Vec<Held> = by_name.into_values().flatten().cloned().collect();
         removed.sort_by(|one, other| one.id.cmp(&other.id));
         Self {
@@ -199,7 +322,7 @@ impl Comparison {
             size: Change::of(before, after, |side| {
                 total(side.packages.iter().map(|package| package.size))
             }),
-            fetch,
+            fetch: fetch(before, after),
         }
     }
 
@@ -219,11 +342,9 @@ impl PackageChange {
         }
     }
 
-    /// The licences, when they are known and differ.
-    pub fn license(&self) -> Option<Change<&str>> {
-        let before = self.change.before.license.as_deref()?;
-        let after = self.change.after.license.as_deref()?;
-        (before != after).then_some(Change { before, after })
+    /// What is told otherwise, of all that both sides know.
+    pub fn told(&self) -> Vec<FieldChange> {
+        self.change.before.told.changes(&self.change.after.told)
     }
 
     /// Names of what only one side requires.
@@ -284,17 +405,12 @@ fn total(bytes: impl Iterator<Item = u64>) -> u64 {
     bytes.fold(0, u64::saturating_add)
 }
 
-fn only_in<'a>(side: &'a Contents, other: &Contents) -> Vec<&'a Held> {
-    // A local change of a host may be there twice under one ID in time, with other content.
-    let others: BTreeSet<_> = other
-        .packages
-        .iter()
-        .map(|package| (&package.id, package.tree))
-        .collect();
-    let packages = side.packages.iter();
-    packages
-        .filter(|package| !others.contains(&(&package.id, package.tree)))
-        .collect()
+fn fetch(before: &Contents, after: &Contents) -> Option<u64> {
+    let there: BTreeSet<_> = before.packages.iter().map(|it| (&it.id, it.tree)).collect();
+    let packages = after.packages.iter();
+    let has_archives = packages.clone().any(|it| it.length.is_some());
+    let come = packages.filter(|it| !there.contains(&(&it.id, it.tree)));
+    has_archives.then(|| total(come.filter_map(|it| it.length)))
 }
 
 fn fields(before: &Contents, after: &Contents) -> Vec<FieldChange> {
@@ -311,33 +427,4 @@ fn fields(before: &Contents, after: &Contents) -> Vec<FieldChange> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
-
-    use super::*;
-
-    fn held(name: &str, sizes: u64) -> Held {
-        let digest = Digest::of(name.as_bytes());
-        let name: PackageName = name.parse().unwrap();
-        Held {
-            id: PackageId::new(name.clone(), digest),
-            name,
-            version: "1".to_owned(),
-            license: None,
-            tree: digest,
-            size: sizes,
-            length: Some(sizes),
-            requires: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn sizes_that_no_disk_has_are_compared_as_well() {
-        let after = Contents {
-            packages: vec![held("a", u64::MAX), held("b", 1)],
-            ..Contents::default()
-        };
-        let found = Comparison::between(&Contents::default(), &after);
-        assert_eq!((found.size.after, found.fetch), (u64::MAX, Some(u64::MAX)));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use ::schema::comparison::{Change, Comparison, FileChanges, PackageChange};
+use ::schema::comparison::{Change, Comparison, FieldChange, FileChanges, PackageChange};
 use ::schema::id::PackageId;
 use ::schema::listing::EntryKind;
 use ::schema::name::PackageName;
@@ -159,8 +159,10 @@ fn refused(error: CompareError) -> Failure {
 fn said(found: &Comparison) -> String {
     let mut out = String::new();
     for field in &found.fields {
-        let Change { before, after } = &field.change;
-        line(&mut out, format_args!("{}: {before} -> {after}", field.field));
+        line(
+            &mut out,
+            format_args!("{}: {}", field.field, became_text(&field.change)),
+        );
     }
     for (sign, packages) in [('+', &found.added), ('-', &found.removed)] {
         for package in packages {
@@ -204,11 +206,9 @@ fn say_package(out: &mut String, package: &PackageChange) {
     if before.id != after.id {
         line(out, format_args!("    {}\n    {}", before.id, after.id));
     }
-    if let Some(Change { before, after }) = package.license() {
-        line(
-            out,
-            format_args!("    licence: {} -> {}", stated(before), stated(after)),
-        );
+    for FieldChange { field, change } in package.told() {
+        let name = if field == "license" { "licence" } else { field };
+        line(out, format_args!("    {name}: {}", became_text(&change)));
     }
     let requires = package.requires();
     for (sign, names) in [('+', &requires.after), ('-', &requires.before)] {
@@ -227,12 +227,13 @@ fn say_dependency(out: &mut String, sign: char, name: &PackageName) {
     line(out, format_args!("    {sign} requires {name}"));
 }
 
-fn stated(license: &str) -> &str {
-    if license.is_empty() {
-        "none stated"
-    } else {
-        license
-    }
+/// Both texts on one line, whatever a foreign manifest says.
+fn became_text(change: &Change<String>) -> String {
+    let shown = |text: &str| match text {
+        "" => "none".to_owned(),
+        text => text.replace(char::is_control, " "),
+    };
+    format!("{} -> {}", shown(&change.before), shown(&change.after))
 }
 
 fn say_files(out: &mut String, files: &FileChanges) {
