@@ -150,6 +150,13 @@ fn a_host_and_a_store_are_listed_as_the_artifact_is() {
         fs::read_to_string(file).unwrap(),
         bill(&tree, &[text(&artifact)], "spdx")
     );
+    for missing in ["missing.tar.zst", "a/missing"] {
+        let told = format!("there is no file `{missing}`");
+        tree.store(&["sbom", "--format", "spdx", missing])
+            .fails(2, &[&told]);
+    }
+    tree.store(&["sbom", "--format", "spdx", "lib", text(&artifact)])
+        .fails(2, &["is a file", "name one artifact"]);
     let nothing = tree.path("nothing");
     fs::create_dir_all(nothing.join("packages")).unwrap();
     tree.store(&["sbom", "--format", "spdx", "--root", text(&nothing)])

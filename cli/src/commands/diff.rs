@@ -18,7 +18,7 @@ use store::artifact::reader::MAX_DOCUMENT;
 use store::host::{Host, Manifest};
 
 use crate::args::Diff;
-use crate::commands::{Context, fetch, host, workshop};
+use crate::commands::{Context, fetch, file_name, host, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::text;
 
@@ -94,6 +94,7 @@ fn named(context: &Context<'_>, workshop: Option<&Workshop>, text: &str) -> Resu
     let of_tree = workshop.and_then(|workshop| workshop.package(&text.parse().ok()?).ok());
     match of_tree {
         Some(package) => Ok(Named::Package(package.id.clone())),
+        None if file_name::is_meant(text) => Err(file_name::absent(text)),
         None => Err(Failure::misuse(format!("`{text}` is nothing that can be compared")).help(
             "give an artifact or a manifest.json (a file or a URL), a store ID, a package of the tree, or the number of \
              a generation",

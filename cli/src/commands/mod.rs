@@ -11,6 +11,7 @@ mod completions;
 mod configure;
 mod diff;
 mod fetch;
+mod file_name;
 mod following;
 mod gc;
 mod generations;

@@ -12,7 +12,7 @@ use store::host::Host;
 use store::io_error::IoContext;
 
 use crate::args::sbom::{Sbom, SbomFormat};
-use crate::commands::{Context, fetch, host, workshop};
+use crate::commands::{Context, fetch, file_name, host, workshop};
 use crate::failure::{Failure, counted};
 
 #[derive(Serialize)]
@@ -63,8 +63,25 @@ fn inventory(context: &Context<'_>, args: &Sbom) -> Result<Inventory, Failure> {
         let options = fetch::options(context, Network::Allowed);
         return Ok(inventory::of_artifact(&Medium::artifact(place, cwd, &options)?)?);
     }
-    let workshop = workshop::open(context, args.variant.as_deref())?;
-    let selected = workshop::select(&workshop, &args.what)?;
+    of_tree(context, args)
+}
+
+fn of_tree(context: &Context<'_>, args: &Sbom) -> Result<Inventory, Failure> {
+    let workshop =
+        workshop::open(context, args.variant.as_deref()).map_err(|why| meant(context, args, why))?;
+    let selected = workshop::select(&workshop, &args.what).map_err(|why| meant(context, args, why))?;
     let selected: Vec<_> = selected.into_iter().map(|package| package.id.clone()).collect();
     Ok(inventory::of_store(&context.store()?, &workshop, &selected)?)
+}
+
+/// What is wrong where a file was meant, which no tree of recipes knows.
+fn meant(context: &Context<'_>, args: &Sbom, failure: Failure) -> Failure {
+    match args.what.iter().find(|what| file_name::is_meant(what)) {
+        None => failure,
+        Some(file) if context.world.cwd().join(file).is_file() => Failure::misuse(format!(
+            "`{file}` is a file, and not the only thing that is named"
+        ))
+        .help("name one artifact, or packages"),
+        Some(file) => file_name::absent(file),
+    }
 }
