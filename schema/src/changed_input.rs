@@ -117,6 +117,7 @@ fn fields(old: &ResolvedRecipe, new: &ResolvedRecipe) -> serde_json::Result<Vec<
         .collect())
 }
 
+/// No build sees two packages of one name: resolving a tree of recipes refuses two variants of one package side by side.
 fn by_name(ids: &[PackageId]) -> BTreeMap<PackageName, PackageId> {
     ids.iter().map(|id| (id.name().clone(), id.clone())).collect()
 }
