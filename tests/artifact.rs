@@ -237,6 +237,10 @@ fn archives_are_made_once_and_a_change_is_all_that_two_artifacts_differ_in() {
         (same_tree("top"), same_tree("middle")),
         (json!(false), json!(false))
     );
+    // One of a kind is said to be one.
+    let alone = tree.path("alone.tar.zst");
+    let said = tree.store(&["artifact", "create", "shell", "-o", alone.to_str().unwrap()]);
+    assert!(said.ok().contains("(1 archive reused)"), "{said:?}");
 }
 
 #[test]

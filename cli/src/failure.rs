@@ -129,10 +129,22 @@ pub fn sentence(error: &dyn std::error::Error) -> String {
 }
 
 /// The sentence for `count` things of a kind.
-pub fn counted(count: usize, thing: impl Display) -> String {
-    if count == 1 {
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, thing: impl Display) -> String {
+    if count == N::from(1) {
         format!("1 {thing}")
     } else {
         format!("{count} {thing}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_one_whatever_counts_it() {
+        assert_eq!(counted(1_u64, "file"), "1 file");
+        assert_eq!(counted(1_usize, "archive"), "1 archive");
+        assert_eq!([0, 2].map(|count| counted(count, "file")), ["0 files", "2 files"]);
     }
 }

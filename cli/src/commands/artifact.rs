@@ -104,11 +104,11 @@ fn create(
 
 fn created(document: &Created, packed: &Packed) -> String {
     format!(
-        "{}: {}, {} ({} archives reused)",
+        "{}: {}, {} ({} reused)",
         document.file,
         counted(document.packages.len(), "package"),
         text::size(document.length),
-        packed.reused
+        counted(packed.reused, "archive")
     )
 }
 

@@ -217,9 +217,9 @@ fn summary(document: &Document) -> String {
     }
     let report = &document.report;
     let looked_at = format!(
-        "{}, {} files, {}",
+        "{}, {}, {}",
         counted(report.packages, "package"),
-        report.files,
+        counted(report.files, "file"),
         text::size(report.bytes)
     );
     out.push_str(&verdict(&looked_at, report.differences.len(), report.left));

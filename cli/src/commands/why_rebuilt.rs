@@ -15,7 +15,7 @@ use store::Store;
 
 use crate::args::WhyRebuilt;
 use crate::commands::{Context, workshop};
-use crate::failure::Failure;
+use crate::failure::{Failure, counted};
 
 /// Of so many changed lines of one place the text is printed; the document has them all.
 const MOST_LINES: usize = 8;
@@ -180,7 +180,7 @@ fn say_lines(out: &mut String, place: &str, path: &str, hunk: &Hunk) {
             let _ = write!(out, "\n  {sign} {line}");
         }
         if let Some(more) = lines.len().checked_sub(MOST_LINES).filter(|more| *more > 0) {
-            let _ = write!(out, "\n  … {more} more lines");
+            let _ = write!(out, "\n  … {}", counted(more, "more line"));
         }
     }
 }

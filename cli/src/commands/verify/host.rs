@@ -129,9 +129,9 @@ fn found(report: &HostReport) -> String {
         .generation
         .map_or_else(|| "nothing is active".to_owned(), |n| format!("generation {n}"));
     let looked_at = format!(
-        "{active}, {}, {} files, {}",
+        "{active}, {}, {}, {}",
         counted(report.packages, "package"),
-        report.files,
+        counted(report.files, "file"),
         text::size(report.bytes)
     );
     let found = report.differences.len() + changed;
