@@ -6,155 +6,17 @@
 mod subject;
 mod support;
 
+#[path = "channel/another.rs"]
+mod another;
+#[path = "channel/site.rs"]
+mod site;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use subject::configure;
+use site::{Site, copy, edit, snapshot, text};
 use support::web::Web;
-use support::{Ran, TestTree};
-
-/// A delivery with keys, and a host for it.
-struct Site {
-    tree: TestTree,
-    artifact: PathBuf,
-}
-
-impl Site {
-    /// With keys `root`, `online` and `other`, and a delivery that is not published yet.
-    fn new() -> Self {
-        let (tree, artifact) = subject::tree();
-        for key in ["root", "root2", "online", "other"] {
-            tree.store(&["keygen", &text(&tree.path(key))]).ok();
-        }
-        let site = Self { tree, artifact };
-        site.configures("web");
-        site
-    }
-
-    /// Lays out a delivery that differs by `name`.
-    fn configures(&self, name: &str) {
-        self.tree.file("inputs.yaml", &format!("name: {name}\n"));
-        configure(&self.tree, "inputs.yaml", &self.artifact, "out").ok();
-    }
-
-    /// `store publish` of the delivery; keys are named by their files.
-    fn publish(&self, more: &str) -> Ran {
-        let out = text(&self.tree.path("out"));
-        let is_key = |word: &str| self.tree.path(&format!("{word}.pub")).exists();
-        let words = more.split_whitespace().map(|word| match is_key(word) {
-            true => text(&self.tree.path(word)),
-            false => word.to_owned(),
-        });
-        let words: Vec<String> = words.collect();
-        let words = words.iter().map(String::as_str);
-        let args: Vec<&str> = ["publish", &out, "--channel", "stable"]
-            .into_iter()
-            .chain(words)
-            .collect();
-        self.tree.store(&args)
-    }
-
-    fn published(&self, more: &str) -> Value {
-        self.publish(&format!("{more} --json")).json()
-    }
-
-    /// Makes the channel.
-    fn first(&self, more: &str) -> Value {
-        self.published(&format!("--key online --root-key root {more}"))
-    }
-
-    fn channel(&self) -> PathBuf {
-        self.tree.path("out/channels/stable")
-    }
-
-    fn metadata(&self, name: &str) -> PathBuf {
-        self.channel().join("metadata").join(name)
-    }
-
-    fn follow(&self, channel: &str, more: &[&str]) -> Ran {
-        let root = text(&self.root());
-        let fixed = ["install", "--channel", channel, "--root", &root, "--no-activate"];
-        let args = [&fixed, more, &["--role", "agent", "--tries", "1"]].concat();
-        self.tree.store(&args)
-    }
-
-    /// Follows the channel in the folder; what `trusted` says counts the first time.
-    fn follows(&self) -> Ran {
-        let trusted = text(&self.tree.path("trusted.json"));
-        if !Path::new(&trusted).exists() {
-            fs::copy(self.metadata("1.root.json"), &trusted).unwrap();
-        }
-        self.follow(&text(&self.channel()), &["--channel-root", &trusted])
-    }
-
-    fn root(&self) -> PathBuf {
-        self.tree.path("image/opt/store")
-    }
-
-    /// The manifest that the host has; nothing when it has none.
-    fn has(&self) -> Option<Vec<u8>> {
-        fs::read(self.root().join("manifest.json")).ok()
-    }
-
-    /// The channel, as it was, comes back with `restores`.
-    fn saves(&self, to: &str) {
-        copy(&self.channel(), &self.tree.path(to));
-    }
-
-    fn restores(&self, from: &str) {
-        fs::remove_dir_all(self.channel()).unwrap();
-        copy(&self.tree.path(from), &self.channel());
-    }
-
-    /// Demands that the host refuses what the channel shows now, in these words, and stays as it is.
-    fn refuses(&self, words: &[&str]) {
-        let before = snapshot(&self.root());
-        self.follows().fails(1, words);
-        assert_eq!(snapshot(&self.root()), before, "{words:?}");
-    }
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &to),
-            false => drop(fs::copy(entry.path(), to).unwrap()),
-        }
-    }
-}
-
-/// Paths and contents of all files below `folder`.
-fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&next) else {
-            continue;
-        };
-        for path in entries.map(|entry| entry.unwrap().path()) {
-            match path.is_dir() && !path.is_symlink() {
-                true => folders.push(path),
-                false => files.push((path.clone(), fs::read(&path).unwrap_or_default())),
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
-fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
-    let mut document: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    change(&mut document);
-    fs::write(path, serde_json::to_vec(&document).unwrap()).unwrap();
-}
 
 #[test]
 fn a_host_follows_a_channel_over_a_server_from_release_to_release() {
@@ -215,7 +77,7 @@ fn what_is_old_expired_mixed_or_forged_is_refused_and_changes_nothing() {
     // The new timestamp with an old snapshot in place of the one that it names.
     site.restores("new");
     fs::copy(site.metadata("1.snapshot.json"), site.metadata("2.snapshot.json")).unwrap();
-    site.refuses(&["refused"]);
+    site.refuses(&["its documents do not belong together"]);
 
     site.restores("new");
     edit(&site.metadata("timestamp.json"), |document| {
@@ -335,7 +197,7 @@ fn the_root_key_is_rotated_and_the_old_one_says_nothing_any_more() {
     // The old root in place of the next one.
     site.restores("rotated");
     fs::copy(site.metadata("1.root.json"), site.metadata("3.root.json")).unwrap();
-    site.refuses(&["refused"]);
+    site.refuses(&["too few trusted keys"]);
 
     site.restores("rotated");
     site.configures("other");

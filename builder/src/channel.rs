@@ -16,6 +16,7 @@ mod transport;
 use std::path::PathBuf;
 
 use schema::canonical::CanonicalError;
+use schema::channel::ChannelName;
 use store::artifact::reader::ReadError;
 use store::io_error::IoError;
 
@@ -56,12 +57,9 @@ pub enum ChannelError {
     /// It cannot be told where the channel is.
     #[error("`{0}` is neither a folder nor an address")]
     Place(String),
-    /// A name that would be none of a folder.
-    #[error("`{0}` is no name of a channel: small letters, digits, `-`, `_` and `.` make one")]
-    Name(String),
     /// The channel is not there, and no root keys make it.
     #[error("there is no channel `{0}` yet")]
-    NoChannel(String),
+    NoChannel(ChannelName),
     /// The keys given are not those of the channel.
     #[error("the keys given do not sign for the channel: {0}")]
     Keys(String),

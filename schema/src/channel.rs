@@ -1,5 +1,7 @@
 //! Owns what a channel says of a release beside its manifest, and the rule by which hosts take a release in waves.
 
+mod name;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,8 +11,13 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::timestamp::Timestamp;
 
+pub use name::{ChannelName, NoChannelName};
+
 /// The format of [`Release`] that this program writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// The format of releases that do not say which channel they are for, so that one could be shown as another's.
+const WITHOUT_CHANNEL: u32 = 1;
 
 /// The name of the one target of a channel.
 pub const TARGET: &str = "manifest.json";
@@ -24,6 +31,8 @@ const ALL: u32 = 1_000_000;
 pub struct Release {
     /// [`FORMAT`].
     pub format: u32,
+    /// The channel that it was published on; hosts of no other one take it.
+    pub channel: ChannelName,
     /// The distribution's name.
     pub name: String,
     /// The release's version.
@@ -43,12 +52,25 @@ pub enum ReleaseError {
     /// Not JSON of this shape.
     #[error("not a release: {0}")]
     Parse(#[from] serde_json::Error),
+    /// Published before releases said which channel they are for.
+    #[error("an earlier `store` published it without saying on which channel; publish it again")]
+    WithoutChannel,
     /// Written for another `store`.
     #[error("its format is {0}, and this program knows {FORMAT}")]
     Format(u32),
     /// What is no name of a file, or of a hidden one.
     #[error("`{0}` is no name of an artifact")]
     Artifact(String),
+}
+
+/// What releases of every format say: which manifest they are of, and who may take it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Rollout {
+    /// BLAKE3 of the manifest.
+    pub manifest: Digest,
+    /// As in [`Release::waves`].
+    #[serde(default)]
+    pub waves: Vec<Wave>,
 }
 
 /// From some moment on, some share of the hosts may take a release.
@@ -104,12 +126,22 @@ impl Release {
     /// # Errors
     /// See [`ReleaseError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ReleaseError> {
+        /// All that is known of a document before its format is.
+        #[derive(Deserialize)]
+        struct Any {
+            format: u32,
+        }
+        let Any { format } = serde_json::from_slice(bytes)?;
+        match format {
+            FORMAT => {}
+            WITHOUT_CHANNEL => return Err(ReleaseError::WithoutChannel),
+            other => return Err(ReleaseError::Format(other)),
+        }
         let release: Self = serde_json::from_slice(bytes)?;
-        match release.format {
-            // Addresses leave some control characters out, so that `\t..` would become `..`.
-            FORMAT if !is_file_name(&release.artifact) => Err(ReleaseError::Artifact(release.artifact)),
-            FORMAT => Ok(release),
-            other => Err(ReleaseError::Format(other)),
+        // Addresses leave some control characters out, so that `\t..` would become `..`.
+        match is_file_name(&release.artifact) {
+            true => Ok(release),
+            false => Err(ReleaseError::Artifact(release.artifact)),
         }
     }
 
@@ -190,6 +222,7 @@ mod tests {
     fn release(waves: &[&str]) -> Release {
         Release {
             format: FORMAT,
+            channel: "stable".parse().unwrap(),
             name: "d".to_owned(),
             version: "1".to_owned(),
             artifact: "d-1.tar.zst".to_owned(),
@@ -247,6 +280,24 @@ mod tests {
             with("d-1.tar.zst", FORMAT + 1),
             Err(ReleaseError::Format(_))
         ));
+    }
+
+    #[test]
+    fn a_release_of_no_channel_is_to_be_published_again() {
+        let mut old = serde_json::to_value(release(&["5%@2026-11-23T10:00:00Z"])).unwrap();
+        let fields = old.as_object_mut().unwrap();
+        fields.remove("channel");
+        let parse = |document: &serde_json::Value| Release::parse(document.to_string().as_bytes());
+        assert!(matches!(parse(&old), Err(ReleaseError::Parse(_))));
+        old["format"] = WITHOUT_CHANNEL.into();
+        let refused = parse(&old).unwrap_err();
+        assert!(refused.to_string().contains("publish it again"), "{refused}");
+        // How far it is rolled out can be told all the same, so that publishing it again changes nothing of that.
+        let rollout: Rollout = serde_json::from_value(old).unwrap();
+        assert_eq!(
+            (rollout.manifest, rollout.waves.len()),
+            (Digest::of(b"manifest"), 1)
+        );
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use schema::channel::{Release, TARGET};
+use schema::channel::{ChannelName, Release, TARGET};
 use schema::manifest::ActiveManifest;
 use schema::timestamp::Timestamp;
 use store::durable;
 use store::io_error::{IoContext, IoError};
 use store::removal;
+use tough::schema::{Signed, Targets};
 use tough::{IntoVec, Repository, RepositoryLoader, TargetName};
 
 use super::transport::Client;
@@ -86,6 +87,7 @@ impl Channel<'_> {
         let runtime = runtime.map_err(|error| ChannelError::failed("start fetching", error))?;
         let (repository, bytes) = runtime.block_on(load(loader))?;
         let (release, manifest) = release::read(&repository.targets().signed, &bytes)?;
+        self.check_channel(&release.channel)?;
         Ok(Offer {
             memory: self.memory(&repository)?,
             artifact: release::artifact(&base, &release)?.into(),
@@ -105,6 +107,20 @@ impl Channel<'_> {
             }
             (Err(error), None) if error.kind() == io::ErrorKind::NotFound => Err(ChannelError::NoRoot),
             (Err(error), _) => Err(error).at("read", known).map_err(Into::into),
+        }
+    }
+
+    /// Fails when the host follows another channel: one with the same keys has signatures that are as good.
+    fn check_channel(&self, shown: &ChannelName) -> Result<(), ChannelError> {
+        let targets = fs::read(self.state.join(TARGETS_JSON)).ok();
+        let targets = targets.and_then(|bytes| serde_json::from_slice::<Signed<Targets>>(&bytes).ok());
+        let release = targets.and_then(|targets| release::named(&targets.signed).ok().map(|(_, it)| it));
+        match release.map(|release| release.channel) {
+            Some(followed) if followed != *shown => Err(ChannelError::Refused(Refusal::OtherChannel {
+                shown: shown.clone(),
+                followed,
+            })),
+            _ => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use schema::channel::{FORMAT, Release, TARGET, Wave};
+use schema::channel::{ChannelName, FORMAT, Release, TARGET, Wave};
 use schema::delivery::DeliveryIndex;
 use schema::digest::Digest;
 use schema::timestamp::Timestamp as When;
@@ -34,7 +34,7 @@ pub struct Request<'a> {
     /// The delivery.
     pub delivery: &'a Path,
     /// The channel's name.
-    pub name: &'a str,
+    pub name: &'a ChannelName,
     /// The keys that sign releases; where there are root keys, the channel takes these from now on.
     pub keys: Vec<SigningKey>,
     /// The keys that say whose signatures count. They make a channel, or change its keys.
@@ -73,7 +73,6 @@ pub struct Published {
 /// # Errors
 /// See [`ChannelError`]; the channel then shows what it did, unless all that is left to do is removing what is old.
 pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
-    check_name(request.name)?;
     if !request.delivery.is_dir() {
         return Err(ChannelError::Delivery {
             folder: request.delivery.to_owned(),
@@ -84,9 +83,9 @@ pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
     let _lock = lock.ok_or_else(|| ChannelError::Busy(request.delivery.to_owned()))?;
     let (release, manifest) = read_delivery(request)?;
     let channels = request.delivery.join(CHANNELS);
-    let channel = channels.join(request.name);
+    let channel = channels.join(request.name.as_str());
     if request.root_keys.is_empty() && !channel.join(METADATA).is_dir() {
-        return Err(ChannelError::NoChannel(request.name.to_owned()));
+        return Err(ChannelError::NoChannel(request.name.clone()));
     }
     folder::make(&channels)?;
     folder::make(&channel)?;
@@ -108,14 +107,6 @@ pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
         folder: channel,
         ..planned.published
     })
-}
-
-fn check_name(name: &str) -> Result<(), ChannelError> {
-    let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
-    match !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.bytes().all(is_fine) {
-        true => Ok(()),
-        false => Err(ChannelError::Name(name.to_owned())),
-    }
 }
 
 /// What the delivery holds, and its manifest; checked against the artifact itself.
@@ -140,6 +131,7 @@ fn read_delivery(request: &Request<'_>) -> Result<(Release, Vec<u8>), ChannelErr
     waves.sort_by_key(|wave| (wave.begins, wave.parts_per_million));
     let release = Release {
         format: FORMAT,
+        channel: request.name.clone(),
         name: index.name,
         version: index.version,
         artifact: index.artifact,
@@ -315,7 +307,7 @@ fn next_root(
 ) -> Result<Signed<Root>, ChannelError> {
     match old {
         Some(old) if request.root_keys.is_empty() => return Ok(old.clone()),
-        None if request.root_keys.is_empty() => return Err(ChannelError::NoChannel(request.name.to_owned())),
+        None if request.root_keys.is_empty() => return Err(ChannelError::NoChannel(request.name.clone())),
         _ => {}
     }
     let named = match request.new_root_keys.as_slice() {

@@ -1,5 +1,6 @@
 //! Owns what is said of a channel that must not be believed: which attack or neglect it looks like.
 
+use ::schema::channel::ChannelName;
 use tough::error::Error;
 use tough::schema;
 
@@ -9,7 +10,7 @@ use super::ChannelError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// An older state of the channel is replayed.
-    #[error("it is older than what this host has seen of it before ({0})")]
+    #[error("it is older than what this host has seen of the channel that it follows ({0})")]
     Older(String),
     /// Nobody renewed it in time, or somebody withholds what is newer.
     #[error(
@@ -39,6 +40,14 @@ pub enum Refusal {
     /// A document that is none.
     #[error("a document makes no sense ({0})")]
     Nonsense(String),
+    /// Another channel is shown in place of the one that is followed.
+    #[error("it is the channel `{shown}`, and this host follows `{followed}`")]
+    OtherChannel {
+        /// The one that is shown.
+        shown: ChannelName,
+        /// The one that is followed.
+        followed: ChannelName,
+    },
     /// It has no release, or one that this program does not know how to read.
     #[error("it holds no release that this program understands ({0})")]
     NoRelease(String),

@@ -1,6 +1,6 @@
 //! Owns what a channel's `targets.json` says of its one release: read, checked, and held against the manifest.
 
-use schema::channel::{Release, TARGET};
+use schema::channel::{Release, Rollout, TARGET};
 use schema::digest::Digest;
 use schema::manifest::ActiveManifest;
 use tough::schema::{Target, Targets};
@@ -30,11 +30,24 @@ pub(super) fn read(targets: &Targets, bytes: &[u8]) -> Result<(Release, ActiveMa
 
 /// The target with the release, and the release.
 pub(super) fn named(targets: &Targets) -> Result<(&Target, Release), ChannelError> {
+    let (target, custom) = custom(targets)?;
+    let release = Release::parse(&custom).map_err(|error| none(error.to_string()))?;
+    Ok((target, release))
+}
+
+/// As [`named`], of releases of every format.
+pub(super) fn rollout(targets: &Targets) -> Result<(&Target, Rollout), ChannelError> {
+    let (target, custom) = custom(targets)?;
+    let rollout = serde_json::from_slice(&custom).map_err(|error| none(error.to_string()))?;
+    Ok((target, rollout))
+}
+
+/// The target with the release, and its custom data.
+fn custom(targets: &Targets) -> Result<(&Target, Vec<u8>), ChannelError> {
     let target = targets.targets_iter().find(|(name, _)| name.raw() == TARGET);
     let (_, target) = target.ok_or_else(|| none(format!("there is no {TARGET}")))?;
     let custom = serde_json::to_vec(&target.custom).map_err(|error| none(error.to_string()))?;
-    let release = Release::parse(&custom).map_err(|error| none(error.to_string()))?;
-    Ok((target, release))
+    Ok((target, custom))
 }
 
 /// Where the artifact of `release`, which was read by [`Release::parse`], is on the channel at `base`: never outside of it.
@@ -82,7 +95,7 @@ mod tests {
             let base = Url::parse(base).unwrap();
             for name in ["a.tar.zst", "file:x", "http:x", "a\\..\\..\\b", "%2e%2e", "a?b#c"] {
                 let release = json!({
-                    "format": FORMAT, "name": "d", "version": "1", "artifact": name,
+                    "format": FORMAT, "channel": "stable", "name": "d", "version": "1", "artifact": name,
                     "manifest": Digest::of(b"manifest"),
                 });
                 let release = Release::parse(release.to_string().as_bytes()).unwrap();

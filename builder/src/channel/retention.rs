@@ -14,9 +14,9 @@ use super::{ARTIFACTS, ChannelError, METADATA, TARGETS, TARGETS_JSON, release};
 pub(super) fn before(metadata: &Metadata, manifest: &Digest) -> Result<Option<String>, ChannelError> {
     for file in metadata.versions(TARGETS_JSON) {
         let targets: Option<Signed<Targets>> = metadata.plain(&file)?;
-        let named = targets.as_ref().map(|targets| release::named(&targets.signed));
-        if let Some(Ok((_, release))) = named
-            && release.manifest != *manifest
+        let rollout = targets.as_ref().map(|targets| release::rollout(&targets.signed));
+        if let Some(Ok((_, rollout))) = rollout
+            && rollout.manifest != *manifest
         {
             return Ok(Some(file));
         }
@@ -31,9 +31,9 @@ pub(super) fn tidy(channel: &Path) -> Result<(), ChannelError> {
     let (mut artifacts, mut manifests) = (Vec::new(), Vec::new());
     for file in metadata.versions(TARGETS_JSON) {
         let targets: Option<Signed<Targets>> = metadata.plain(&file)?;
-        let named = targets.as_ref().map(|targets| release::named(&targets.signed));
-        if let Some(Ok((target, release))) = named {
-            artifacts.push(release.manifest.to_string());
+        let rollout = targets.as_ref().map(|targets| release::rollout(&targets.signed));
+        if let Some(Ok((target, rollout))) = rollout {
+            artifacts.push(rollout.manifest.to_string());
             manifests.push(target_file(&target.hashes.sha256));
         }
     }

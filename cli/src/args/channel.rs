@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use clap::Args;
-use schema::channel::Wave;
+use schema::channel::{ChannelName, Wave};
 use schema::timestamp::Timestamp;
 
 /// `store publish`.
@@ -15,7 +15,7 @@ pub struct Publish {
     pub delivery: PathBuf,
     /// The channel's name; it becomes DIR/channels/NAME
     #[arg(long, value_name = "NAME")]
-    pub channel: String,
+    pub channel: ChannelName,
     /// A secret key that signs releases; may be repeated. With --root-key, the channel takes these from now on
     #[arg(long = "key", required = true, value_name = "FILE")]
     pub keys: Vec<PathBuf>,

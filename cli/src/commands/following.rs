@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use ::schema::channel::{Place, Turn};
 use ::schema::digest::Digest;
 use ::schema::timestamp::Timestamp;
-use builder::channel::ChannelError;
 use builder::channel::follow::{Channel, Offer};
+use builder::channel::{ChannelError, Refusal};
 use builder::fetch::FetchOptions;
 use serde::Serialize;
 use store::host::CHANNEL;
@@ -111,6 +111,9 @@ fn top(root: &Path, prefix: &Path) -> PathBuf {
 pub fn failed(error: ChannelError) -> Failure {
     let help = match &error {
         ChannelError::NoRoot => "give --channel-root with the channel's root.json, from somebody you trust",
+        ChannelError::Refused(Refusal::OtherChannel { .. }) => {
+            "nothing was changed; to follow another channel, remove the folder `channel` of this host first"
+        }
         ChannelError::Refused(_) => "nothing was changed; ask whoever publishes the channel",
         ChannelError::Fetch { .. } => "nothing was changed; look at the address and the network",
         _ => return error.into(),
