@@ -8,6 +8,8 @@ mod support;
 
 #[path = "channel/another.rs"]
 mod another;
+#[path = "channel/at_once.rs"]
+mod at_once;
 #[path = "channel/site.rs"]
 mod site;
 

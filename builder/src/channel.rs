@@ -6,6 +6,7 @@
 
 pub(crate) mod folder;
 pub mod follow;
+mod memory;
 mod metadata;
 pub mod publish;
 mod refusal;
@@ -54,6 +55,9 @@ pub enum ChannelError {
     /// Nothing says whom to believe.
     #[error("this host follows no channel yet, and no root of one was given")]
     NoRoot,
+    /// Another process showed the host something else of the channel meanwhile.
+    #[error("another process changed what {} holds of the channel since this one looked; run the command again", .0.display())]
+    Overtaken(PathBuf),
     /// It cannot be told where the channel is.
     #[error("`{0}` is neither a folder nor an address")]
     Place(String),

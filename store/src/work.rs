@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::durable::PARTIAL;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::{FileLock, still_at};
 use crate::removal;
@@ -33,6 +34,18 @@ pub struct WorkArea {
 impl WorkArea {
     /// Makes an area in the store's folder `tmp`. `purpose` becomes part of its name, e.g. a store ID.
     pub(crate) fn new(tmp: &Path, purpose: &str) -> Result<Self, IoError> {
+        Self::named(tmp, "", purpose)
+    }
+
+    /// Makes an area in `folder`, which holds other things, too: its name says that it is not finished.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn partial(folder: &Path, purpose: &str) -> Result<Self, IoError> {
+        Self::named(folder, PARTIAL, purpose)
+    }
+
+    fn named(folder: &Path, start: &str, purpose: &str) -> Result<Self, IoError> {
         // It will name a folder, here and in `keep`, so it must be neither empty, a path, nor `..`.
         let purpose = match purpose.replace('/', "-") {
             odd if odd.is_empty() || odd.starts_with('.') => format!("_{odd}"),
@@ -40,7 +53,7 @@ impl WorkArea {
         };
         loop {
             let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-            let path = tmp.join(format!("{purpose}.{}.{serial}", std::process::id()));
+            let path = folder.join(format!("{start}{purpose}.{}.{serial}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 // Another's, from a process that had our number; swept or held, in any case not ours.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
@@ -94,15 +107,20 @@ pub(crate) fn sweep(tmp: &Path) -> Result<(), IoError> {
         if [LOCKS, KEPT, NEEDS].iter().any(|kept| name == *kept) {
             continue;
         }
-        let path = entry.path();
-        let Ok(file) = File::open(&path) else { continue };
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(source)) => return Err(source).at("lock", &path),
-            Ok(()) => {
-                let _ = removal::remove(&path);
-            }
-        }
+        remove_unheld(&entry.path())?;
+    }
+    Ok(())
+}
+
+/// Removes the area at `path` if nobody holds it and it does not resist.
+pub(crate) fn remove_unheld(path: &Path) -> Result<(), IoError> {
+    let Ok(file) = File::open(path) else {
+        return Ok(());
+    };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(source)) => return Err(source).at("lock", path),
+        Ok(()) => drop(removal::remove(path)),
     }
     Ok(())
 }

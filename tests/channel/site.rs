@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::subject::{self, configure};
+use super::support::running::Running;
 use super::support::{Ran, TestTree};
 
 /// A delivery with keys, and a host for it.
@@ -73,9 +74,13 @@ impl Site {
 
     pub fn follow(&self, channel: &str, more: &[&str]) -> Ran {
         let root = text(&self.root());
-        let fixed = ["install", "--channel", channel, "--root", &root, "--no-activate"];
-        let args = [&fixed, more, &["--role", "agent", "--tries", "1"]].concat();
-        self.tree.store(&args)
+        self.tree.store(&following(channel, &root, more))
+    }
+
+    /// Begins to follow the channel.
+    pub fn starts(&self, channel: &str, more: &[&str]) -> Running {
+        let root = text(&self.root());
+        self.tree.start(&following(channel, &root, more))
     }
 
     /// Follows the channel in the folder; what `trusted` says counts the first time.
@@ -112,6 +117,11 @@ impl Site {
         self.follows().fails(1, words);
         assert_eq!(snapshot(&self.root()), before, "{words:?}");
     }
+}
+
+fn following<'a>(channel: &'a str, root: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let fixed = ["install", "--channel", channel, "--root", root, "--no-activate"];
+    [&fixed, more, &["--role", "agent", "--tries", "1"]].concat()
 }
 
 pub fn text(path: &Path) -> String {

@@ -1,27 +1,19 @@
-//! Owns following a channel: the newest release that a host may believe in, and what the host remembers of it.
+//! Owns following a channel: the newest release that a host may believe in, and when the host has seen it.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use schema::channel::{ChannelName, Release, TARGET};
+use schema::channel::{Release, TARGET};
 use schema::manifest::ActiveManifest;
 use schema::timestamp::Timestamp;
-use store::durable;
-use store::io_error::{IoContext, IoError};
-use store::removal;
-use tough::schema::{Signed, Targets};
+use store::host::HostLock;
+use store::io_error::IoContext;
 use tough::{IntoVec, Repository, RepositoryLoader, TargetName};
 
+use super::memory::Memory;
 use super::transport::Client;
-use super::{
-    ChannelError, METADATA, MODE, ROOT, Refusal, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, metadata,
-    refusal, release,
-};
+use super::{ChannelError, METADATA, Refusal, TARGETS, metadata, refusal, release};
 use crate::fetch::FetchOptions;
-
-/// What the library of the format keeps there, too.
-const LATEST_TIME: &str = "latest_known_time.json";
 
 /// A clock that is put right may step back by this many seconds; one that was ahead locks no host out for that long.
 const CLOCK_STEP: u64 = 24 * 60 * 60;
@@ -52,14 +44,11 @@ pub struct Offer {
     pub manifest: ActiveManifest,
     /// Where its artifact is.
     pub artifact: String,
-    memory: Memory,
-}
-
-/// The documents that the host keeps, so that nobody shows it older ones.
-#[derive(Debug)]
-struct Memory {
     state: PathBuf,
-    files: [(&'static str, Vec<u8>); 5],
+    /// What the host remembered when it looked.
+    before: Memory,
+    /// What it is to remember from now on.
+    after: Memory,
 }
 
 impl Channel<'_> {
@@ -72,24 +61,28 @@ impl Channel<'_> {
             cwd: self.cwd.to_owned(),
             options: self.options.clone(),
         };
-        let root = self.root()?;
+        let before = Memory::read(self.state)?;
+        let root = self.root(&before)?;
         let base = client.base(self.place)?;
         let part = |name: &str| {
             base.join(&format!("{name}/"))
                 .map_err(|_| ChannelError::Place(self.place.to_owned()))
         };
         let mut loader = RepositoryLoader::new(&root, part(METADATA)?, part(TARGETS)?).transport(client);
-        let aside = Aside::of(self.state)?;
+        let aside = before.aside(self.state)?;
         if let Some(aside) = &aside {
-            loader = loader.datastore(&aside.0);
+            loader = loader.datastore(aside.path());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|error| ChannelError::failed("start fetching", error))?;
         let (repository, bytes) = runtime.block_on(load(loader))?;
         let (release, manifest) = release::read(&repository.targets().signed, &bytes)?;
-        self.check_channel(&release.channel)?;
+        before.check_channel(&release.channel)?;
+        let latest = Timestamp::from_unix(self.now.unix().saturating_sub(CLOCK_STEP));
         Ok(Offer {
-            memory: self.memory(&repository)?,
+            state: self.state.to_owned(),
+            before,
+            after: Memory::of(&repository, metadata::moment(latest)?)?,
             artifact: release::artifact(&base, &release)?.into(),
             release,
             manifest,
@@ -97,48 +90,12 @@ impl Channel<'_> {
     }
 
     /// The root that the host believes in: the one it remembers, else the one that is given.
-    fn root(&self) -> Result<Vec<u8>, ChannelError> {
-        let known = self.state.join(ROOT);
-        match (fs::read(&known), self.trusted) {
-            (Ok(root), _) => Ok(root),
-            (Err(error), Some(trusted)) if error.kind() == io::ErrorKind::NotFound => {
-                let path = self.cwd.join(trusted);
-                Ok(fs::read(&path).at("read", path)?)
-            }
-            (Err(error), None) if error.kind() == io::ErrorKind::NotFound => Err(ChannelError::NoRoot),
-            (Err(error), _) => Err(error).at("read", known).map_err(Into::into),
+    fn root(&self, before: &Memory) -> Result<Vec<u8>, ChannelError> {
+        if let Some(root) = before.root() {
+            return Ok(root.to_vec());
         }
-    }
-
-    /// Fails when the host follows another channel: one with the same keys has signatures that are as good.
-    fn check_channel(&self, shown: &ChannelName) -> Result<(), ChannelError> {
-        let targets = fs::read(self.state.join(TARGETS_JSON)).ok();
-        let targets = targets.and_then(|bytes| serde_json::from_slice::<Signed<Targets>>(&bytes).ok());
-        let release = targets.and_then(|targets| release::named(&targets.signed).ok().map(|(_, it)| it));
-        match release.map(|release| release.channel) {
-            Some(followed) if followed != *shown => Err(ChannelError::Refused(Refusal::OtherChannel {
-                shown: shown.clone(),
-                followed,
-            })),
-            _ => Ok(()),
-        }
-    }
-
-    fn memory(&self, repository: &Repository) -> Result<Memory, ChannelError> {
-        let latest = Timestamp::from_unix(self.now.unix().saturating_sub(CLOCK_STEP));
-        let known = fs::read(self.state.join(LATEST_TIME)).ok();
-        let known = known.and_then(|bytes| serde_json::from_slice::<jiff::Timestamp>(&bytes).ok());
-        let latest = metadata::moment(latest)?.max(known.unwrap_or(jiff::Timestamp::UNIX_EPOCH));
-        Ok(Memory {
-            state: self.state.to_owned(),
-            files: [
-                (ROOT, metadata::to_bytes(repository.root())?),
-                (LATEST_TIME, metadata::to_bytes(&latest)?),
-                (TARGETS_JSON, metadata::to_bytes(repository.targets())?),
-                (SNAPSHOT, metadata::to_bytes(repository.snapshot())?),
-                (TIMESTAMP, metadata::to_bytes(repository.timestamp())?),
-            ],
-        })
+        let path = self.cwd.join(self.trusted.ok_or(ChannelError::NoRoot)?);
+        Ok(fs::read(&path).at("read", path)?)
     }
 }
 
@@ -156,47 +113,12 @@ async fn load(loader: RepositoryLoader<'_>) -> Result<(Repository, Vec<u8>), Cha
 }
 
 impl Offer {
-    /// Makes the host remember what it saw, so that it believes nothing older any more.
+    /// Makes the host remember what it saw, so that it believes nothing older any more. The lock is that of the host: what is
+    /// offered may be taken while it is held.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn remember(&self) -> Result<(), ChannelError> {
-        let Memory { state, files } = &self.memory;
-        fs::create_dir_all(state).at("make folder", state)?;
-        // Each is whole and signed for itself; what is there of two moments believes nothing that either would not.
-        for (name, bytes) in files {
-            durable::write(&state.join(name), bytes, MODE)?;
-        }
-        Ok(())
-    }
-}
-
-/// A copy of what the host remembers, which the library may write to before everything is checked.
-struct Aside(PathBuf);
-
-impl Aside {
-    fn of(state: &Path) -> Result<Option<Self>, IoError> {
-        if !state.join(ROOT).exists() {
-            return Ok(None);
-        }
-        let aside = Self(state.join(".partial"));
-        let _ = removal::remove(&aside.0);
-        fs::create_dir(&aside.0).at("make folder", &aside.0)?;
-        for name in [LATEST_TIME, TARGETS_JSON, SNAPSHOT, TIMESTAMP] {
-            match fs::copy(state.join(name), aside.0.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).at("copy", state.join(name));
-                }
-                _ => {}
-            }
-        }
-        Ok(Some(aside))
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        // What stays is removed the next time.
-        let _ = removal::remove(&self.0);
+    /// [`ChannelError::Overtaken`] when the host has seen something else since it looked, and when it cannot be written.
+    pub fn remember(&self, _lock: &HostLock) -> Result<(), ChannelError> {
+        self.after.replace(&self.before, &self.state)
     }
 }

@@ -10,10 +10,10 @@ use builder::channel::follow::{Channel, Offer};
 use builder::channel::{ChannelError, Refusal};
 use builder::fetch::FetchOptions;
 use serde::Serialize;
-use store::host::CHANNEL;
+use store::host::{CHANNEL, Host};
 
 use crate::args::channel::Follow;
-use crate::commands::Context;
+use crate::commands::{Context, host};
 use crate::failure::Failure;
 
 /// Where a system keeps its machine ID.
@@ -70,7 +70,9 @@ pub fn newest(
         Turn::Never => None,
     };
     if root.join("packages").is_dir() {
-        offer.remember().map_err(failed)?;
+        let host = Host::open(root).map_err(|error| host::failed(error.into()))?;
+        let lock = host.lock().map_err(host::failed)?;
+        offer.remember(&lock).map_err(failed)?;
     }
     let version = offer.release.version.clone();
     let waiting = Waiting { version, not_before };

@@ -79,7 +79,7 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     let host = Host::create(&root).map_err(|error| host::failed(error.into()))?;
     let lock = host.lock().map_err(host::failed)?;
     if let Some(offer) = &source.offer {
-        offer.remember().map_err(following::failed)?;
+        offer.remember(&lock).map_err(following::failed)?;
     }
     let roles = match asked_roles {
         Some(roles) => roles,

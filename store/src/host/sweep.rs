@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{GENERATIONS, PACKAGES, TREES};
+use super::{CHANNEL, GENERATIONS, PACKAGES, TREES};
 use crate::durable::PARTIAL;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
 use crate::removal;
+use crate::work;
 
 /// How the names of unfinished generations begin.
 pub(super) const NEW: &str = ".new-";
@@ -25,18 +26,11 @@ pub(super) fn sweep(root: &Path) -> Result<(), IoError> {
         } else {
             root.join(name)
         };
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries.at("read folder", &folder)?,
-        };
-        for entry in entries {
-            let entry = entry.at("read folder", &folder)?;
-            let name = entry.file_name();
-            let begins = |start: &str| name.as_encoded_bytes().starts_with(start.as_bytes());
-            if begins(PARTIAL) || begins(NEW) {
-                left.push(entry.path());
-            }
-        }
+        left.extend(unfinished(&folder)?);
+    }
+    // Whoever looks what a channel offers has no lock of the host, but holds what is his.
+    for path in unfinished(&root.join(CHANNEL))? {
+        work::remove_unheld(&path)?;
     }
     if left.is_empty() {
         return Ok(());
@@ -46,4 +40,22 @@ pub(super) fn sweep(root: &Path) -> Result<(), IoError> {
         return Ok(());
     };
     left.iter().try_for_each(|path| removal::remove(path))
+}
+
+/// What in `folder` has the name of something that is not finished.
+fn unfinished(folder: &Path) -> Result<Vec<PathBuf>, IoError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at("read folder", folder)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.at("read folder", folder)?;
+        let name = entry.file_name();
+        let begins = |start: &str| name.as_encoded_bytes().starts_with(start.as_bytes());
+        if begins(PARTIAL) || begins(NEW) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }

@@ -234,11 +234,13 @@ fn what_killed_commands_left_is_swept_and_never_a_difference() {
         "generations/.new-9",
         "generations/.partial-1",
         "packages/.partial-x",
+        "channel/.partial-look.1.0",
     ];
     for path in left {
         fs::create_dir_all(world.host.root().join(path).join("deep")).unwrap();
     }
     fs::write(world.host.root().join(".partial-current"), "").unwrap();
+    let looking = crate::work::WorkArea::partial(&world.host.root().join("channel"), "look").unwrap();
     let differences = verify::host(&world.host, &system::Detached, &crate::verify::Run::new(&()))
         .unwrap()
         .differences;
@@ -255,6 +257,7 @@ fn what_killed_commands_left_is_swept_and_never_a_difference() {
             "{path}"
         );
     }
+    assert!(looking.path().exists(), "its process lives");
 }
 
 #[test]
