@@ -8,6 +8,7 @@ pub(crate) mod folder;
 pub mod follow;
 mod memory;
 mod metadata;
+mod place;
 pub mod publish;
 mod refusal;
 pub mod release;

@@ -1,9 +1,8 @@
 //! Owns what `store install --channel` adds: the newest release of a channel, and whether it is this host's turn.
 
-use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
-use ::schema::channel::{Place, Turn};
+use ::schema::channel::Turn;
 use ::schema::digest::Digest;
 use ::schema::timestamp::Timestamp;
 use builder::channel::follow::{Channel, Offer};
@@ -15,9 +14,6 @@ use store::host::{CHANNEL, Host};
 use crate::args::channel::Follow;
 use crate::commands::{Context, host};
 use crate::failure::Failure;
-
-/// Where a system keeps its machine ID.
-const MACHINE_ID: &str = "etc/machine-id";
 
 /// What a host takes, and what it demands of it.
 pub struct Source {
@@ -32,7 +28,7 @@ pub struct Source {
 #[derive(Serialize)]
 struct Waiting {
     version: String,
-    /// Nothing when no wave has this host in.
+    /// Nothing when no wave includes this host.
     not_before: Option<Timestamp>,
 }
 
@@ -57,8 +53,7 @@ pub fn newest(
         now,
     };
     let offer = channel.look().map_err(failed)?;
-    let place = own_place(root, &offer);
-    let not_before = match offer.release.turn(place, now) {
+    let not_before = match offer.turn(root, now) {
         Turn::Now => {
             return Ok(Some(Source {
                 artifact: offer.artifact.clone(),
@@ -81,32 +76,9 @@ pub fn newest(
             "not yet: this host's wave of {} begins at {begins}",
             waiting.version
         ),
-        None => format!("not yet: no wave of {} has this host in", waiting.version),
+        None => format!("not yet: no wave of {} includes this host", waiting.version),
     });
     Ok(None)
-}
-
-/// Where this host stands in the order in which hosts take the release.
-fn own_place(root: &Path, offer: &Offer) -> Place {
-    let top = top(root, Path::new(&offer.manifest.prefix));
-    let id = fs::read_to_string(top.join(MACHINE_ID)).unwrap_or_default();
-    match id.trim() {
-        "" => Place::LAST,
-        id => Place::of(id, &offer.release.manifest),
-    }
-}
-
-/// The top of the system around `root`, where the prefix stands: that of an image, or of this machine.
-fn top(root: &Path, prefix: &Path) -> PathBuf {
-    let inside: PathBuf = prefix
-        .components()
-        .filter(|part| !matches!(part, Component::RootDir))
-        .collect();
-    let around = root.ancestors().nth(inside.components().count());
-    match around.filter(|_| root.ends_with(&inside)) {
-        Some(top) => top.to_owned(),
-        None => PathBuf::from("/"),
-    }
 }
 
 /// The failure with what to do about it.
