@@ -14,6 +14,8 @@ mod at_once;
 mod site;
 
 use std::fs;
+#[path = "channel/waves.rs"]
+mod waves;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -383,25 +385,4 @@ fn a_channel_outlives_a_configuration_that_was_killed_where_folders_cannot_be_ex
     site.publish("--key online").ok();
     site.follows().ok();
     assert_eq!(site.has(), fs::read(site.tree.path("out/manifest.json")).ok());
-}
-
-#[test]
-fn a_host_waits_for_its_wave() {
-    let site = Site::new();
-    let machine = site.tree.path("image/etc/machine-id");
-    fs::create_dir_all(machine.parent().unwrap()).unwrap();
-    fs::write(&machine, "0123456789abcdef0123456789abcdef\n").unwrap();
-    site.first("--wave 0%@2020-01-01T00:00:00Z --wave 100%@2999-01-01T00:00:00Z");
-    let waits = site.follows();
-    assert!(
-        waits.ok().contains("wave of 1 begins at 2999-01-01T00:00:00Z"),
-        "{waits:?}"
-    );
-    assert!(!site.root().exists());
-    site.publish("--key online --wave 0%@2020-01-01T00:00:00Z").ok();
-    assert!(site.follows().ok().starts_with("not yet: no wave"));
-    assert!(!site.root().exists());
-    site.publish("--key online --wave 100%@2020-01-01T00:00:00Z").ok();
-    site.follows().ok();
-    assert!(site.has().is_some());
 }

@@ -20,6 +20,8 @@ use std::path::PathBuf;
 use schema::canonical::CanonicalError;
 use schema::channel::ChannelName;
 use store::artifact::reader::ReadError;
+use schema::channel::order::Disorder;
+use schema::timestamp::Timestamp;
 use store::io_error::IoError;
 
 use crate::fetch::document::DocumentError;
@@ -68,6 +70,9 @@ pub enum ChannelError {
     /// The keys given are not those of the channel.
     #[error("the keys given do not sign for the channel: {0}")]
     Keys(String),
+    /// The waves given are no order in which hosts could take a release.
+    #[error(transparent)]
+    Waves(#[from] Disorder),
     /// The folder is no delivery, or one that is damaged.
     #[error("{} is no delivery to publish: {reason}", folder.display())]
     Delivery {

@@ -1,6 +1,7 @@
 //! Owns what a channel says of a release beside its manifest, and the rule by which hosts take a release in waves.
 
 mod name;
+pub mod order;
 
 use std::fmt;
 use std::str::FromStr;
@@ -90,7 +91,7 @@ pub enum Turn {
     Now,
     /// It will, from then on.
     From(Timestamp),
-    /// No wave has it in.
+    /// No wave includes it.
     Never,
 }
 

@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
-
-use super::site::{Site, copy, edit, text};
+use super::site::{Site, copy, text};
 
 #[test]
 fn a_host_takes_nothing_of_another_channel_with_the_same_keys() {
@@ -39,21 +37,4 @@ fn a_host_takes_nothing_of_another_channel_with_the_same_keys() {
         site.publish("--key online").ok();
     }
     site.refuses(&["it is the channel `stable`, and this host follows `beta`"]);
-}
-
-#[test]
-fn a_channel_from_before_releases_named_theirs_is_published_again() {
-    let site = Site::new();
-    site.first("--wave 0%@2020-01-01T00:00:00Z");
-    // No key signs this any more, so what is asked here is only what publishing makes of it.
-    let is_old = |path: &std::path::Path| {
-        edit(path, |document| {
-            let release = &mut document["signed"]["targets"]["manifest.json"]["custom"];
-            release["format"] = json!(1);
-            release.as_object_mut().unwrap().remove("channel");
-        })
-    };
-    is_old(&site.metadata("1.targets.json"));
-    assert_eq!(site.published("--key online")["changed"], json!(true));
-    assert!(site.metadata("2.targets.json").exists());
 }

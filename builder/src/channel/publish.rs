@@ -4,7 +4,7 @@ use std::fs;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use schema::channel::{ChannelName, FORMAT, Release, TARGET, Wave};
+use schema::channel::{ChannelName, FORMAT, Release, TARGET, Wave, order};
 use schema::delivery::DeliveryIndex;
 use schema::digest::Digest;
 use schema::timestamp::Timestamp as When;
@@ -44,7 +44,7 @@ pub struct Request<'a> {
     /// How many root keys it takes from now on; nothing leaves it as it is.
     pub root_threshold: Option<NonZeroU64>,
     /// When which share of the hosts may take it.
-    pub waves: Vec<Wave>,
+    pub waves: Waves,
     /// Days for which hosts believe that there is nothing newer.
     pub expires: u64,
     /// The moment of publishing.
@@ -53,6 +53,17 @@ pub struct Request<'a> {
 
 /// What was published.
 #[derive(Debug, Clone, PartialEq, Eq)]
+/// Which waves a release has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waves {
+    /// Those that it has, where the channel shows this release already; else none.
+    Kept,
+    /// None: all hosts may take it at once.
+    Ended,
+    /// These.
+    New(Vec<Wave>),
+}
+
 pub struct Published {
     /// The channel's folder.
     pub folder: PathBuf,
@@ -78,6 +89,9 @@ pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
             folder: request.delivery.to_owned(),
             reason: "there is no such folder".to_owned(),
         });
+    }
+    if let Waves::New(waves) = &request.waves {
+        order::check(waves)?;
     }
     let lock = delivery_lock::attempt(request.delivery)?;
     let _lock = lock.ok_or_else(|| ChannelError::Busy(request.delivery.to_owned()))?;
@@ -127,8 +141,6 @@ fn read_delivery(request: &Request<'_>) -> Result<(Release, Vec<u8>), ChannelErr
     if digest != index.manifest || digest != reader.manifest_digest() {
         return Err(wrong(format!("{INDEX}, {TARGET} and {} differ", index.artifact)));
     }
-    let mut waves = request.waves.clone();
-    waves.sort_by_key(|wave| (wave.begins, wave.parts_per_million));
     let release = Release {
         format: FORMAT,
         channel: request.name.clone(),
@@ -136,7 +148,7 @@ fn read_delivery(request: &Request<'_>) -> Result<(Release, Vec<u8>), ChannelErr
         version: index.version,
         artifact: index.artifact,
         manifest: digest,
-        waves,
+        waves: Vec::new(),
     };
     Ok((release, manifest))
 }
@@ -180,6 +192,7 @@ fn plan(
     let is_new = old_release.as_ref() != Some(&release);
     let before = retention::before(folder, &release.manifest)?;
     let targets = draft.targets(old_targets.filter(|_| !is_new), &release, manifest)?;
+    release.waves = waves(&request.waves, &release.manifest, old_targets.as_ref());
     let snapshot = draft.snapshot(&targets)?;
     let timestamp_version = draft.timestamp(&snapshot)?.get();
     Ok(Planned {
@@ -205,6 +218,19 @@ struct Draft<'a> {
     soon: When,
     /// When everything else does.
     late: When,
+/// The waves from now on. Whoever only renews a channel has nothing to say about how far its release is.
+fn waves(asked: &Waves, manifest: &Digest, old: Option<&Signed<Targets>>) -> Vec<Wave> {
+    let kept = || {
+        let (_, rollout) = release::rollout(&old?.signed).ok()?;
+        (rollout.manifest == *manifest).then_some(rollout.waves)
+    };
+    match asked {
+        Waves::Kept => kept().unwrap_or_default(),
+        Waves::Ended => Vec::new(),
+        Waves::New(waves) => waves.clone(),
+    }
+}
+
     documents: Vec<(String, Vec<u8>)>,
 }
 

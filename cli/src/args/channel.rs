@@ -29,9 +29,13 @@ pub struct Publish {
     #[arg(long, value_name = "N", requires = "root_keys")]
     pub root_threshold: Option<NonZeroU64>,
     /// Let only this share of the hosts take the release from this moment on, e.g. 5%@2026-11-23T10:00:00Z; may be
-    /// repeated, each share holding those before it
+    /// repeated, each share holding those before it [default: as it is for a release that the channel shows already, and
+    /// all hosts at once for a new one]
     #[arg(long = "wave", value_name = "PERCENT%@TIME")]
     pub waves: Vec<Wave>,
+    /// Let all hosts take the release at once, whatever waves it has
+    #[arg(long, conflicts_with = "waves")]
+    pub no_waves: bool,
     /// Hosts believe for so many days that there is nothing newer; publish again before that
     #[arg(long, value_name = "DAYS", default_value = "14")]
     pub expires: NonZeroU32,

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use ::schema::channel::Wave;
+use ::schema::channel::{ChannelName, Wave};
 use ::schema::timestamp::Timestamp;
 use builder::channel::ChannelError;
-use builder::channel::publish::{self, Published, Request};
+use builder::channel::publish::{self, Published, Request, Waves};
 use serde::Serialize;
 use store::keys::SigningKey;
 
@@ -45,7 +45,11 @@ pub fn run(context: &Context<'_>, args: &Publish) -> Result<(), Failure> {
         root_keys: read(&args.root_keys)?,
         new_root_keys: read(&args.new_root_keys)?,
         root_threshold: args.root_threshold,
-        waves: args.waves.clone(),
+        waves: match args.waves.as_slice() {
+            [] if args.no_waves => Waves::Ended,
+            [] => Waves::Kept,
+            waves => Waves::New(waves.to_vec()),
+        },
         expires: args.expires.get().into(),
         now: args
             .now
@@ -85,6 +89,18 @@ fn summary(published: &Published) -> String {
     let mut text = match published.changed {
         true => format!(
             "{} {} is on {}",
+        ChannelError::Waves(disorder) => {
+            return Failure::misuse(disorder.to_string()).help(
+                "give shares that grow, each with a moment that is not before that of the one before it",
+            );
+        }
+        ChannelError::RootExpired { channel, .. } => {
+            let help = renewal(channel);
+            return Failure::from(error).help(help);
+        }
+        ChannelError::NoRootKey(_) => {
+            "name all the root keys that there are from now on by --new-root-key, beside --root-key for those that there were"
+        }
             release.name,
             release.version,
             published.folder.display()
