@@ -10,12 +10,14 @@ mod support;
 mod another;
 #[path = "channel/at_once.rs"]
 mod at_once;
+#[path = "channel/publishing.rs"]
+mod publishing;
 #[path = "channel/site.rs"]
 mod site;
-
-use std::fs;
 #[path = "channel/waves.rs"]
 mod waves;
+
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -185,12 +187,12 @@ fn the_root_key_is_rotated_and_the_old_one_says_nothing_any_more() {
     site.saves("before");
     // Both have to sign: the old key, whom hosts believe, and the new one, which shows that somebody has it.
     site.publish("--key online --root-key other --new-root-key root2")
-        .fails(1, &["the keys given do not sign"]);
+        .fails(1, &["none of the channel's root keys"]);
     let rotated = site.published("--key online --root-key root --new-root-key root2");
     assert_eq!(rotated["root_version"], json!(2));
     site.follows().ok();
     site.publish("--key other --root-key root")
-        .fails(1, &["the keys given do not sign"]);
+        .fails(1, &["none of the channel's root keys"]);
     site.saves("rotated");
     // Whoever stole the old root key makes another channel of the one before.
     site.restores("before");
@@ -334,7 +336,7 @@ fn what_no_host_can_need_any_more_is_removed() {
     }
     // Neither others' waves nor other keys make a release of it.
     site.published("--key online --wave 100%@2020-01-01T00:00:00Z");
-    site.published("--key online --root-key root --root-key root2");
+    site.published("--key online --root-key root --new-root-key root2");
     let count = |folder: &str, ending: &str| {
         let entries = fs::read_dir(site.channel().join(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());

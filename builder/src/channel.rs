@@ -13,16 +13,18 @@ pub mod publish;
 mod refusal;
 pub mod release;
 mod retention;
+mod root;
 mod transport;
 
 use std::path::PathBuf;
 
 use schema::canonical::CanonicalError;
 use schema::channel::ChannelName;
-use store::artifact::reader::ReadError;
 use schema::channel::order::Disorder;
 use schema::timestamp::Timestamp;
+use store::artifact::reader::ReadError;
 use store::io_error::IoError;
+use store::keys::KeyId;
 
 use crate::fetch::document::DocumentError;
 use crate::fetch::medium::MediumError;
@@ -41,7 +43,8 @@ const TARGETS_JSON: &str = "targets.json";
 /// Mode of all files of a channel, which any web server may serve, and of what hosts remember of them.
 const MODE: u32 = 0o644;
 
-/// Why a channel was not published or not followed. Nothing has changed then.
+/// Why a channel was not published or not followed. Neither the host has changed then, nor what the channel shows, but for
+/// [`ChannelError::Untidy`], and where the system fails in the very step that shows the release.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
     /// The channel says something that must not be believed.
@@ -67,12 +70,30 @@ pub enum ChannelError {
     /// The channel is not there, and no root keys make it.
     #[error("there is no channel `{0}` yet")]
     NoChannel(ChannelName),
-    /// The keys given are not those of the channel.
-    #[error("the keys given do not sign for the channel: {0}")]
-    Keys(String),
     /// The waves given are no order in which hosts could take a release.
     #[error(transparent)]
     Waves(#[from] Disorder),
+    /// The keys given are not those of the channel.
+    #[error("the keys given do not sign for the channel: {0}")]
+    Keys(String),
+    /// A root key that the channel knows nothing of.
+    #[error("the key {0} is none of the channel's root keys, so its signature would count for nothing")]
+    NoRootKey(KeyId),
+    /// No host believes the channel any more.
+    #[error(
+        "the root of the channel `{channel}` expired at {expired}, so no host believes what is published on it"
+    )]
+    RootExpired {
+        /// The channel.
+        channel: ChannelName,
+        /// Since when.
+        expired: Timestamp,
+    },
+    /// The release is what hosts are shown, but what no host needs any more is there, too.
+    #[error(
+        "the release is published, but what is old could not be removed: {0}; publish again to have it removed"
+    )]
+    Untidy(#[source] Box<ChannelError>),
     /// The folder is no delivery, or one that is damaged.
     #[error("{} is no delivery to publish: {reason}", folder.display())]
     Delivery {

@@ -13,7 +13,7 @@ use store::durable;
 use store::io_error::{IoContext, IoError};
 use store::removal;
 
-use super::{ChannelError, MODE, ROOT, TIMESTAMP};
+use super::{ChannelError, MODE, ROOT, TIMESTAMP, metadata};
 
 /// The folder with a channel's signed documents.
 pub(super) struct Metadata {
@@ -57,8 +57,7 @@ impl Metadata {
 
     /// The next version of the document `name`.
     pub(super) fn next(&self, name: &str) -> Result<NonZeroU64, ChannelError> {
-        let next = self.highest(name).checked_add(1).and_then(NonZeroU64::new);
-        next.ok_or_else(|| ChannelError::failed("count on", "the versions are used up"))
+        metadata::after(self.highest(name))
     }
 
     /// The newest version of the document `name`; nothing when there is none.
@@ -126,8 +125,12 @@ impl Metadata {
             false => fs::rename(&aside, &self.folder).at("publish", &self.folder)?,
             true => exchange(&aside, &self.folder)?,
         }
-        durable::sync(durable::parent(&self.folder))?;
-        removal::remove(&aside)
+        durable::sync(durable::parent(&self.folder))
+    }
+
+    /// Removes what [`Metadata::replace`] left aside.
+    pub(super) fn clear(folder: &Path) -> Result<(), IoError> {
+        removal::remove(&folder.with_extension("partial"))
     }
 }
 

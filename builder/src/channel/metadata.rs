@@ -23,11 +23,11 @@ const SPEC: &str = "1.0.0";
 /// Whose signatures a channel asks for.
 pub(super) struct Signers {
     /// Who may say whose signatures count.
-    pub(super) root: Vec<CheckingKey>,
+    pub(super) root: Vec<Key>,
     /// How many of them it takes.
     pub(super) root_threshold: NonZeroU64,
     /// Any of these signs releases.
-    pub(super) online: Vec<CheckingKey>,
+    pub(super) online: Vec<Key>,
 }
 
 /// When something ends, as TUF spells it.
@@ -36,7 +36,14 @@ pub(super) fn moment(when: When) -> Result<Moment, ChannelError> {
     Moment::from_second(seconds).map_err(|error| ChannelError::failed("tell a moment", error))
 }
 
-fn tuf_key(key: &CheckingKey) -> Key {
+/// The version after `version`; 0 is none.
+pub(super) fn after(version: u64) -> Result<NonZeroU64, ChannelError> {
+    let next = version.checked_add(1).and_then(NonZeroU64::new);
+    next.ok_or_else(|| ChannelError::failed("count on", "the versions are used up"))
+}
+
+/// The key as TUF spells it.
+pub(super) fn key(key: &CheckingKey) -> Key {
     Key::Ed25519 {
         keyval: Ed25519Key {
             public: key.raw().to_vec().into(),
@@ -63,11 +70,11 @@ pub(super) fn root(signers: &Signers, version: NonZeroU64, expires: When) -> Res
         roles: HashMap::new(),
         _extra: HashMap::new(),
     };
-    let mut role_keys = |keys: &[CheckingKey], threshold| -> Result<RoleKeys, ChannelError> {
+    let mut role_keys = |keys: &[Key], threshold| -> Result<RoleKeys, ChannelError> {
         let mut keyids = Vec::new();
-        for key in keys.iter().map(tuf_key) {
-            let id = key_id(&key)?;
-            root.keys.insert(id.clone(), key);
+        for key in keys {
+            let id = key_id(key)?;
+            root.keys.insert(id.clone(), key.clone());
             if !keyids.contains(&id) {
                 keyids.push(id);
             }
@@ -153,14 +160,14 @@ fn hashes(bytes: &[u8]) -> Hashes {
 }
 
 /// `role` with the signatures of `keys`, each once.
-pub(super) fn sign<T: Role>(role: T, keys: &[&SigningKey]) -> Result<Signed<T>, ChannelError> {
+fn sign<T: Role>(role: T, keys: &[&SigningKey]) -> Result<Signed<T>, ChannelError> {
     let form = role.canonical_form();
     let form = form.map_err(|error| ChannelError::failed("write metadata", error))?;
     let mut signatures: Vec<Signature> = Vec::new();
-    for key in keys {
-        let keyid = key_id(&tuf_key(&key.checking()))?;
+    for signing in keys {
+        let keyid = key_id(&key(&signing.checking()))?;
         if signatures.iter().all(|signature| signature.keyid != keyid) {
-            let sig = key.sign_raw(&form).to_vec().into();
+            let sig = signing.sign_raw(&form).to_vec().into();
             signatures.push(Signature { keyid, sig });
         }
     }
@@ -168,6 +175,23 @@ pub(super) fn sign<T: Role>(role: T, keys: &[&SigningKey]) -> Result<Signed<T>, 
         signed: role,
         signatures,
     })
+}
+
+/// The document signed by `keys`, and accepted by `root`.
+pub(super) fn sign_for<T: Role>(
+    root: &Root,
+    role: T,
+    keys: &[&SigningKey],
+) -> Result<Signed<T>, ChannelError> {
+    let signed = sign(role, keys)?;
+    accepts(root, &signed)?;
+    Ok(signed)
+}
+
+/// Fails unless those signed who `root` says should.
+pub(super) fn accepts<T: Role>(root: &Root, signed: &Signed<T>) -> Result<(), ChannelError> {
+    let verified = root.verify_role(signed);
+    verified.map_err(|error| ChannelError::Keys(error.to_string()))
 }
 
 /// The bytes of a document as it lies in the folder: sorted, indented, with a line feed at its end.

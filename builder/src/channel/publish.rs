@@ -10,24 +10,26 @@ use schema::digest::Digest;
 use schema::timestamp::Timestamp as When;
 use sha2::{Digest as _, Sha256};
 use store::artifact::reader::Reader;
-use store::keys::{CheckingKey, SigningKey};
-use tough::schema::{Role, RoleKeys, RoleType, Root, Signed, Snapshot, Targets, Timestamp};
+use store::keys::SigningKey;
+use tough::schema::{Role, Root, Signed, Snapshot, Targets, Timestamp};
 
 use super::folder::Metadata;
-use super::metadata::{self, Signers};
 use super::{
     ARTIFACTS, CHANNELS, ChannelError, METADATA, ROOT, SNAPSHOT, TARGETS, TARGETS_JSON, TIMESTAMP, folder,
-    release, retention,
+    metadata, release, retention, root,
 };
 use crate::configure::INDEX;
 use crate::delivery_lock;
 use crate::fetch::medium::Medium;
 
 /// Seconds of a day.
-const DAY: u64 = 24 * 60 * 60;
+pub(super) const DAY: u64 = 24 * 60 * 60;
 
 /// Days for which everything but the timestamp holds, at the least. What is old is told by the timestamp.
-const LONG: u64 = 365;
+pub(super) const LONG: u64 = 365;
+
+/// Days before the root expires from which on publishing warns of it.
+const WARNED: u64 = 60;
 
 /// What is published, and by whom.
 pub struct Request<'a> {
@@ -51,8 +53,6 @@ pub struct Request<'a> {
     pub now: When,
 }
 
-/// What was published.
-#[derive(Debug, Clone, PartialEq, Eq)]
 /// Which waves a release has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waves {
@@ -64,6 +64,8 @@ pub enum Waves {
     New(Vec<Wave>),
 }
 
+/// What was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// The channel's folder.
     pub folder: PathBuf,
@@ -77,21 +79,25 @@ pub struct Published {
     pub changed: bool,
     /// Until when hosts believe that there is nothing newer.
     pub expires: When,
+    /// Until when they believe the channel at all, unless the root keys sign again.
+    pub root_expires: When,
+    /// Whether that is so near that somebody should fetch the root keys.
+    pub root_ends_soon: bool,
 }
 
 /// Publishes what is in a delivery.
 ///
 /// # Errors
-/// See [`ChannelError`]; the channel then shows what it did, unless all that is left to do is removing what is old.
+/// See [`ChannelError`], also for what the channel shows then.
 pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
+    if let Waves::New(waves) = &request.waves {
+        order::check(waves)?;
+    }
     if !request.delivery.is_dir() {
         return Err(ChannelError::Delivery {
             folder: request.delivery.to_owned(),
             reason: "there is no such folder".to_owned(),
         });
-    }
-    if let Waves::New(waves) = &request.waves {
-        order::check(waves)?;
     }
     let lock = delivery_lock::attempt(request.delivery)?;
     let _lock = lock.ok_or_else(|| ChannelError::Busy(request.delivery.to_owned()))?;
@@ -101,10 +107,10 @@ pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
     if request.root_keys.is_empty() && !channel.join(METADATA).is_dir() {
         return Err(ChannelError::NoChannel(request.name.clone()));
     }
-    folder::make(&channels)?;
-    folder::make(&channel)?;
     let metadata = Metadata::open(&channel.join(METADATA))?;
     let planned = plan(request, &metadata, release, &manifest)?;
+    folder::make(&channels)?;
+    folder::make(&channel)?;
     let digest = planned.published.release.manifest.to_string();
     let name = &planned.published.release.artifact;
     // What the metadata will name has to be there before it does.
@@ -116,7 +122,7 @@ pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
         name,
     )?;
     metadata.replace(&planned.documents, planned.before.as_deref())?;
-    retention::tidy(&channel)?;
+    retention::tidy(&channel).map_err(|error| ChannelError::Untidy(Box::new(error)))?;
     Ok(Published {
         folder: channel,
         ..planned.published
@@ -164,13 +170,14 @@ struct Planned {
 fn plan(
     request: &Request<'_>,
     folder: &Metadata,
-    release: Release,
+    mut release: Release,
     manifest: &[u8],
 ) -> Result<Planned, ChannelError> {
     let after = |days: u64| When::from_unix(request.now.unix().saturating_add(days.saturating_mul(DAY)));
     let (soon, late) = (after(request.expires), after(request.expires.max(LONG)));
     let old_root: Option<Signed<Root>> = folder.newest(ROOT)?;
-    let root = next_root(request, old_root.as_ref(), late)?;
+    let root = root::next(request, old_root.as_ref(), late)?;
+    let root_expires = root::check_expiry(request, &root)?;
     let root_changed = old_root.as_ref() != Some(&root);
     let mut documents = Vec::new();
     if root_changed {
@@ -185,6 +192,7 @@ fn plan(
         documents,
     };
     let old_targets: Option<Signed<Targets>> = folder.newest(TARGETS_JSON)?;
+    release.waves = waves(&request.waves, &release.manifest, old_targets.as_ref());
     let old_release = old_targets
         .as_ref()
         .and_then(|old| release::named(&old.signed).ok())
@@ -192,7 +200,6 @@ fn plan(
     let is_new = old_release.as_ref() != Some(&release);
     let before = retention::before(folder, &release.manifest)?;
     let targets = draft.targets(old_targets.filter(|_| !is_new), &release, manifest)?;
-    release.waves = waves(&request.waves, &release.manifest, old_targets.as_ref());
     let snapshot = draft.snapshot(&targets)?;
     let timestamp_version = draft.timestamp(&snapshot)?.get();
     Ok(Planned {
@@ -204,20 +211,13 @@ fn plan(
             root_version: draft.root.version.get(),
             timestamp_version,
             changed: is_new || root_changed,
-            expires: soon,
+            expires: soon.min(root_expires),
+            root_expires,
+            root_ends_soon: root_expires < after(WARNED.max(request.expires)),
         },
     })
 }
 
-/// The documents of a release while they are made, each naming the one before.
-struct Draft<'a> {
-    folder: &'a Metadata,
-    keys: Vec<&'a SigningKey>,
-    root: Root,
-    /// When the timestamp expires; what expires before that is signed again.
-    soon: When,
-    /// When everything else does.
-    late: When,
 /// The waves from now on. Whoever only renews a channel has nothing to say about how far its release is.
 fn waves(asked: &Waves, manifest: &Digest, old: Option<&Signed<Targets>>) -> Vec<Wave> {
     let kept = || {
@@ -231,6 +231,15 @@ fn waves(asked: &Waves, manifest: &Digest, old: Option<&Signed<Targets>>) -> Vec
     }
 }
 
+/// The documents of a release while they are made, each naming the one before.
+struct Draft<'a> {
+    folder: &'a Metadata,
+    keys: Vec<&'a SigningKey>,
+    root: Root,
+    /// When the timestamp expires; what expires before that is signed again.
+    soon: When,
+    /// When everything else does.
+    late: When,
     documents: Vec<(String, Vec<u8>)>,
 }
 
@@ -268,9 +277,9 @@ impl Draft<'_> {
 
     fn timestamp(&mut self, snapshot: &Named) -> Result<NonZeroU64, ChannelError> {
         let old: Option<Signed<Timestamp>> = self.folder.plain(TIMESTAMP)?;
-        let version = next(old.map_or(0, |old| old.signed.version.get()))?;
+        let version = metadata::after(old.map_or(0, |old| old.signed.version.get()))?;
         let timestamp = metadata::timestamp(&snapshot.bytes, snapshot.version, version, self.soon)?;
-        let signed = signed_for(&self.root, timestamp, &self.keys)?;
+        let signed = metadata::sign_for(&self.root, timestamp, &self.keys)?;
         self.documents
             .push((TIMESTAMP.to_owned(), metadata::to_bytes(&signed)?));
         Ok(version)
@@ -291,7 +300,7 @@ impl Draft<'_> {
     }
 
     fn add<T: Role>(&mut self, role: T, name: &str) -> Result<Named, ChannelError> {
-        let signed = signed_for(&self.root, role, &self.keys)?;
+        let signed = metadata::sign_for(&self.root, role, &self.keys)?;
         let bytes = metadata::to_bytes(&signed)?;
         self.documents
             .push((versioned(&signed.signed, name), bytes.clone()));
@@ -310,89 +319,4 @@ pub(super) fn target_file(sha256: &[u8]) -> String {
 
 fn versioned<T: Role>(role: &T, name: &str) -> String {
     format!("{}.{name}", role.version())
-}
-
-fn next(version: u64) -> Result<NonZeroU64, ChannelError> {
-    let next = version.checked_add(1).and_then(NonZeroU64::new);
-    next.ok_or_else(|| ChannelError::failed("count on", "the versions are used up"))
-}
-
-/// The document signed, and accepted by `root`.
-fn signed_for<T: Role>(root: &Root, role: T, keys: &[&SigningKey]) -> Result<Signed<T>, ChannelError> {
-    let signed = metadata::sign(role, keys)?;
-    root.verify_role(&signed)
-        .map_err(|error| ChannelError::Keys(error.to_string()))?;
-    Ok(signed)
-}
-
-/// The root from now on: the one that is there, unless root keys were given and say something new.
-fn next_root(
-    request: &Request<'_>,
-    old: Option<&Signed<Root>>,
-    expires: When,
-) -> Result<Signed<Root>, ChannelError> {
-    match old {
-        Some(old) if request.root_keys.is_empty() => return Ok(old.clone()),
-        None if request.root_keys.is_empty() => return Err(ChannelError::NoChannel(request.name.clone())),
-        _ => {}
-    }
-    let named = match request.new_root_keys.as_slice() {
-        [] => &request.root_keys,
-        new => new,
-    };
-    let checking = |keys: &[SigningKey]| {
-        keys.iter()
-            .map(SigningKey::checking)
-            .collect::<Vec<CheckingKey>>()
-    };
-    let old_keys = old.and_then(|old| old.signed.roles.get(&RoleType::Root));
-    let root_threshold = request
-        .root_threshold
-        .or(old_keys.map(|keys| keys.threshold))
-        .unwrap_or(NonZeroU64::MIN);
-    let signers = Signers {
-        root: checking(named),
-        root_threshold,
-        online: checking(&request.keys),
-    };
-    let version = next(old.map_or(0, |old| old.signed.version.get()))?;
-    let mut root = metadata::root(&signers, version, expires)?;
-    if let (Some(old), Some(keys)) = (old, old_keys)
-        && request.new_root_keys.is_empty()
-    {
-        // Some of the root keys are enough to change the others, and none of them goes for not being here.
-        keep_root_keys(&mut root, &old.signed, keys, request.root_threshold);
-    }
-    if let Some(old) = old
-        && says_the_same(&old.signed, &root)
-        && metadata::moment(When::from_unix(request.now.unix() + LONG / 2 * DAY))
-            .is_ok_and(|later| old.signed.expires >= later)
-    {
-        return Ok(old.clone());
-    }
-    let all: Vec<&SigningKey> = request.root_keys.iter().chain(&request.new_root_keys).collect();
-    let signed = metadata::sign(root, &all)?;
-    for root in old.map(|old| &old.signed).into_iter().chain([&signed.signed]) {
-        root.verify_role(&signed)
-            .map_err(|error| ChannelError::Keys(error.to_string()))?;
-    }
-    Ok(signed)
-}
-
-fn keep_root_keys(root: &mut Root, old: &Root, keys: &RoleKeys, threshold: Option<NonZeroU64>) {
-    for id in &keys.keyids {
-        if let Some(key) = old.keys.get(id) {
-            root.keys.insert(id.clone(), key.clone());
-        }
-    }
-    let threshold = threshold.unwrap_or(keys.threshold);
-    let keys = RoleKeys {
-        threshold,
-        ..keys.clone()
-    };
-    root.roles.insert(RoleType::Root, keys);
-}
-
-fn says_the_same(old: &Root, new: &Root) -> bool {
-    old.keys == new.keys && old.roles == new.roles
 }

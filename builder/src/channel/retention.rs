@@ -24,9 +24,10 @@ pub(super) fn before(metadata: &Metadata, manifest: &Digest) -> Result<Option<St
     Ok(None)
 }
 
-/// Removes the manifests and artifacts that no document of the channel names, also those of a publication that was
-/// killed.
+/// Removes the documents that were replaced, and the manifests and artifacts that no document of the channel names, also
+/// those of a publication that was killed.
 pub(super) fn tidy(channel: &Path) -> Result<(), ChannelError> {
+    Metadata::clear(&channel.join(METADATA))?;
     let metadata = Metadata::open(&channel.join(METADATA))?;
     let (mut artifacts, mut manifests) = (Vec::new(), Vec::new());
     for file in metadata.versions(TARGETS_JSON) {

@@ -25,12 +25,14 @@ struct Document {
     waves: Vec<Wave>,
     /// Until when hosts believe that there is nothing newer.
     expires: Timestamp,
+    /// Until when they believe the channel at all, unless the root keys sign again.
+    root_expires: Timestamp,
 }
 
 /// Runs the verb.
 ///
 /// # Errors
-/// What kept it from being published; the channel is then as it was.
+/// What kept it from being published; see [`ChannelError`] for what the channel shows then.
 pub fn run(context: &Context<'_>, args: &Publish) -> Result<(), Failure> {
     let cwd = context.world.cwd();
     let delivery = cwd.join(&args.delivery);
@@ -65,13 +67,40 @@ pub fn run(context: &Context<'_>, args: &Publish) -> Result<(), Failure> {
         timestamp_version: published.timestamp_version,
         waves: published.release.waves.clone(),
         expires: published.expires,
+        root_expires: published.root_expires,
     };
+    if published.root_ends_soon {
+        context.output.complain(&format!(
+            "warning: hosts believe the channel's root until {} only; before that, {}",
+            published.root_expires,
+            renewal(&args.channel)
+        ));
+    }
     context.output.result(&document, || summary(&published));
     Ok(())
 }
 
+/// How the root of a channel comes to last for another year.
+fn renewal(channel: &ChannelName) -> String {
+    format!(
+        "renew it: `store publish DIR --channel {channel} --key ONLINE --root-key ROOT`, with as many root keys as it asks for"
+    )
+}
+
 fn failed(error: ChannelError) -> Failure {
     let help = match &error {
+        ChannelError::Waves(disorder) => {
+            return Failure::misuse(disorder.to_string()).help(
+                "give shares that grow, each with a moment that is not before that of the one before it",
+            );
+        }
+        ChannelError::RootExpired { channel, .. } => {
+            let help = renewal(channel);
+            return Failure::from(error).help(help);
+        }
+        ChannelError::NoRootKey(_) => {
+            "name all the root keys that there are from now on by --new-root-key, beside --root-key for those that there were"
+        }
         ChannelError::NoChannel(_) => {
             "give --root-key to make it; hosts trust the root.json that comes of it"
         }
@@ -89,18 +118,6 @@ fn summary(published: &Published) -> String {
     let mut text = match published.changed {
         true => format!(
             "{} {} is on {}",
-        ChannelError::Waves(disorder) => {
-            return Failure::misuse(disorder.to_string()).help(
-                "give shares that grow, each with a moment that is not before that of the one before it",
-            );
-        }
-        ChannelError::RootExpired { channel, .. } => {
-            let help = renewal(channel);
-            return Failure::from(error).help(help);
-        }
-        ChannelError::NoRootKey(_) => {
-            "name all the root keys that there are from now on by --new-root-key, beside --root-key for those that there were"
-        }
             release.name,
             release.version,
             published.folder.display()
