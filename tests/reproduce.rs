@@ -11,7 +11,8 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, FileTimes, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -96,6 +97,103 @@ fn a_recipe_that_throws_dice_is_not_reproduced() {
     // What was registered stays.
     assert_eq!(fs::read(tree.package("dice").join("thrown")).unwrap(), before);
     tree.holds_only(&["calm", "dice", "shell"]);
+}
+
+/// Writes other bytes into a file of a package and leaves mode and time as they were.
+fn rewrite(path: &Path, bytes: &str) {
+    let metadata = path.metadata().unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, bytes).unwrap();
+    let times = FileTimes::new().set_modified(metadata.modified().unwrap());
+    File::open(path).unwrap().set_times(times).unwrap();
+    fs::set_permissions(path, metadata.permissions()).unwrap();
+}
+
+/// Writes `to` over each `from`, which is as long, in a file.
+fn overwrite(path: &Path, from: &str, to: &str) {
+    let mut bytes = fs::read(path).unwrap();
+    let windows = bytes.windows(from.len()).enumerate();
+    let places: Vec<usize> = windows
+        .filter(|(_, it)| *it == from.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    assert!(!places.is_empty(), "{from} is not in {}", path.display());
+    for at in places {
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_is_built_again_is_compared_with_the_folder_as_it_is_and_with_the_index() {
+    let tree = TestTree::new();
+    tree.recipe("base", &json!({ "version": "1" }), "echo good > $PKG_PATH/said");
+    tree.store(&["build", "base"]).ok();
+    let said = tree.package("base").join("said");
+    rewrite(&said, "evil\n");
+    for run in [
+        &["verify", "--rebuild", "base"][..],
+        &["build", "base", "--rebuild", "--vary"],
+    ] {
+        let words = "building it again gives what the index says: `said` differs";
+        let ran = tree.store(run);
+        ran.fails(3, &["altered in the store", words, "|evil", "|good"]);
+        assert!(!ran.stderr.contains("brought out"), "{}", ran.stderr);
+    }
+    rewrite(&said, "good\n");
+    tree.store(&["verify", "--rebuild", "base"]).ok();
+
+    let shown = tree.store(&["show", "base", "--json"]).json();
+    let recorded = shown["tree"].as_str().unwrap();
+    let other: String = recorded.chars().rev().collect();
+    let index = tree.store_dir().join("index.sqlite");
+    overwrite(&index, recorded, &other);
+    let ran = tree.store(&["verify", "--rebuild", "base"]);
+    ran.fails(3, &["altered in the store", "gives what the folder holds"]);
+    assert!(!ran.stderr.contains("other bytes"), "{}", ran.stderr);
+    overwrite(&index, &other, recorded);
+
+    fs::set_permissions(tree.package("base"), Permissions::from_mode(0o755)).unwrap();
+    fs::rename(tree.package("base"), tree.path("aside")).unwrap();
+    tree.store(&["verify", "--rebuild", "base"])
+        .fails(3, &["altered in the store", "`said` new"]);
+}
+
+#[test]
+fn what_is_not_in_the_store_cannot_be_compared() {
+    let tree = TestTree::new();
+    tree.recipe("base", &json!({ "version": "1" }), "echo base > $PKG_PATH/said");
+    let top = json!({ "version": "1", "build_requires": ["base"] });
+    tree.recipe("top", &top, "echo top > $PKG_PATH/said");
+    tree.store(&["verify", "--rebuild"]).fails(1, &["no store at"]);
+    tree.store(&["build", "shell"]).ok();
+    for run in [
+        &["verify", "--rebuild", "top"][..],
+        &["verify", "--rebuild", "shell", "top", "--vary", "time"],
+        &["build", "top", "--rebuild"],
+    ] {
+        tree.store(run).fails(
+            1,
+            &["top--", "is not in the store", "`store build top` builds it"],
+        );
+    }
+    tree.holds_only(&["shell"]);
+
+    // Without names it is all that is there; what that is built with, and is gone, is built to be had.
+    tree.store(&["build", "top"]).ok();
+    let ran = tree.store(&["verify", "--rebuild"]);
+    assert!(ran.ok().contains("3 packages reproduced"), "{ran:?}");
+    let root = format!("tree {}", tree.recipes().display());
+    tree.store(&["roots", "remove", &root]).ok();
+    tree.store(&["roots", "add", "mine", "top"]).ok();
+    tree.store(&["gc"]).ok();
+    tree.holds_only(&["top"]);
+    let ran = tree.store(&["verify", "--rebuild", "top"]);
+    assert!(
+        ran.ok().contains("1 package reproduced, 2 packages built"),
+        "{ran:?}"
+    );
+    tree.holds_only(&["base", "shell", "top"]);
 }
 
 /// The recipes of this repository, copied to a folder of their own, with a store beside them.

@@ -73,6 +73,14 @@ pub enum RunError {
     /// A file cannot be read or written.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// What is to be compared with what the store holds is not there.
+    #[error(
+        "{} not in the store, so there is nothing to compare with; `store build {}` builds {}",
+        told(.0),
+        names(.0),
+        if .0.len() == 1 { "it" } else { "them" }
+    )]
+    NothingToCompare(Vec<PackageId>),
     /// There is no job-server.
     #[error("cannot make a job-server: {0}")]
     JobServer(#[source] std::io::Error),
@@ -81,7 +89,7 @@ pub enum RunError {
 /// Says what is to be made so that `selected` are in the store, or, to reproduce them, are built again.
 ///
 /// # Errors
-/// When the store cannot tell what it holds.
+/// When the store cannot tell what it holds, or does not hold what is to be compared.
 pub fn plan(
     store: &Store,
     workshop: &Workshop,
@@ -98,12 +106,29 @@ pub fn plan(
         packages: store.present(&all)?,
         durations: store.index().durations()?,
     };
-    if matches!(purpose, Purpose::Reproduce(_)) {
+    if let Purpose::Reproduce(_) = purpose {
+        let registered = store.index().registered(selected)?;
+        let is_absent = |id: &&PackageId| !present.packages.contains(id) && !registered.contains(id);
+        let absent: Vec<PackageId> = selected.iter().filter(is_absent).cloned().collect();
+        if !absent.is_empty() {
+            return Err(RunError::NothingToCompare(absent));
+        }
         for id in selected {
             present.packages.remove(id);
         }
     }
     Ok(Plan::new(workshop.packages(), selected, &present))
+}
+
+fn told(absent: &[PackageId]) -> String {
+    let ids: Vec<String> = absent.iter().map(ToString::to_string).collect();
+    let verb = if absent.len() == 1 { "is" } else { "are" };
+    format!("{} {verb}", ids.join(", "))
+}
+
+fn names(absent: &[PackageId]) -> String {
+    let names: Vec<&str> = absent.iter().map(|id| id.name().as_str()).collect();
+    names.join(" ")
 }
 
 impl Farm<'_> {

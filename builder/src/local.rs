@@ -29,7 +29,7 @@ use crate::job_log::JobLog;
 use crate::job_server::JobServer;
 use crate::normalise::{self, NormaliseRules, RESOLVED_RECIPE};
 use crate::observer::{Event, Observer};
-use crate::plan::Step;
+use crate::plan::{Reason, Step};
 use crate::references::{self, ReferenceRules};
 use crate::sandbox::Sandbox;
 use crate::vary::Variation;
@@ -50,7 +50,8 @@ pub enum FailedFolders {
 pub enum Purpose {
     /// To have the package: one that is there already is left alone.
     Have,
-    /// To prove that it comes out the same with this varied: one that is there is built again and compared.
+    /// To prove that what was asked for comes out the same with this varied: it is built again, aside, and compared with
+    /// what is there. What it needs and is not there is built to be had.
     Reproduce(Variation),
 }
 
@@ -95,7 +96,8 @@ impl Executor for LocalExecutor<'_> {
         let package = &step.package;
         let id = &package.id;
         let lock = self.lock(package)?;
-        if self.purpose == Purpose::Have && self.store.is_present(&lock).map_err(prepare)? {
+        let purpose = self.purpose_of(step);
+        if purpose == Purpose::Have && self.store.is_present(&lock).map_err(prepare)? {
             return Ok(Done::FoundPresent);
         }
         let area = self.store.work_area(&id.to_string()).map_err(prepare)?;
@@ -104,7 +106,7 @@ impl Executor for LocalExecutor<'_> {
             .at("make", &folders.log)
             .map_err(prepare)?;
         let begun = Instant::now();
-        let made = match self.purpose {
+        let made = match purpose {
             Purpose::Have => self
                 .make(package, &folders, Conditions::USUAL, &mut log)
                 .inspect(|()| self.keep_inputs(package, &folders))
@@ -130,6 +132,13 @@ impl LocalExecutor<'_> {
         }
         self.observer.event(Event::Awaiting { id });
         self.store.lock_package(id).map_err(prepare)
+    }
+
+    fn purpose_of(&self, step: &Step) -> Purpose {
+        match step.reason {
+            Reason::AskedFor => self.purpose,
+            Reason::NeededFor => Purpose::Have,
+        }
     }
 
     /// Everything from sources to a normalised, scanned and checked output.

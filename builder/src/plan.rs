@@ -21,10 +21,21 @@ pub struct Plan {
 pub struct Step {
     /// The package, resolved.
     pub package: ResolvedPackage,
+    /// Why it is made.
+    pub reason: Reason,
     /// Positions in the plan of the steps that must be done before; each smaller than this step's own.
     pub needs: Vec<usize>,
     /// How long it took the last time, else what its recipe says, where that is known.
     pub expected: Option<Duration>,
+}
+
+/// Why a step is in a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Somebody named it.
+    AskedFor,
+    /// Another step is made with it.
+    NeededFor,
 }
 
 /// What a store can tell about packages before anything runs.
@@ -56,8 +67,13 @@ impl Plan {
                 .collect();
             let before = present.durations.get(package.id.name()).copied();
             let expected = before.or(package.recipe.expected_duration);
+            let reason = match selected.contains(&package.id) {
+                true => Reason::AskedFor,
+                false => Reason::NeededFor,
+            };
             steps.push(Step {
                 package: package.clone(),
+                reason,
                 needs,
                 expected,
             });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schema::digest::Digest;
 use schema::listing::{EntryKind, Listing};
 use serde::Serialize;
 
@@ -18,6 +19,9 @@ const NAMED: usize = 20;
 pub struct NotReproduced {
     /// Each path that differs, sorted, with how.
     pub paths: Vec<DifferingPath>,
+    /// What the store says and holds of it, where these two differ already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub altered: Option<Altered>,
     /// Why the build failed, if only under what was varied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -31,6 +35,51 @@ pub struct NotReproduced {
     /// The page about it, where one was wanted and `diffoscope` is installed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<Page>,
+}
+
+/// The digests of three listings, of which at least one is another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Altered {
+    /// What the index says of the package.
+    pub recorded: Digest,
+    /// What its folder holds.
+    pub stored: Digest,
+    /// What building it again gives.
+    pub built: Digest,
+}
+
+impl Altered {
+    /// Whether all three are the same.
+    pub fn are_one(self) -> bool {
+        self.recorded == self.stored && self.stored == self.built
+    }
+
+    /// Itself, if the index and the folder disagree.
+    pub fn of_the_store(self) -> Option<Self> {
+        (self.recorded != self.stored).then_some(self)
+    }
+
+    /// Whether the build gives neither what the index says nor what the folder holds.
+    pub fn is_built_otherwise(self) -> bool {
+        self.built != self.recorded && self.built != self.stored
+    }
+
+    fn told(self) -> String {
+        let Self {
+            recorded,
+            stored,
+            built,
+        } = self;
+        let gives = match () {
+            () if built == recorded => "what the index says",
+            () if built == stored => "what the folder holds",
+            () => "neither",
+        };
+        format!(
+            "it was altered in the store: the index says that its listing is {recorded}, its folder has {stored}, and \
+             building it again gives {gives}"
+        )
+    }
 }
 
 /// A path that differs.
@@ -82,9 +131,11 @@ impl NotReproduced {
     }
 
     fn told(&self) -> String {
-        match &self.failure {
-            None => format!("building it again gives other bytes: {}", self.listed()),
-            Some(failure) => format!("it cannot be built with {} varied: {failure}", self.varied),
+        match (&self.failure, self.altered) {
+            (Some(failure), _) => format!("it cannot be built with {} varied: {failure}", self.varied),
+            (None, None) => format!("building it again gives other bytes: {}", self.listed()),
+            (None, Some(altered)) if self.paths.is_empty() => altered.told(),
+            (None, Some(altered)) => format!("{}: {}", altered.told(), self.listed()),
         }
     }
 

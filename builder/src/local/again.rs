@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::Listing;
+use store::index::PackageRecord;
 use store::io_error::IoContext;
-use store::listing::{self, Listed};
+use store::listing::{self, ListError, Listed};
 
 use super::{LocalExecutor, output, prepare};
 use crate::executor::{Done, Made, Stage, StepError};
 use crate::explain;
+use crate::farm::RunError;
 use crate::folders::Folders;
 use crate::interrupt::Urgency;
 use crate::job_log::JobLog;
 use crate::observer::Event;
-use crate::reproduce::{Culprit, NotReproduced, differing};
+use crate::reproduce::{Altered, Culprit, NotReproduced, differing};
 use crate::sandbox::{Ending, SandboxError};
 use crate::vary::conditions::{Conditions, Nature};
 use crate::vary::search::culprits;
@@ -33,7 +36,8 @@ struct Change {
 }
 
 impl LocalExecutor<'_> {
-    /// Builds a package with `varied` and compares it with the one in the store. One that is not there is only built.
+    /// Builds a package with `varied` and compares it with the one in the store: with its folder as it is, and with what
+    /// the index says of it.
     pub(super) fn reproduce(
         &self,
         package: &ResolvedPackage,
@@ -42,6 +46,11 @@ impl LocalExecutor<'_> {
         log: &mut JobLog,
     ) -> Result<Done, StepError> {
         let begun = Instant::now();
+        let record = self.store.index().package(&package.id).map_err(prepare)?;
+        let Some(PackageRecord { tree: recorded, .. }) = record else {
+            let absent = vec![package.id.clone()];
+            return Err(prepare(RunError::NothingToCompare(absent)));
+        };
         let conditions = Conditions {
             varied,
             nature: Nature::Free,
@@ -68,24 +77,43 @@ impl LocalExecutor<'_> {
             };
             return Err(StepError::new(error.stage, found));
         }
-        let listed = listing::of(&folders.output).map_err(output)?;
-        let there = self.store.index().package(&package.id).map_err(output)?;
-        let made = Made {
-            tree: listed.tree,
-            size: listed.listing.size(),
-            took,
+        let built = listing::of(&folders.output).map_err(output)?;
+        let stored = self.stored(&package.id)?;
+        let trees = Altered {
+            recorded,
+            stored: stored.tree,
+            built: built.tree,
         };
-        match there {
-            None => return Ok(Done::Built(made)),
-            Some(record) if record.tree == listed.tree => return Ok(Done::Reproduced(made)),
-            Some(_) => {}
+        if trees.are_one() {
+            return Ok(Done::Reproduced(Made {
+                tree: built.tree,
+                size: built.listing.size(),
+                took,
+            }));
         }
-        let mut found = self.explained(&package.id, folders, &listed)?;
+        let mut found = self.explained(&package.id, folders, &stored, &built)?;
         found.varied = varied;
-        if !varied.is_empty() {
+        found.altered = trees.of_the_store();
+        if !varied.is_empty() && trees.is_built_otherwise() {
             found.culprits = search()?;
         }
         Err(output(found))
+    }
+
+    /// What the store holds: its folder as it is now, nothing where that is gone.
+    fn stored(&self, id: &PackageId) -> Result<Listed, StepError> {
+        match listing::of(&self.store.package_path(id)) {
+            Err(ListError::Io(error)) if error.is_not_found() => {
+                let nothing = Listing::new(Vec::new());
+                let bytes = nothing.to_bytes().map_err(output)?;
+                Ok(Listed {
+                    tree: Digest::of(&bytes),
+                    listing: nothing,
+                    bytes,
+                })
+            }
+            listed => listed.map_err(output),
+        }
     }
 
     /// How what was built differs from what is stored, and why that may be.
@@ -93,11 +121,10 @@ impl LocalExecutor<'_> {
         &self,
         id: &PackageId,
         folders: &Folders,
+        stored: &Listed,
         built: &Listed,
     ) -> Result<NotReproduced, StepError> {
         let folder = self.store.package_path(id);
-        // By the folder, not by the listing that was made of it: it is the folder that is looked into.
-        let stored = listing::of(&folder).map_err(output)?;
         let mut found = NotReproduced::between(&stored.listing, &built.listing);
         found.explained = explain::explain(&found.paths, &folder, &folders.output).map_err(output)?;
         if let Some(pages) = self.pages {

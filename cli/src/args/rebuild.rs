@@ -11,7 +11,7 @@ use clap::{Arg, Args, Command, ValueEnum};
 /// How packages are built again.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Rebuild {
-    /// Build from source even what the store holds, and compare bit for bit
+    /// Build again what the store holds, aside, and compare bit for bit
     #[arg(long)]
     pub rebuild: bool,
     /// With --rebuild, vary these around the builds [without AXES: all]

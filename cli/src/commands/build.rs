@@ -233,7 +233,9 @@ pub fn report(
         interrupted: built.interrupted,
     };
     write_reports(context, &document.packages, again)?;
-    context.output.result(&document, || summary(plan, built, taken));
+    context
+        .output
+        .result(&document, || summary(plan, built, taken, again));
     for (id, error) in &built.failed {
         context.output.complain(&format!("error: {}", explain(id, error)));
     }
@@ -249,8 +251,17 @@ pub fn report(
     Ok(ExitCode::from(exit))
 }
 
-fn summary(plan: &Plan, built: &Built, taken: &[Taken]) -> String {
-    let mut parts = vec![format!("{} built", counted(built.done.len(), "package"))];
+fn summary(plan: &Plan, built: &Built, taken: &[Taken], again: &Rebuild) -> String {
+    let is_reproduced = |(_, done): &&(PackageId, Done)| matches!(done, Done::Reproduced(_));
+    let reproduced = built.done.iter().filter(is_reproduced).count();
+    let others = built.done.len() - reproduced;
+    let mut parts = Vec::new();
+    if again.rebuild {
+        parts.push(format!("{} reproduced", counted(reproduced, "package")));
+    }
+    if others > 0 || !again.rebuild {
+        parts.push(format!("{} built", counted(others, "package")));
+    }
     if !taken.is_empty() {
         parts.push(format!("{} taken from caches", taken.len()));
     }

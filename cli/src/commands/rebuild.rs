@@ -8,6 +8,7 @@ use builder::farm::{self, Orders};
 use builder::fetch::Network;
 use builder::local::Purpose;
 use builder::schedule::OnFailure;
+use builder::workshop::Workshop;
 use store::Store;
 
 use crate::args::rebuild::Rebuild;
@@ -15,16 +16,18 @@ use crate::commands::building::{self, Run};
 use crate::commands::{Context, build, workshop};
 use crate::failure::Failure;
 
-/// Builds packages again and compares them with what the store holds; names mean the tree's.
+/// Builds packages again and compares them with what the store holds; names mean the tree's, and none means every package
+/// of the tree that the store holds.
 ///
 /// # Errors
-/// When the tree has mistakes or the store cannot be used.
+/// When the tree has mistakes, the store cannot be used, or it does not hold what is to be compared.
 pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Result<ExitCode, Failure> {
     let workshop = workshop::open(context, None)?;
-    let all = ["all".to_owned()];
-    let names = if names.is_empty() { &all } else { names };
-    let selected = build::ids(workshop::select(&workshop, names)?);
     let store = context.store()?;
+    let selected = match names.is_empty() {
+        true => held(&store, &workshop)?,
+        false => build::ids(workshop::select(&workshop, names)?),
+    };
     let orders = Orders {
         purpose: Purpose::Reproduce(again.varied()),
         on_failure: OnFailure::KeepGoing,
@@ -39,6 +42,20 @@ pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Re
     };
     let built = run.carry_out(context, &plan, &orders)?;
     build::report(context, &plan, &built, &[], again)
+}
+
+/// Every package of the tree that the store holds.
+fn held(store: &Store, workshop: &Workshop) -> Result<Vec<PackageId>, Failure> {
+    let all = build::ids(workshop.packages().iter().collect());
+    let registered = store.index().registered(&all)?;
+    let held: Vec<PackageId> = all.into_iter().filter(|id| registered.contains(id)).collect();
+    match held.is_empty() {
+        true => Err(Failure::new(
+            "the store holds no package of this tree of recipes, so there is nothing to compare with",
+        )
+        .help("`store build all` builds them")),
+        false => Ok(held),
+    }
 }
 
 /// Builds packages that the store gave up.
