@@ -86,7 +86,7 @@ pub enum RunError {
     JobServer(#[source] std::io::Error),
 }
 
-/// Says what is to be made so that `selected` are in the store, or, to reproduce them, are built again.
+/// Says what is to be made so that `selected` are in the store, or, to reproduce or mend them, are built again.
 ///
 /// # Errors
 /// When the store cannot tell what it holds, or does not hold what is to be compared.
@@ -113,6 +113,8 @@ pub fn plan(
         if !absent.is_empty() {
             return Err(RunError::NothingToCompare(absent));
         }
+    }
+    if purpose != Purpose::Have {
         for id in selected {
             present.packages.remove(id);
         }

@@ -1,6 +1,7 @@
 //! Owns building on this machine: one step from its sources in the store to its package in the store.
 
 mod again;
+mod mend;
 pub mod steps;
 
 use std::fs::{self, File};
@@ -53,6 +54,9 @@ pub enum Purpose {
     /// To prove that what was asked for comes out the same with this varied: it is built again, aside, and compared with
     /// what is there. What it needs and is not there is built to be had.
     Reproduce(Variation),
+    /// To have what was asked for in the place of what is damaged there: it is built again, aside, and exchanged with it
+    /// if it comes out as the index says.
+    Mend,
 }
 
 /// Builds on this machine.
@@ -111,6 +115,7 @@ impl Executor for LocalExecutor<'_> {
                 .make(package, &folders, Conditions::USUAL, &mut log)
                 .inspect(|()| self.keep_inputs(package, &folders))
                 .and_then(|()| self.publish(&folders, lock, begun.elapsed())),
+            Purpose::Mend => self.mend(package, &folders, &lock, &mut log),
             Purpose::Reproduce(varied) => self.reproduce(package, &folders, varied, &mut log),
         };
         // A log that cannot be kept is no reason to lose the package.

@@ -133,29 +133,29 @@ impl NotReproduced {
     fn told(&self) -> String {
         match (&self.failure, self.altered) {
             (Some(failure), _) => format!("it cannot be built with {} varied: {failure}", self.varied),
-            (None, None) => format!("building it again gives other bytes: {}", self.listed()),
+            (None, None) => format!("building it again gives other bytes: {}", named(&self.paths)),
             (None, Some(altered)) if self.paths.is_empty() => altered.told(),
-            (None, Some(altered)) => format!("{}: {}", altered.told(), self.listed()),
+            (None, Some(altered)) => format!("{}: {}", altered.told(), named(&self.paths)),
         }
     }
+}
 
-    fn listed(&self) -> String {
-        let word = |how| match how {
-            PathDifference::OnlyStored => "missing",
-            PathDifference::OnlyBuilt => "new",
-            _ => "differs",
-        };
-        let named = self
-            .paths
-            .iter()
-            .take(NAMED)
-            .map(|DifferingPath { path, how }| format!("`{path}` {}", word(*how)));
-        let mut text = named.collect::<Vec<_>>().join(", ");
-        if self.paths.len() > NAMED {
-            text.push_str(&format!(" and {} more", self.paths.len() - NAMED));
-        }
-        text
+/// The first of `paths` with how each differs, for people.
+pub(crate) fn named(paths: &[DifferingPath]) -> String {
+    let word = |how| match how {
+        PathDifference::OnlyStored => "missing",
+        PathDifference::OnlyBuilt => "new",
+        _ => "differs",
+    };
+    let first = paths
+        .iter()
+        .take(NAMED)
+        .map(|DifferingPath { path, how }| format!("`{path}` {}", word(*how)));
+    let mut text = first.collect::<Vec<_>>().join(", ");
+    if paths.len() > NAMED {
+        text.push_str(&format!(" and {} more", paths.len() - NAMED));
     }
+    text
 }
 
 /// Every path in which two listings differ, sorted.

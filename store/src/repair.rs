@@ -1,5 +1,5 @@
-//! Owns what can be done about a damaged package of a store: what follows from its folder is made again, the folder is
-//! replaced by a sound one, or the package is given up to be built again.
+//! Owns what can be done about a damaged package of a store: what follows from its folder is made again, or the folder is
+//! replaced by a sound one.
 //!
 //! No file is ever written into: another name of it may be in use elsewhere, and programs may be running from it. What is
 //! replaced keeps its row in the index, so a kill at any point leaves a store of which a verification finds the rest.
@@ -118,19 +118,6 @@ pub fn replace(store: &Store, lock: &PackageLock, staged: &Path, tree: &Digest) 
     Ok(removal::remove(staged)?)
 }
 
-/// Takes the package that `lock` is for out of the store, so that it is built anew when it is next asked for.
-///
-/// # Errors
-/// When index or folder refuse.
-pub fn give_up(store: &Store, lock: &PackageLock) -> Result<(), RepairError> {
-    let id = lock.id();
-    store.index().forget(std::slice::from_ref(id))?;
-    Ok(removal::remove(&publish::set_aside(
-        store,
-        &store.package_path(id),
-    )?)?)
-}
-
 /// Writes the row anew, with all that hangs on it.
 fn register(store: &Store, registration: Registration) -> Result<(), IndexError> {
     store.index().register(&[registration])
@@ -199,9 +186,5 @@ mod tests {
         assert_eq!(fs::metadata(&elsewhere).unwrap().ino(), inode);
         assert!(!staged.exists());
         sound(store);
-
-        give_up(store, &lock).unwrap();
-        assert!(!store.is_present(&lock).unwrap());
-        assert_eq!(records(store, &lock).unwrap(), Repaired::Damaged);
     }
 }

@@ -1,4 +1,4 @@
-//! Owns building again: what the store holds, to compare it, and what a repair gave up.
+//! Owns building again: what the store holds, to compare it, and what is damaged, to mend it.
 
 use std::process::ExitCode;
 
@@ -58,28 +58,45 @@ fn held(store: &Store, workshop: &Workshop) -> Result<Vec<PackageId>, Failure> {
     }
 }
 
-/// Builds packages that the store gave up.
+/// Builds damaged packages again and puts them in the place of what is there; says which of them it did. What it could not
+/// is told of as it comes.
 ///
 /// # Errors
-/// When the tree does not make one of them any more, or one cannot be built.
-pub fn again(context: &Context<'_>, store: &Store, given_up: &[PackageId]) -> Result<(), Failure> {
-    let workshop = workshop::open(context, None)?;
-    for id in given_up {
-        workshop::package(&workshop, &id.to_string())?;
-    }
-    let orders = building::plain_orders(context);
-    let plan = farm::plan(store, &workshop, given_up, orders.purpose)?;
+/// When nothing can be built here.
+pub fn mend(
+    context: &Context<'_>,
+    store: &Store,
+    workshop: &Workshop,
+    damaged: &[PackageId],
+) -> Result<Vec<PackageId>, Failure> {
+    let orders = Orders {
+        purpose: Purpose::Mend,
+        on_failure: OnFailure::KeepGoing,
+        ..building::plain_orders(context)
+    };
+    let plan = farm::plan(store, workshop, damaged, orders.purpose)?;
     let run = Run {
         store,
-        workshop: &workshop,
+        workshop,
         network: Network::Allowed,
         pages: None,
     };
     let built = run.carry_out(context, &plan, &orders)?;
-    match built.failed.first() {
-        Some((id, error)) => Err(Failure::new(build::explain(id, error))),
-        None => Ok(()),
+    for (id, error) in &built.failed {
+        let text = format!("warning: cannot mend {}", build::explain(id, error));
+        context.output.complain(&text);
     }
+    let why = match built.interrupted {
+        true => "the run was interrupted",
+        false => "what it is built with could not be built",
+    };
+    for id in &built.skipped {
+        context
+            .output
+            .complain(&format!("warning: cannot mend {id}: {why}"));
+    }
+    let done = built.done.into_iter().map(|(id, _)| id);
+    Ok(done.filter(|id| damaged.contains(id)).collect())
 }
 
 /// Where pages go, if any are wanted and can be made.

@@ -113,7 +113,7 @@ pub fn substitute(
     let caches = caches(context, args, network)?;
     let built: HashSet<PackageId> = match wanted.purpose {
         Purpose::Have => HashSet::new(),
-        Purpose::Reproduce(_) => wanted.selected.iter().cloned().collect(),
+        Purpose::Reproduce(_) | Purpose::Mend => wanted.selected.iter().cloned().collect(),
     };
     let bar = Bytes::new(context.output, "taking", None);
     let hearer = Hearer(context.output);

@@ -73,7 +73,7 @@ struct Supplies<'a> {
 /// Mends what `report` found, as far as it can be. What cannot is said on standard error, and found by the next verification.
 ///
 /// # Errors
-/// When the store cannot be written, or a package cannot be built.
+/// When the store cannot be written.
 pub fn store(
     context: &Context<'_>,
     args: &Verify,
@@ -102,7 +102,7 @@ pub fn store(
         }
     }
     if !open.is_empty() {
-        repaired.extend(built(context, store, &open)?);
+        repaired.extend(built(context, store, &open));
     }
     Ok(repaired)
 }
@@ -202,32 +202,36 @@ fn from_cache(
     Ok(true)
 }
 
-/// Builds again what the tree of recipes still makes.
-fn built(context: &Context<'_>, store: &Store, open: &[PackageId]) -> Result<Vec<Repair>, Failure> {
+/// Builds again what the tree of recipes still makes. What cannot be built, or comes out otherwise, is only told of: what is
+/// there stays, and the next verification finds it.
+fn built(context: &Context<'_>, store: &Store, open: &[PackageId]) -> Vec<Repair> {
+    let warn = |what: &str, failure: &Failure| {
+        let text = format!("warning: cannot build again {what}: {}", failure.message);
+        context.output.complain(&text);
+    };
+    let all = || {
+        open.iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let workshop = match workshop::open(context, None) {
         Ok(workshop) => workshop,
         Err(failure) => {
-            let names: Vec<String> = open.iter().map(ToString::to_string).collect();
-            let text = format!("cannot be built again: {}: {}", names.join(", "), failure.message);
-            context.output.complain(&text);
-            return Ok(Vec::new());
+            warn(&all(), &failure);
+            return Vec::new();
         }
     };
-    let mut given_up = Vec::new();
-    for id in open {
-        match workshop::package(&workshop, &id.to_string()) {
-            Ok(_) => {
-                repair::give_up(store, &store.lock_package(id)?)?;
-                given_up.push(id.clone());
-            }
-            Err(failure) => context
-                .output
-                .complain(&format!("{id} cannot be built again: {}", failure.message)),
-        }
+    let is_made = |id: &&PackageId| {
+        let found = workshop::package(&workshop, &id.to_string());
+        found.map_err(|failure| warn(&id.to_string(), &failure)).is_ok()
+    };
+    let damaged: Vec<PackageId> = open.iter().filter(is_made).cloned().collect();
+    if damaged.is_empty() {
+        return Vec::new();
     }
-    if !given_up.is_empty() {
-        rebuild::again(context, store, &given_up)?;
-    }
-    let built = given_up.iter().map(|id| Repair::package(id, "built again"));
-    Ok(built.collect())
+    let mended = rebuild::mend(context, store, &workshop, &damaged);
+    let mended = mended.inspect_err(|failure| warn(&all(), failure));
+    let repair = |id: &PackageId| Repair::package(id, "built again");
+    mended.unwrap_or_default().iter().map(repair).collect()
 }

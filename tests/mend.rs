@@ -1,0 +1,137 @@
+//! The promise that a repair takes nothing away: a damaged package stays until the one that was built again is whole.
+#![allow(
+    clippy::unwrap_used,
+    reason = "what cannot be read fails the test, as it should"
+)]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use support::running::HELD;
+use support::{Ran, TestTree};
+
+/// Writes other bytes into a read-only file.
+fn damage(path: &Path) {
+    fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, "evil\n").unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o444)).unwrap();
+}
+
+fn content(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+/// The document of a repair that left something as it was, and the names in its list `what`, each once.
+fn names(ran: &Ran, what: &str) -> Vec<String> {
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let listed = document[what].as_array().unwrap().iter();
+    let name = |it: &Value| match what {
+        "repaired" => it["name"].as_str().unwrap().to_owned(),
+        _ => it["package"]["name"].as_str().unwrap().to_owned(),
+    };
+    let mut names: Vec<String> = listed.map(name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Two packages whose builds wait to be let go; `two` is built with `one`.
+fn held() -> TestTree {
+    let tree = TestTree::new();
+    let script = format!("{HELD}; echo good > $PKG_PATH/said");
+    tree.recipe("one", &json!({ "version": "1" }), &script);
+    tree.recipe("two", &json!({ "version": "1", "requires": ["one"] }), &script);
+    let run = tree.start(&["build", "two"]);
+    tree.let_go("one");
+    tree.let_go("two");
+    run.ends().ok();
+    tree
+}
+
+#[test]
+fn a_repair_that_is_killed_while_it_builds_leaves_the_package() {
+    let tree = held();
+    let said = tree.package("one").join("said");
+    damage(&said);
+    let run = tree.start(&["verify", "--repair"]);
+    tree.held("one");
+    run.signal(Signal::SIGKILL);
+    run.ends();
+    assert_eq!(content(&said), "evil\n");
+    let found = tree.store(&["verify", "--json"]);
+    assert_eq!(names(&found, "differences"), ["one"]);
+    assert_eq!(tree.store(&["gc"]).code, Some(0), "what the dead left is swept");
+
+    let run = tree.start(&["verify", "--repair"]);
+    tree.let_go("one");
+    let ran = run.ends();
+    assert!(ran.ok().contains("all mended"), "{ran:?}");
+    assert_eq!(content(&said), "good\n");
+    tree.holds_only(&["one", "shell", "two"]);
+}
+
+#[test]
+fn an_interrupted_repair_counts_what_it_did() {
+    let tree = held();
+    let said = ["one", "two"].map(|name| tree.package(name).join("said"));
+    said.iter().for_each(|path| damage(path));
+    let run = tree.start(&["verify", "--repair", "--json"]);
+    tree.held("one");
+    run.signal(Signal::SIGINT);
+    run.says("stopping");
+    tree.let_go("one");
+    let ran = run.ends();
+    assert_eq!(names(&ran, "repaired"), ["one"]);
+    assert_eq!(names(&ran, "remaining"), ["two"]);
+    ran.fails(3, &["warning: cannot mend two--", "the run was interrupted"]);
+    assert_eq!(said.map(|path| content(&path)), ["good\n", "evil\n"]);
+}
+
+#[test]
+fn what_fails_to_build_or_comes_out_otherwise_is_left_as_it_is_and_told() {
+    let tree = TestTree::new();
+    let recipe = json!({ "version": "1" });
+    tree.recipe("calm", &recipe, "echo calm > $PKG_PATH/said");
+    tree.recipe(
+        "dice",
+        &recipe,
+        "echo dice > $PKG_PATH/said; head -c 16 /dev/urandom | od -x > $PKG_PATH/thrown",
+    );
+    let picky = "test $NUM_CORES = 4; echo picky > $PKG_PATH/said";
+    tree.recipe("picky", &recipe, picky);
+    tree.store(&["build", "all"]).ok();
+    let id = tree.id("picky");
+    tree.recipe("picky", &json!({ "version": "1", "cores": 2 }), picky);
+    assert_eq!(
+        tree.id("picky"),
+        id,
+        "on how many cores it is built is no part of it"
+    );
+    let packages = ["calm", "dice", "picky"].map(|name| tree.package(name));
+    let thrown = content(&packages[1].join("thrown"));
+    packages.iter().for_each(|package| damage(&package.join("said")));
+
+    let ran = tree.store(&["verify", "--repair", "--json"]);
+    assert_eq!(names(&ran, "repaired"), ["calm"]);
+    assert_eq!(names(&ran, "remaining"), ["dice", "picky"]);
+    let words = [
+        "warning: cannot mend picky--",
+        "warning: cannot mend dice--",
+        "other content than the index records",
+        "(`thrown` differs)",
+    ];
+    ran.fails(3, &words);
+    let said = packages.map(|package| content(&package.join("said")));
+    assert_eq!(said, ["calm\n", "evil\n", "evil\n"]);
+    assert_eq!(content(&tree.package("dice").join("thrown")), thrown);
+
+    let words = tree.store(&["verify", "--repair"]);
+    assert!(words.stdout.contains("not mended"), "{words:?}");
+    assert!(!words.stdout.contains("all mended"), "{words:?}");
+}
