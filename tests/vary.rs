@@ -227,4 +227,16 @@ fn a_difference_is_told_with_its_bytes_and_kept_in_a_report() {
     assert_eq!(document["differs"]["explained"][0]["place"]["name"], "d/stamp");
     let page = file("html").unwrap();
     assert!(page.starts_with("<p>") && page.contains("archived--"), "{page}");
+
+    // A place that no report can go to is found before anything is built.
+    let place = report.join("nothing");
+    fs::write(&place, "").unwrap();
+    for run in [
+        ["verify", "--rebuild", "archived"],
+        ["build", "--rebuild", "archived"],
+    ] {
+        let ran = tree.store(&[&run[..], &["--report", place.to_str().unwrap()]].concat());
+        ran.fails(1, &[place.to_str().unwrap()]);
+        assert!(!ran.stderr.contains("building"), "{}", ran.stderr);
+    }
 }

@@ -90,6 +90,7 @@ pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
         show_plan(context, &plan);
         return Ok(ExitCode::from(failure::DONE));
     }
+    rebuild::make_report_folder(context, &args.again)?;
     let run = Run {
         store: &store,
         workshop: &workshop,
@@ -97,16 +98,15 @@ pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
         pages: rebuild::pages(context, &args.again),
     };
     let built = run.carry_out(context, &plan, &orders)?;
-    report(context, &plan, &built, &taken, &args.again)
+    Ok(report(context, &plan, &built, &taken, &args.again))
 }
 
-/// Writes what was found about each package that differs to the folder of reports.
+/// Writes what was found about each package that differs to the folder of reports, which is there.
 fn write_reports(context: &Context<'_>, packages: &[Package], again: &Rebuild) -> Result<(), Failure> {
     let Some(folder) = &again.report else {
         return Ok(());
     };
     let folder = context.world.cwd().join(folder);
-    std::fs::create_dir_all(&folder).at("make folder", &folder)?;
     for package in packages.iter().filter(|package| package.differs.is_some()) {
         let path = folder.join(format!("{}.json", package.id));
         let mut text = serde_json::to_string_pretty(package)?;
@@ -206,16 +206,13 @@ impl Package {
 }
 
 /// Tells what came of a run, and gives the exit code that says so.
-///
-/// # Errors
-/// When a report cannot be written.
 pub fn report(
     context: &Context<'_>,
     plan: &Plan,
     built: &Built,
     taken: &[Taken],
     again: &Rebuild,
-) -> Result<ExitCode, Failure> {
+) -> ExitCode {
     let in_plan = |id: &PackageId| plan.steps().iter().any(|step| step.package.id == *id);
     let present = plan.selected().iter().filter(|id| !in_plan(id));
     let outcome = |id: &PackageId| match taken.iter().any(|taken| taken.is(id)) {
@@ -232,23 +229,28 @@ pub fn report(
         planned: plan.steps().len(),
         interrupted: built.interrupted,
     };
-    write_reports(context, &document.packages, again)?;
+    let written = write_reports(context, &document.packages, again);
     context
         .output
         .result(&document, || summary(plan, built, taken, again));
     for (id, error) in &built.failed {
         context.output.complain(&format!("error: {}", explain(id, error)));
     }
+    // Only now, so that what was found is told even where it cannot be written down.
+    if let Err(failure) = &written {
+        context.output.complain(&format!("error: {}", failure.message));
+    }
     let differs = built
         .failed
         .iter()
         .any(|(_, error)| error.cause.is::<NotReproduced>());
-    let exit = match (built.failed.is_empty() && !built.interrupted, differs) {
+    let all_done = built.failed.is_empty() && !built.interrupted && written.is_ok();
+    let exit = match (all_done, differs) {
         (true, _) => failure::DONE,
         (false, true) => failure::DIFFERS,
         (false, false) => failure::FAILED,
     };
-    Ok(ExitCode::from(exit))
+    ExitCode::from(exit)
 }
 
 fn summary(plan: &Plan, built: &Built, taken: &[Taken], again: &Rebuild) -> String {

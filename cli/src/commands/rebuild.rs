@@ -10,6 +10,7 @@ use builder::local::Purpose;
 use builder::schedule::OnFailure;
 use builder::workshop::Workshop;
 use store::Store;
+use store::io_error::IoContext;
 
 use crate::args::rebuild::Rebuild;
 use crate::commands::building::{self, Run};
@@ -34,6 +35,7 @@ pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Re
         ..building::plain_orders(context)
     };
     let plan = farm::plan(&store, &workshop, &selected, orders.purpose)?;
+    make_report_folder(context, again)?;
     let run = Run {
         store: &store,
         workshop: &workshop,
@@ -41,7 +43,7 @@ pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Re
         pages: pages(context, again),
     };
     let built = run.carry_out(context, &plan, &orders)?;
-    build::report(context, &plan, &built, &[], again)
+    Ok(build::report(context, &plan, &built, &[], again))
 }
 
 /// Every package of the tree that the store holds.
@@ -97,6 +99,22 @@ pub fn mend(
     }
     let done = built.done.into_iter().map(|(id, _)| id);
     Ok(done.filter(|id| damaged.contains(id)).collect())
+}
+
+/// Makes the folder of reports, if any are wanted. Before anything is built: of what is found in hours, nothing is lost.
+///
+/// # Errors
+/// When it cannot be made or written into.
+pub fn make_report_folder(context: &Context<'_>, again: &Rebuild) -> Result<(), Failure> {
+    let Some(folder) = &again.report else {
+        return Ok(());
+    };
+    let folder = context.world.cwd().join(folder);
+    std::fs::create_dir_all(&folder).at("make folder", &folder)?;
+    // Nobody but the file system itself knows for certain who may write where.
+    let trial = folder.join(format!(".{}", std::process::id()));
+    std::fs::write(&trial, []).at("write", &trial)?;
+    Ok(std::fs::remove_file(&trial).at("remove", &trial)?)
 }
 
 /// Where pages go, if any are wanted and can be made.
