@@ -15,8 +15,8 @@ use super::entries;
 use super::facts;
 use super::spec::SandboxSpec;
 use super::turns::Turns;
-use super::vdso::Vdso;
-use super::view::{Clock, View};
+use super::vdso::{self, Vdso};
+use super::view::{Clock, Randomness, View};
 
 /// `SECCOMP_IOCTL_NOTIF_RECV`, `_SEND` and `_ID_VALID` of `linux/seccomp.h`; the same numbers on all machines.
 const RECEIVE: c_ulong = 0xC050_2100;
@@ -28,6 +28,9 @@ const GO_ON: u32 = 1;
 
 /// No more random bytes than this are given at once; who wants more asks again.
 const MOST_DICE: u64 = 1 << 16;
+
+/// How many random bytes the kernel gives each process when it begins.
+const GIVEN_DICE: usize = 16;
 
 /// Hears of every call that is ours to answer.
 #[derive(Debug)]
@@ -210,15 +213,25 @@ impl Listener {
     /// Makes a process that has just begun ask us for what it could read by itself.
     fn begin(&self, call: &libc::seccomp_notif) -> Answer {
         // A process that cannot be changed reads the machine's own clock, as all others do in ordinary builds.
-        let _ = self.vdso.as_ref().map(|vdso| {
-            let auxiliary = fs::read(format!("/proc/{}/auxv", call.pid))?;
-            let memory = memory_of(call.pid)?;
-            if self.is_waiting(call) {
-                vdso.write_over(&auxiliary, &memory)?;
-            }
-            io::Result::Ok(())
-        });
+        let _ = self.change(call);
         Answer::GoOn
+    }
+
+    fn change(&self, call: &libc::seccomp_notif) -> io::Result<()> {
+        let auxiliary = fs::read(format!("/proc/{}/auxv", call.pid))?;
+        let memory = memory_of(call.pid)?;
+        if !self.is_waiting(call) {
+            return Ok(());
+        }
+        if let Some(vdso) = &self.vdso {
+            vdso.write_over(&auxiliary, &memory)?;
+        }
+        match vdso::address_of_dice(&auxiliary) {
+            Some(address) if self.view.randomness == Randomness::Fixed => {
+                memory.write_all_at(&fixed_bytes(0, GIVEN_DICE), address)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the caller still waits; if so, what was opened by its number before was its own.

@@ -14,6 +14,9 @@ use object::{Object, ObjectSymbol};
 /// The key of the vDSO's address in a process's auxiliary vector (`AT_SYSINFO_EHDR` of `linux/auxvec.h`).
 const ADDRESS_KEY: u64 = 33;
 
+/// The key of the address of the sixteen random bytes that the kernel gives each process (`AT_RANDOM`).
+const DICE_KEY: u64 = 25;
+
 /// A vDSO larger than this is none.
 const LARGEST: u64 = 1 << 20;
 
@@ -65,7 +68,7 @@ pub struct Vdso {
 impl Vdso {
     /// Reads our own. A machine without one needs no writing.
     pub fn of_this_machine() -> io::Result<Self> {
-        let Some(start) = address(&fs::read("/proc/self/auxv")?) else {
+        let Some(start) = value(&fs::read("/proc/self/auxv")?, ADDRESS_KEY) else {
             return Ok(Self { stubs: Vec::new() });
         };
         let maps = fs::read_to_string("/proc/self/maps")?;
@@ -85,7 +88,7 @@ impl Vdso {
 
     /// Writes over those of a process, given its `/proc` folder's `auxv` and `mem`.
     pub fn write_over(&self, auxiliary: &[u8], memory: &File) -> io::Result<()> {
-        let Some(start) = address(auxiliary) else {
+        let Some(start) = value(auxiliary, ADDRESS_KEY) else {
             return Ok(());
         };
         self.stubs
@@ -94,14 +97,19 @@ impl Vdso {
     }
 }
 
-/// Where the vDSO begins, by an auxiliary vector: pairs of words, of which the first says what the second is.
-fn address(auxiliary: &[u8]) -> Option<u64> {
+/// Where a process has the random bytes that the kernel gave it, by its auxiliary vector.
+pub fn address_of_dice(auxiliary: &[u8]) -> Option<u64> {
+    value(auxiliary, DICE_KEY)
+}
+
+/// What an auxiliary vector has for `key`: it is pairs of words, of which the first says what the second is.
+fn value(auxiliary: &[u8], key: u64) -> Option<u64> {
     let (words, _) = auxiliary.as_chunks::<8>();
     let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
     let (pairs, _) = words.as_chunks::<2>();
     pairs
         .iter()
-        .find_map(|[key, value]| (*key == ADDRESS_KEY && *value != 0).then_some(*value))
+        .find_map(|[of, value]| (*of == key && *value != 0).then_some(*value))
 }
 
 /// How long the mapping at `start` is, by lines like `7fff000-7fff200 r-xp …`.
@@ -127,11 +135,12 @@ mod tests {
 
     #[test]
     fn nonsense_has_no_address() {
-        assert_eq!(address(&[]), None);
-        assert_eq!(address(&[1; 23]), None);
+        assert_eq!(value(&[], ADDRESS_KEY), None);
+        assert_eq!(value(&[1; 23], ADDRESS_KEY), None);
         let pair = |key: u64, value: u64| [key.to_ne_bytes(), value.to_ne_bytes()].concat();
         let vector = [pair(3, 4), pair(ADDRESS_KEY, 0x7000), pair(0, 0)].concat();
-        assert_eq!(address(&vector), Some(0x7000));
+        assert_eq!(value(&vector, ADDRESS_KEY), Some(0x7000));
+        assert_eq!(address_of_dice(&vector), None);
         assert_eq!(length("7000-9000 r-xp 0 0 0 [vdso]\nx", 0x7000), Some(0x2000));
         assert_eq!(length("x\n-", 0x7000), None);
     }

@@ -55,6 +55,20 @@ fn random_numbers_can_be_the_same_for_all() {
 }
 
 #[test]
+fn so_can_those_that_the_kernel_gives_each_process() {
+    // The shell opens its own memory, and reads where the bytes are from its own auxiliary vector.
+    let script = "exec 3</proc/self/mem 4</proc/self/auxv
+        at=$(od -An -v -tu8 -w16 <&4 | while read key value; do if [ $key = 25 ]; then echo $value; fi; done)
+        dd bs=1 skip=$at count=16 <&3 2>/dev/null | od -An -tx8";
+    let fix = |spec: &mut SandboxSpec| spec.view.randomness = Randomness::Fixed;
+    let [usual, fixed] = both(script, fix);
+    let [other, again] = both(script, fix);
+    assert_eq!(usual.split_whitespace().count(), 2, "{usual}");
+    assert_ne!(usual, other);
+    assert_eq!(fixed, again);
+}
+
+#[test]
 fn folders_can_be_listed_the_other_way_round() {
     let [usual, reversed] = both("find . -type f", |spec| {
         spec.view.entry_order = EntryOrder::Reversed;
