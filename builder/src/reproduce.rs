@@ -130,6 +130,19 @@ impl NotReproduced {
         }
     }
 
+    /// Lets what is known to bring a file's difference out overrule the guess at its cause.
+    pub(crate) fn know_causes(&mut self) {
+        let culprits = self.culprits.as_deref().unwrap_or_default();
+        for explained in &mut self.explained {
+            let mut of_it = culprits.iter().filter(|it| it.paths.contains(&explained.path));
+            if let (Some(only), None) = (of_it.next(), of_it.next())
+                && let [axis] = only.axes.axes().collect::<Vec<_>>()[..]
+            {
+                explained.cause = explained.cause.known_by(axis);
+            }
+        }
+    }
+
     fn told(&self) -> String {
         match (&self.failure, self.altered) {
             (Some(failure), _) => format!("it cannot be built with {} varied: {failure}", self.varied),

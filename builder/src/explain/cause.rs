@@ -24,6 +24,9 @@ const MOST_COUNTED: u32 = 4096;
 /// So many bytes, nearly all of them different, are taken for random numbers or a digest.
 const SHORTEST_DICE: usize = 8;
 
+/// So many characters of two temporary names differ, of six that are random.
+const SHORTEST_TEMPORARY: usize = 4;
+
 /// So many bytes are looked at: few, as what follows a temporary name is the same again; many, as one in sixteen
 /// digits of two random numbers is the same by chance, and of few digits now and then more than a quarter is.
 const DICE_WINDOWS: [usize; 2] = [16, 64];
@@ -64,6 +67,19 @@ impl Serialize for Known {
 }
 
 impl Cause {
+    /// The cause of a difference that only `axis` brings out: the guess itself where it may well come of that.
+    pub(crate) fn known_by(self, axis: Axis) -> Self {
+        let fits = match self {
+            Self::Order | Self::Number | Self::Random => true,
+            Self::Time => matches!(axis, Axis::Time | Axis::TimeZone),
+            Self::Path => matches!(axis, Axis::BuildPath | Axis::Home),
+            Self::Case => axis == Axis::Locale,
+            Self::Known(Known(guessed)) => guessed == axis,
+            Self::Length | Self::Unknown => false,
+        };
+        if fits { self } else { Self::Known(Known(axis)) }
+    }
+
     /// What it looks like and where that usually comes from, for people.
     pub fn usual(self) -> String {
         let text = match self {
@@ -90,10 +106,13 @@ type Look = fn([&Side; 2], [&str; 2]) -> bool;
 
 /// Guesses; the first look that fits is taken.
 pub(super) fn of(sides: [&Side; 2]) -> Cause {
-    let words = sides.map(word);
-    let looks: [(Cause, Look); 7] = [
+    // Words end at white space, quotes and what is not printable.
+    let is_of_word = |byte: u8| byte.is_ascii_graphic() && !b"\"'`,;=()<>".contains(&byte);
+    let words = sides.map(|side| around(side, is_of_word));
+    let looks: [(Cause, Look); 8] = [
         (Cause::Order, |sides, _| is_order(sides)),
         (Cause::Time, |sides, words| is_time(sides, words)),
+        (Cause::Random, |_, words| is_temporary(words)),
         (Cause::Path, |_, words| {
             words.iter().any(|word| word.contains('/'))
         }),
@@ -126,40 +145,14 @@ pub(super) fn of(sides: [&Side; 2]) -> Cause {
     }
 }
 
-/// The word that the difference is in; words end at white space, quotes and what is not printable.
-fn word(side: &Side) -> String {
-    let belongs = |byte: &u8| byte.is_ascii_graphic() && !b"\"'`,;=()<>".contains(byte);
-    let at = side.at.min(side.bytes.len());
-    let before = side.bytes[..at]
-        .iter()
-        .rev()
-        .take(REACH)
-        .take_while(|byte| belongs(byte))
-        .count();
-    let after = side.bytes[at..]
-        .iter()
-        .take(REACH)
-        .take_while(|byte| belongs(byte))
-        .count();
-    String::from_utf8_lossy(&side.bytes[at - before..at + after]).into_owned()
-}
-
-/// The line that the difference is in, or what of it is in reach.
-fn line(side: &Side) -> String {
-    let belongs = |byte: &u8| *byte != b'\n' && *byte != 0;
-    let at = side.at.min(side.bytes.len());
-    let before = side.bytes[..at]
-        .iter()
-        .rev()
-        .take(REACH)
-        .take_while(|byte| belongs(byte))
-        .count();
-    let after = side.bytes[at..]
-        .iter()
-        .take(REACH)
-        .take_while(|byte| belongs(byte))
-        .count();
-    String::from_utf8_lossy(&side.bytes[at - before..at + after]).into_owned()
+/// What belongs together around the difference, as far as it is in reach.
+fn around(side: &Side, belongs: fn(u8) -> bool) -> String {
+    let (before, after) = side.bytes.split_at(side.at.min(side.bytes.len()));
+    let length =
+        |bytes: &mut dyn Iterator<Item = &u8>| bytes.take(REACH).take_while(|it| belongs(**it)).count();
+    let (back, on) = (length(&mut before.iter().rev()), length(&mut after.iter()));
+    let bytes = [&before[before.len() - back..], &after[..on]].concat();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn is_order([one, other]: [&Side; 2]) -> bool {
@@ -188,32 +181,80 @@ fn is_time(sides: [&Side; 2], words: [&str; 2]) -> bool {
     {
         return true;
     }
-    sides.map(line).iter().all(|line| has_date(line)) || is_binary_time(sides)
+    let lines = sides.map(|side| around(side, |byte| byte != b'\n' && byte != 0));
+    let [one, other] = [dates(&lines[0]), dates(&lines[1])];
+    // A line that has the same date on both sides differs in something else.
+    (!one.is_empty() && !other.is_empty() && one != other) || is_binary_time(sides)
 }
 
-/// Whether a line has a time of day (`12:34`), a date (`2024-02-01`, `20240201`), or a month or weekday by its name.
-fn has_date(line: &str) -> bool {
+/// What a line has of times of day (`12:34:56`), dates (`2024-02-01`, `20240201`), and months or weekdays by their names
+/// that stand beside another of them or a number. Less is too little: `00:00` is a device, and `may` a word.
+fn dates(line: &str) -> Vec<&str> {
+    let words: Vec<&str> = line
+        .split(|c: char| c.is_whitespace() || "\"'(),;".contains(c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let stands_by = |at: usize| {
+        let beside = [at.checked_sub(1), at.checked_add(1)].into_iter().flatten();
+        let words = beside.filter_map(|at| words.get(at).copied());
+        words.filter(|word| is_named(word) || is_day_or_year(word))
+    };
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        if is_named(word) && stands_by(at).next().is_some() {
+            found.push(*word);
+            found.extend(stands_by(at));
+        }
+        let parts = word.split(['T', 'Z', '+']);
+        found.extend(parts.filter(|part| is_time_of_day(part) || is_date(part)));
+    }
+    found
+}
+
+fn is_named(word: &str) -> bool {
     const NAMES: [&str; 19] = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Mon", "Tue",
         "Wed", "Thu", "Fri", "Sat", "Sun",
     ];
-    let is_number =
-        |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
-    let of_numbers = |word: &str, separator: char, lengths: &[usize]| {
-        let parts: Vec<&str> = word.split(separator).collect();
-        parts.len() >= lengths.len()
-            && parts
-                .iter()
-                .zip(lengths)
-                .all(|(part, length)| is_number(part, *length))
+    NAMES.contains(&word)
+}
+
+/// The number that `text` is, if it has so many digits, nothing else, and is in `range`.
+fn number(text: &str, digits: usize, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+    let is_one = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = is_one.then(|| text.parse().ok()).flatten();
+    number.filter(|number| range.contains(number))
+}
+
+fn is_year(text: &str) -> bool {
+    number(text, 4, 1900..=2099).is_some()
+}
+
+fn is_day_or_year(text: &str) -> bool {
+    number(text, text.len().clamp(1, 2), 1..=31).is_some() || is_year(text)
+}
+
+fn is_time_of_day(text: &str) -> bool {
+    let whole = text.split('.').next().unwrap_or_default();
+    match whole.split(':').collect::<Vec<_>>()[..] {
+        [hours, minutes, seconds] => {
+            number(hours, 2, 0..=23).is_some()
+                && number(minutes, 2, 0..=59).is_some()
+                && number(seconds, 2, 0..=60).is_some()
+        }
+        _ => false,
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    let is_one = |year: &str, month: &str, day: &str| {
+        is_year(year) && number(month, 2, 1..=12).is_some() && number(day, 2, 1..=31).is_some()
     };
-    line.split(|c: char| c.is_whitespace() || "\"'(),;TZ".contains(c))
-        .any(|word| {
-            let year = |text: &str| text.starts_with("20") || text.starts_with("19");
-            NAMES.contains(&word)
-                || of_numbers(word, ':', &[2, 2])
-                || (year(word) && (of_numbers(word, '-', &[4, 2, 2]) || is_number(word, 8)))
-        })
+    match text.split('-').collect::<Vec<_>>()[..] {
+        [year, month, day] => is_one(year, month, day),
+        [whole] if whole.len() == 8 && whole.is_ascii() => is_one(&whole[..4], &whole[4..6], &whole[6..]),
+        _ => false,
+    }
 }
 
 /// Whether four bytes that the difference is in are times, in either order of bytes.
@@ -234,6 +275,24 @@ fn is_binary_time(sides: [&Side; 2]) -> bool {
             both.is_some_and(|(one, other)| one.abs_diff(other) < SAME_AGE)
         })
     })
+}
+
+/// Whether two paths differ only in a part of a name that looks as if somebody threw dice for it, as `mktemp` does.
+fn is_temporary([one, other]: [&str; 2]) -> bool {
+    if one.len() != other.len() || !one.contains('/') {
+        return false;
+    }
+    let pairs: Vec<[&str; 2]> = one
+        .split('/')
+        .zip(other.split('/'))
+        .filter(|(one, other)| one != other)
+        .map(|(one, other)| [one, other])
+        .collect();
+    let [[one, other]] = pairs[..] else {
+        return false;
+    };
+    let differing = one.bytes().zip(other.bytes()).filter(|(a, b)| a != b).count();
+    differing >= SHORTEST_TEMPORARY && (is_odd(one) || is_odd(other))
 }
 
 /// Whether no person would write such a word.
@@ -273,13 +332,24 @@ mod tests {
 
     #[test]
     fn each_look_has_its_cause() {
-        let cases: [(&str, &str, Cause); 14] = [
+        let cases: [(&str, &str, Cause); 21] = [
             ("b\na\n", "a\nb\n", Cause::Order),
             ("x: b a", "x: a b", Cause::Order),
             ("built 1700000000\n", "built 1737150000\n", Cause::Time),
             ("on Mon May 5\n", "on Thu Jul 9\n", Cause::Time),
             ("2024-02-01", "2025-04-07", Cause::Time),
             ("at 10:20:30", "at 21:37:53", Cause::Time),
+            ("on Tue 7\n", "on Thu 9\n", Cause::Time),
+            ("2024-02-01T10:20:30Z", "2024-02-01T10:20:31Z", Cause::Time),
+            ("2024-02-01 by ada", "2024-02-01 by bob", Cause::Unknown),
+            (
+                "1000-2000 rw-p 00000000 00:00 0",
+                "1000-3000 rw-p 00000000 00:00 0",
+                Cause::Unknown,
+            ),
+            ("you May go", "you Mar go", Cause::Unknown),
+            ("/tmp/QsufZl\n", "/tmp/vDHN1a\n", Cause::Random),
+            ("/lib/gcc12/a", "/lib/gcc13/a", Cause::Path),
             (
                 "/pkg/src/a.c",
                 "/pkg/varied/elsewhere/src/a.c",
@@ -314,6 +384,15 @@ mod tests {
         let at = |seconds: u32| [&[0, 1, 2, 3][..], &seconds.to_le_bytes(), &[9; 4]].concat();
         assert_eq!(cause(&at(1_700_000_000), &at(1_737_000_000)), Cause::Time);
         assert_ne!(cause(&at(1_700_000_000), &at(3_900_000_000)), Cause::Time);
+    }
+
+    #[test]
+    fn a_known_axis_overrules_a_guess_that_it_does_not_explain() {
+        let of_user = Cause::Known(Known(Axis::User));
+        assert_eq!(Cause::Time.known_by(Axis::User), of_user);
+        assert_eq!(Cause::Unknown.known_by(Axis::User), of_user);
+        assert_eq!(Cause::Time.known_by(Axis::TimeZone), Cause::Time);
+        assert_eq!(Cause::Order.known_by(Axis::Load), Cause::Order);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use schema::listing::Listing;
 use store::index::PackageRecord;
 use store::io_error::IoContext;
 use store::listing::{self, ListError, Listed};
+use store::work::WorkArea;
 
 use super::{LocalExecutor, output, prepare};
 use crate::executor::{Done, Made, Stage, StepError};
@@ -60,7 +61,7 @@ impl LocalExecutor<'_> {
         let search = || {
             let now = self.now + self.since.elapsed();
             let search = Search::new(self, package, Nature::held(now, took));
-            search.and_then(|search| search.culprits(varied))
+            search.and_then(|mut search| search.culprits(varied))
         };
         if let Err(error) = made {
             if varied.is_empty() || !self.is_of_the_build(&error) {
@@ -96,6 +97,7 @@ impl LocalExecutor<'_> {
         found.altered = trees.of_the_store();
         if !varied.is_empty() && trees.is_built_otherwise() {
             found.culprits = search()?;
+            found.know_causes();
         }
         Err(output(found))
     }
@@ -140,8 +142,12 @@ impl LocalExecutor<'_> {
         stage && !is_of_the_machine(error) && self.interrupt.urgency() != Urgency::Abort
     }
 
-    /// Builds a package once more, in folders of its own that are gone afterwards.
-    fn build_aside(&self, package: &ResolvedPackage, conditions: Conditions) -> Result<Outcome, StepError> {
+    /// Builds a package once more, in folders of its own that are gone with the work area.
+    fn build_aside(
+        &self,
+        package: &ResolvedPackage,
+        conditions: Conditions,
+    ) -> Result<(Outcome, WorkArea), StepError> {
         let id = &package.id;
         self.observer.event(Event::BuiltAgain {
             id,
@@ -151,11 +157,12 @@ impl LocalExecutor<'_> {
         let folders = Folders::make(&area).map_err(prepare)?;
         let log = JobLog::create(folders.log.clone());
         let mut log = log.at("make", &folders.log).map_err(prepare)?;
-        match self.make(package, &folders, conditions, &mut log) {
-            Ok(()) => Ok(Ok(listing::of(&folders.output).map_err(output)?.listing)),
-            Err(error) if self.is_of_the_build(&error) => Ok(Err(error.to_string())),
-            Err(error) => Err(error),
-        }
+        let outcome = match self.make(package, &folders, conditions, &mut log) {
+            Ok(()) => Ok(listing::of(&folders.output).map_err(output)?.listing),
+            Err(error) if self.is_of_the_build(&error) => Err(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        Ok((outcome, area))
     }
 }
 
@@ -192,8 +199,9 @@ impl<'s> Search<'s> {
             varied: Variation::NONE,
             nature,
         };
-        let usual = executor.build_aside(package, conditions)?;
-        let again = executor.build_aside(package, conditions)?;
+        // The first one's folders stay while the second is built, which would else get its inode numbers again.
+        let (usual, _area) = executor.build_aside(package, conditions)?;
+        let (again, _) = executor.build_aside(package, conditions)?;
         Ok(Self {
             executor,
             package,
@@ -205,7 +213,7 @@ impl<'s> Search<'s> {
 
     /// What brings a difference out, of `varied` and of what changes in every build; `None` if the package cannot even
     /// be built with nothing varied.
-    fn culprits(&self, varied: Variation) -> Result<Option<Vec<Culprit>>, StepError> {
+    fn culprits(&mut self, varied: Variation) -> Result<Option<Vec<Culprit>>, StepError> {
         if self.usual.is_err() {
             return Ok(None);
         }
@@ -217,19 +225,43 @@ impl<'s> Search<'s> {
             seen.insert(axes, change);
             Ok(differs)
         })?;
-        let by_itself = self
-            .by_itself
-            .is_one()
-            .then(|| (Variation::NONE, self.by_itself.clone()));
+        if !found.is_empty() {
+            self.look_for_chance()?;
+        }
+        let by_itself = (Variation::NONE, self.by_itself.clone());
         let found = found
             .into_iter()
-            .map(|axes| (axes, seen.remove(&axes).unwrap_or_default()));
+            .map(|axes| (axes, self.but_for_chance(seen.remove(&axes).unwrap_or_default())));
         let culprit = |(axes, change): (Variation, Change)| Culprit {
             axes,
             paths: change.paths.into_iter().collect(),
             failure: change.failure,
         };
-        Ok(Some(by_itself.into_iter().chain(found).map(culprit).collect()))
+        let all = std::iter::once(by_itself).chain(found);
+        Ok(Some(
+            all.filter(|(_, change)| change.is_one()).map(culprit).collect(),
+        ))
+    }
+
+    /// Builds with nothing varied once more before an axis is blamed: what only chance changes may have been the same in
+    /// the first two builds, and another in those between.
+    fn look_for_chance(&mut self) -> Result<(), StepError> {
+        let conditions = Conditions {
+            varied: Variation::NONE,
+            nature: self.nature,
+        };
+        let (once_more, _) = self.executor.build_aside(self.package, conditions)?;
+        let chance = Change::between(&self.usual, &once_more);
+        self.by_itself.paths.extend(chance.paths);
+        self.by_itself.failure = self.by_itself.failure.take().or(chance.failure);
+        Ok(())
+    }
+
+    /// What is left of `change` without what changes by itself.
+    fn but_for_chance(&self, mut change: Change) -> Change {
+        change.paths.retain(|path| !self.by_itself.paths.contains(path));
+        change.failure = change.failure.filter(|_| self.by_itself.failure.is_none());
+        change
     }
 
     /// What varying `axes` changes, but for what changes by itself.
@@ -238,10 +270,8 @@ impl<'s> Search<'s> {
             varied: axes,
             nature: self.nature,
         };
-        let outcome = self.executor.build_aside(self.package, conditions)?;
-        let mut change = Change::between(&self.usual, &outcome);
-        change.paths.retain(|path| !self.by_itself.paths.contains(path));
-        Ok(change)
+        let (outcome, _) = self.executor.build_aside(self.package, conditions)?;
+        Ok(self.but_for_chance(Change::between(&self.usual, &outcome)))
     }
 }
 
