@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -123,9 +123,31 @@ fn documents_are_signed_as_artifacts_are() {
     assert_eq!(verdict(&tree, &manifest, ["--key", &key]), by);
     tree.store(&["verify", "top", "--key", &key])
         .fails(2, &["artifact"]);
-    let inside = tree.store_dir().join("tmp/key");
-    tree.store(&["keygen", text(&inside)])
-        .fails(1, &["no place for a secret key"]);
+}
+
+#[test]
+fn a_secret_key_lies_where_nobody_else_gets_to_see_it() {
+    let tree = TestTree::new();
+    let artifact = artifact(&tree);
+    let (ada, _) = pair(&tree, "ada");
+    symlink(tree.store_dir().join("packages"), tree.path("link")).unwrap();
+    let delivery = tree.path("delivery");
+    fs::create_dir(&delivery).unwrap();
+    fs::write(delivery.join("index.json"), "{}").unwrap();
+    fs::write(delivery.join("manifest.json"), "{}").unwrap();
+    for place in [&tree.path("link"), &tree.store_dir().join("tmp"), &delivery] {
+        let inside = place.join("key");
+        tree.store(&["keygen", text(&inside)])
+            .fails(1, &["handed on to others", "another folder"]);
+        assert!(!inside.exists(), "{}", inside.display());
+        fs::copy(&ada, &inside).unwrap();
+        tree.store(&["sign", text(&artifact), "--key", text(&inside)])
+            .fails(1, &["handed on to others", "another folder"]);
+        fs::remove_file(inside).unwrap();
+    }
+    tree.store(&["keygen", text(&tree.path("foo.pub"))])
+        .fails(1, &["foo.pub", "public key"]);
+    assert!(!tree.path("foo.pub").exists());
 }
 
 #[test]

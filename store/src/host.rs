@@ -54,8 +54,8 @@ use system::SystemError;
 
 const PACKAGES: &str = "packages";
 const TREES: &str = "trees";
-const GENERATIONS: &str = "generations";
-const MANIFEST: &str = "manifest.json";
+pub(crate) const GENERATIONS: &str = "generations";
+pub(crate) const MANIFEST: &str = "manifest.json";
 const GENERATION: &str = "generation.json";
 const CURRENT: &str = "current";
 const ACTIVE: &str = "active";

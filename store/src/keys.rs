@@ -11,6 +11,7 @@ use data_encoding::BASE64;
 use minisign::{KeyPair, PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
 use serde::{Serialize, Serializer};
 
+use crate::handed_on::HandedOn;
 use crate::io_error::{IoContext, IoError};
 
 /// Permission bits that let others than the owner read a file.
@@ -25,9 +26,17 @@ pub enum KeyError {
     /// There is a file already, which may be a key that nobody has twice.
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),
-    /// A store's content is handed on, and a host's, too.
-    #[error("{} is in a store or on a host, which is no place for a secret key; name another folder", .0.display())]
-    InStore(PathBuf),
+    /// Others get to see what is there.
+    #[error("{} is in {around}, whose content is handed on to others; keep secret keys in another folder", path.display())]
+    HandedOn {
+        /// The file.
+        path: PathBuf,
+        /// What it is in.
+        around: HandedOn,
+    },
+    /// A secret that is called what people publish.
+    #[error("`{}` is a name for a public key, and the secret key would be in it; name the secret key without `.pub`", .0.display())]
+    NamedPublic(PathBuf),
     /// Others can read a secret.
     #[error("the secret key {} can be read by others (mode {mode:04o}); `chmod 600` it", path.display())]
     Open {
@@ -56,6 +65,9 @@ pub enum KeyError {
         reason: String,
     },
 }
+
+/// What the name of a public key's file ends with.
+const PUBLIC: &str = "pub";
 
 /// Where the Ed25519 key lies in a secret key's bytes: behind the algorithms, the salt and costs of a password that it
 /// does not have, and its number.
@@ -95,22 +107,17 @@ pub struct Made {
 /// Makes a pair: the secret key as the new file `path`, which only its owner can read, the public key as `path.pub`.
 ///
 /// # Errors
-/// When one of the files is there, or cannot be written, or would be in a store.
+/// When one of the files is there, or cannot be written, or would be handed on to others, or `path` itself ends in `.pub`.
 pub fn generate(path: &Path) -> Result<Made, KeyError> {
     let failed = |error: minisign::PError| KeyError::Failed {
         action: "make a pair of keys",
         reason: error.to_string(),
     };
-    let mut name = path.as_os_str().to_owned();
-    name.push(".pub");
-    let public = PathBuf::from(name);
-    let is_store = |folder: &&Path| {
-        folder.join("packages").is_dir()
-            && (folder.join("index.sqlite").exists() || folder.join("generations").is_dir())
-    };
-    if let Some(store) = path.ancestors().find(is_store) {
-        return Err(KeyError::InStore(store.to_owned()));
+    if path.extension().is_some_and(|ending| ending == PUBLIC) {
+        return Err(KeyError::NamedPublic(path.to_owned()));
     }
+    is_private(path)?;
+    let public = path.with_added_extension(PUBLIC);
     for file in [path, &public] {
         if fs::symlink_metadata(file).is_ok() {
             return Err(KeyError::Exists(file.to_owned()));
@@ -126,6 +133,15 @@ pub fn generate(path: &Path) -> Result<Made, KeyError> {
         public,
         key: pair.pk.to_base64(),
     })
+}
+
+/// Refuses a place for a secret key that others get to see.
+fn is_private(path: &Path) -> Result<(), KeyError> {
+    let Some(around) = HandedOn::around(path) else {
+        return Ok(());
+    };
+    let path = path.to_owned();
+    Err(KeyError::HandedOn { path, around })
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IoError> {
@@ -159,8 +175,9 @@ impl SigningKey {
     /// Reads a secret key.
     ///
     /// # Errors
-    /// When it is none, has a password, or others can read it.
+    /// When it is none, has a password, or others can read it or get to see it.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
+        is_private(path)?;
         let mode = fs::metadata(path).at("look at", path)?.mode() & 0o7777;
         if mode & OTHERS != 0 {
             let path = path.to_owned();
@@ -410,10 +427,17 @@ mod tests {
             SigningKey::read(&path),
             Err(KeyError::Open { mode: 0o640, .. })
         ));
-        fs::create_dir_all(folder.path().join("store/packages")).unwrap();
-        fs::write(folder.path().join("store/index.sqlite"), "").unwrap();
-        let inside = folder.path().join("store/tmp/key");
-        assert!(matches!(generate(&inside), Err(KeyError::InStore(_))));
+        let store = folder.path().join("store");
+        fs::create_dir_all(store.join("packages")).unwrap();
+        fs::write(store.join("index.sqlite"), "").unwrap();
+        let inside = store.join("tmp/key");
+        assert!(matches!(generate(&inside), Err(KeyError::HandedOn { .. })));
+        fs::copy(&path, store.join("key")).unwrap();
+        let read = SigningKey::read(&store.join("key"));
+        assert!(matches!(read, Err(KeyError::HandedOn { .. })));
+        let named = folder.path().join("foo.pub");
+        assert!(matches!(generate(&named), Err(KeyError::NamedPublic(_))));
+        assert!(!named.exists());
         let public = folder.path().join("key.pub");
         fs::set_permissions(&public, Permissions::from_mode(0o600)).unwrap();
         assert!(matches!(

@@ -11,6 +11,7 @@ pub mod facts;
 #[cfg(test)]
 mod fixture;
 pub mod gc;
+pub mod handed_on;
 pub mod host;
 pub mod index;
 pub mod io_error;

@@ -21,12 +21,16 @@ use crate::work::{self, KEPT, LOCKS, NEEDS, WorkArea};
 /// The format of the folder that this program reads and writes.
 pub const FORMAT: u32 = 1;
 
-const FORMAT_FILE: &str = "format";
+/// The name of the file with the format of a store.
+pub(crate) const FORMAT_FILE: &str = "format";
 /// The name of the index within a store.
 pub(crate) const INDEX_FILE: &str = "index.sqlite";
-const PACKAGES: &str = "packages";
-const TREES: &str = "trees";
-const ARCHIVES: &str = "archives";
+/// The name of the folder of packages within a store.
+pub(crate) const PACKAGES: &str = "packages";
+/// The name of the folder of listings within a store.
+pub(crate) const TREES: &str = "trees";
+/// The name of the folder of archives within a store.
+pub(crate) const ARCHIVES: &str = "archives";
 const SOURCES: &str = "sources";
 /// The name of the folder of logs within a store.
 pub(crate) const LOGS: &str = "logs";
