@@ -126,6 +126,40 @@ fn documents_are_signed_as_artifacts_are() {
 }
 
 #[test]
+fn whatever_is_signed_is_verified_by_whatever_name() {
+    let tree = TestTree::new();
+    let (ada, key) = pair(&tree, "ada");
+    for name in [
+        "notes.yaml",
+        "blank ",
+        "two\nlines.json",
+        "a\ttab.json",
+        "back\\slash",
+        "ñandú\u{3000}",
+        "empty",
+    ] {
+        let file = tree.path(name);
+        fs::write(&file, if name == "empty" { "" } else { "notes" }).unwrap();
+        assert_eq!(verdict(&tree, &file, ["--key", &key]), "absent");
+        tree.store(&["sign", text(&file), "--key", text(&ada)]).ok();
+        let by = verdict(&tree, &file, ["--key", &key]);
+        assert!(by.starts_with("by "), "{name:?}: {by}");
+        let mut minisign = Command::new("minisign");
+        minisign.args(["-V", "-q", "-p", text(&tree.path("ada.pub")), "-m", text(&file)]);
+        assert!(minisign.status().unwrap().success(), "{name:?}");
+        fs::write(&file, "other notes").unwrap();
+        assert_eq!(verdict(&tree, &file, ["--key", &key]), "forged");
+    }
+    // An artifact is verified in all its parts whatever it is called.
+    let artifact = artifact(&tree);
+    let renamed = tree.path("renamed ");
+    fs::rename(artifact, &renamed).unwrap();
+    tree.store(&["sign", text(&renamed), "--key", text(&ada)]).ok();
+    let report = tree.store(&["verify", text(&renamed), "--key", &key, "--json"]);
+    assert!(report.json()["packages"].as_u64().unwrap() > 0);
+}
+
+#[test]
 fn a_secret_key_lies_where_nobody_else_gets_to_see_it() {
     let tree = TestTree::new();
     let artifact = artifact(&tree);

@@ -18,6 +18,9 @@ use crate::fetch::medium::{Medium, MediumError};
 /// What the name of a signature ends with, as minisign has it.
 pub const ENDING: &str = ".minisig";
 
+/// What every frame of zstd begins with, and so every artifact.
+const ZSTD: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+
 /// No signature is longer, in bytes.
 const LONGEST: u64 = 16 << 10;
 
@@ -59,7 +62,7 @@ pub enum CheckError {
 /// # Errors
 /// See [`SignError`].
 pub fn sign(path: &Path, key: &SigningKey) -> Result<PathBuf, SignError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = spelled(&path.file_name().unwrap_or_default().to_string_lossy());
     let open = || File::open(path).at("open", path);
     // What is no artifact is signed all the same: a manifest, a key of somebody else, anything.
     let artifact = Reader::open(open()?).ok();
@@ -78,6 +81,43 @@ pub fn sign(path: &Path, key: &SigningKey) -> Result<PathBuf, SignError> {
         .at("write", output.path())?;
     output.publish()?;
     Ok(beside)
+}
+
+/// A file's name as it can stand in a comment, which is one line, has tabs between its fields, and loses blanks at its end.
+fn spelled(name: &str) -> String {
+    let inner = name.trim_end().len();
+    let spell = |(at, letter): (usize, char)| match letter {
+        '\\' => "\\\\".to_owned(),
+        _ if letter.is_control() || at >= inner => letter.escape_unicode().to_string(),
+        _ => letter.to_string(),
+    };
+    name.char_indices().map(spell).collect()
+}
+
+/// Whether what lies at `place`, an address or a path from the folder `cwd`, is signed as it is, having no manifest and
+/// no parts. What is called an artifact is none of these, however damaged.
+///
+/// # Errors
+/// See [`CheckError`].
+pub fn is_plain(place: &str, cwd: &Path, options: &FetchOptions) -> Result<bool, CheckError> {
+    if place.ends_with(".json") {
+        return Ok(true);
+    }
+    if place.ends_with(".tar.zst") {
+        return Ok(false);
+    }
+    let medium = Medium::open(place, cwd, options)?;
+    let failed = |source| CheckError::Read {
+        place: place.to_owned(),
+        source,
+    };
+    let magic = ZSTD.len() as u64;
+    if medium.length().map_err(failed)? < magic {
+        return Ok(true);
+    }
+    let mut head = Vec::new();
+    medium.run(0..magic).read_to_end(&mut head).map_err(failed)?;
+    Ok(head != ZSTD)
 }
 
 /// Who signed what lies at `place`, an address or a path from the folder `cwd`, or why its signature does not count.
@@ -127,5 +167,25 @@ impl Read for Noted<'_> {
             }
             kind.into()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_spelled_so_that_a_comment_keeps_them() {
+        for (name, expected) in [
+            ("cluster 1.tar.zst", "cluster 1.tar.zst"),
+            ("blank ", r"blank\u{20}"),
+            ("wide\u{3000}", r"wide\u{3000}"),
+            ("two\nlines", r"two\u{a}lines"),
+            ("tab\tmanifest:x", r"tab\u{9}manifest:x"),
+            (r"a\u{a}b", r"a\\u{a}b"),
+            ("ñandú", "ñandú"),
+        ] {
+            assert_eq!(spelled(name), expected);
+        }
     }
 }

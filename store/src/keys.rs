@@ -212,14 +212,23 @@ impl SigningKey {
     /// The signature of `content`, in minisign's format; `comment` is signed with it.
     ///
     /// # Errors
-    /// When `content` cannot be read, or there is no chance left in this machine.
+    /// When `content` cannot be read, `comment` is not one line that ends in no blank, or there is no chance left in this
+    /// machine.
     pub fn sign(&self, content: impl Read, comment: &str) -> Result<String, KeyError> {
-        let signed = minisign::sign(Some(&self.public), &self.secret, content, Some(comment), None);
-        let signature = signed.map_err(|error| KeyError::Failed {
+        let failed = |reason: String| KeyError::Failed {
             action: "sign",
-            reason: error.to_string(),
-        })?;
-        Ok(signature.to_string())
+            reason,
+        };
+        let signed = minisign::sign(Some(&self.public), &self.secret, content, Some(comment), None);
+        let signature = signed.map_err(|error| failed(error.to_string()))?.to_string();
+        // What is read back otherwise is otherwise from what was signed, and nobody would accept it.
+        let read_back = Signature::parse(&signature).map(|signature| signature.comment());
+        match read_back.is_ok_and(|read| read == comment) {
+            true => Ok(signature),
+            false => Err(failed(format!(
+                "a signature cannot carry the comment {comment:?}"
+            ))),
+        }
     }
 }
 
@@ -399,6 +408,9 @@ mod tests {
         let public = fs::read_to_string(&made.public).unwrap();
         assert!(public.contains(&by_text.id().to_string()), "{public}");
         assert!(by_text.accepts(b"bytes", &signature));
+        for lost in ["two\nlines", "a blank ", "a return\r"] {
+            assert!(key.sign(b"bytes".as_slice(), lost).is_err(), "{lost:?}");
+        }
         assert!(!by_text.accepts(b"other", &signature));
         let raw = key.sign_raw(b"bytes");
         assert_eq!(raw, key.sign_raw(b"bytes"));

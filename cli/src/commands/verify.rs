@@ -72,10 +72,9 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
                 "create it again, or fetch it again; `--from` says which bytes of it differ from a sound one",
             ));
         }
-        return match &trust {
-            // By name, since what is damaged is an artifact still.
-            Some(trust) if place.ends_with(".json") => signature::run(context, place, trust),
-            trust => artifact::run(context, place, args, trust.as_ref()),
+        return match signature::alone(context, place, trust.as_ref())? {
+            Some(trust) => signature::run(context, place, trust),
+            None => artifact::run(context, place, args, trust.as_ref()),
         };
     }
     if trust.is_some() {

@@ -66,6 +66,23 @@ pub fn line(signer: &Signer) -> String {
     )
 }
 
+/// Whom to ask for the signature of what lies at `place`, if it is verified by that alone.
+///
+/// # Errors
+/// When it cannot be told what it is.
+pub fn alone<'a>(
+    context: &Context<'_>,
+    place: &str,
+    trust: Option<&'a Trust>,
+) -> Result<Option<&'a Trust>, Failure> {
+    let Some(trust) = trust else {
+        return Ok(None);
+    };
+    let options = fetch::options(context, Network::Allowed);
+    let is_plain = signature::is_plain(place, context.world.cwd(), &options)?;
+    Ok(is_plain.then_some(trust))
+}
+
 #[derive(Serialize)]
 struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
