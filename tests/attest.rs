@@ -13,6 +13,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use support::TestTree;
+use support::web::Web;
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -288,4 +289,140 @@ fn caches_hand_on_what_builders_attest() {
     ]);
     assert_eq!(ran.json()["attested"], json!([]));
     assert!(ran.json()["not_built"].as_array().unwrap().len() >= 2);
+}
+
+/// A farm whose builders agree and attest all that they built.
+fn agreeing() -> Farm {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    for builder in BUILDERS {
+        farm.attest(builder, "all");
+    }
+    farm
+}
+
+/// Compares what `places` attest in a store that is not there: the exit code and what is said.
+fn challenge(farm: &Farm, places: &[&str], how: &[&str]) -> (Option<i32>, Value) {
+    let nowhere = farm.tree.path("nowhere");
+    let common = ["--store", text(&nowhere), "--json"];
+    let ran = farm
+        .tree
+        .store(&[&["challenge"], places, how, common.as_slice()].concat());
+    (ran.code, serde_json::from_str(&ran.stdout).unwrap_or_default())
+}
+
+fn names(said: &Value, list: &str) -> Vec<String> {
+    let list = said[list].as_array().unwrap().iter();
+    list.map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn whoever_has_built_nothing_can_challenge_too() {
+    let farm = agreeing();
+    let stores = BUILDERS.map(|name| farm.store(name));
+    let places = [text(&stores[0]), text(&stores[1])];
+    let (ada, bob) = (&*farm.keys[0], &*farm.keys[1]);
+    let keys = ["--key", ada, "--key", bob];
+    let asks = |more: &[&str]| {
+        let (code, said) = challenge(&farm, &places, &[&keys, more].concat());
+        assert_eq!(code, Some(0), "{said:#}");
+        names(&said, "agreed")
+    };
+    assert!(asks(&[]).len() >= 2);
+    let id = farm.tree.id("top");
+    assert_eq!(asks(&["--package", &id]), ["top"]);
+    assert_eq!(asks(&["--package", "lib"]), ["lib"]);
+    let artifact = farm.artifact();
+    let inspect = ["artifact", "inspect", text(&artifact), "--json"];
+    let inspected = farm.tree.store(&inspect).json();
+    assert_eq!(
+        asks(&["--artifact", text(&artifact)]),
+        names(&inspected, "packages")
+    );
+    // A server does not say what it has.
+    let server = Web::new(&stores[0]);
+    let (code, _) = challenge(&farm, &[&server.url("")], &keys);
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn an_attestation_names_its_builder_by_a_uri() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    let (key, store) = (farm.tree.path("ada"), farm.store("ada"));
+    let attest = |what: &str, builder: &str| {
+        let how = ["--key", text(&key), "--store", text(&store), "--builder", builder];
+        farm.tree.store(&[&["attest", what], how.as_slice()].concat())
+    };
+    for no_uri in [
+        "not a uri at all",
+        "no-scheme",
+        "https://",
+        "https://a/b c",
+        "urn:{x}",
+        "ürn:x",
+    ] {
+        attest("all", no_uri).fails(2, &[no_uri, "URI"]);
+    }
+    for uri in [
+        "https://farm.example/a",
+        "urn:farm:a",
+        "spiffe://farm.example/a?b#c",
+    ] {
+        attest("top", uri).ok();
+    }
+    for missing in ["missing.tar.zst", "./missing"] {
+        attest(missing, "urn:farm:a").fails(2, &["no file", missing]);
+    }
+    let artifact = farm.artifact();
+    let how = ["--key", text(&key), "--store", text(&store)];
+    let both = [&["attest", text(&artifact), "top"], how.as_slice()].concat();
+    farm.tree.store(&both).fails(2, &["one artifact"]);
+}
+
+#[test]
+fn silence_is_no_agreement() {
+    let farm = agreeing();
+    let stores = BUILDERS.map(|name| farm.store(name));
+    let artifact = farm.artifact();
+    let keys = ["--key", &farm.keys[0], "--key", &farm.keys[1]];
+    let about = [&keys[..], &["--artifact", text(&artifact)]].concat();
+    let empty = farm.tree.path("empty");
+    fs::create_dir(&empty).unwrap();
+    let (server, nothing) = (Web::new(&stores[1]), Web::new(&empty));
+    let (server, nothing) = (server.url(""), nothing.url(""));
+    let (code, said) = challenge(&farm, &[text(&stores[0]), &server, &nothing], &about);
+    assert_eq!((code, &said["silent"]), (Some(0), &json!([nothing])));
+    let (code, said) = challenge(&farm, &[text(&stores[0]), &nothing], &about);
+    assert_eq!((code, &said["agreed"]), (Some(1), &json!([])));
+    let (code, said) = challenge(&farm, &[&nothing], &about);
+    assert_eq!((code, &said["silent"]), (Some(1), &json!([nothing])));
+    let absent = farm.tree.path("absent");
+    let address = format!("file://{}", absent.display());
+    for absent in [text(&absent), &address] {
+        let (code, said) = challenge(&farm, &[text(&stores[0]), absent], &about);
+        assert_eq!((code, &said["agreed"]), (Some(1), &Value::Null), "{said:#}");
+        let message = said["error"]["message"].as_str().unwrap();
+        assert!(message.contains("no cache or store at"), "{message}");
+    }
+}
+
+#[test]
+fn as_many_must_agree_as_the_policy_says_and_damage_ends_nothing() {
+    let farm = agreeing();
+    let stores = BUILDERS.map(|name| farm.store(name));
+    let places = [text(&stores[0]), text(&stores[1])];
+    let by = |threshold: u32, change: Value| {
+        let policy = farm.policy(threshold, &change);
+        challenge(&farm, &places, &["--policy", text(&policy)])
+    };
+    assert_eq!(by(2, json!({})).0, Some(0));
+    let (code, said) = by(2, json!({ "revoked": true }));
+    assert_eq!((code, &said["agreed"]), (Some(3), &json!([])));
+    assert_eq!(by(1, json!({ "revoked": true })).0, Some(0));
+    let document = stores[1].join(format!("attestations/{}.json", farm.tree.id("lib")));
+    fs::write(&document, "{}").unwrap();
+    let (code, said) = by(1, json!({}));
+    assert_eq!(code, Some(1), "{said:#}");
+    assert!(names(&said, "agreed").contains(&"top".to_owned()));
+    assert!(names(&said, "unconfirmed").contains(&"lib".to_owned()));
+    assert_eq!(said["malformed"][0]["place"], text(&document));
 }

@@ -1,21 +1,28 @@
 //! Owns comparing what several builders attest of the same store IDs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
-use schema::attestation::{AttestationError, Attestations};
+use schema::attestation::{Attestations, Envelope};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::Listing;
 use serde::Serialize;
 use store::artifact::{listing_path, reader::MAX_DOCUMENT};
-use store::attestations::{self, Attested};
+use store::attestations::{self, Attested, FOLDER as ATTESTATIONS};
+use store::io_error::{IoContext, IoError};
 use store::trust::Trust;
 
 use crate::fetch::FetchOptions;
 use crate::fetch::document::{self, DocumentError};
+use crate::fetch::file_url;
 use crate::fetch::medium::is_address;
 use crate::reproduce::differing;
+
+/// How many builders it takes to agree.
+const TWO: usize = 2;
 
 /// Why a place cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,17 +30,21 @@ pub enum ChallengeError {
     /// A document of it cannot be read.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// A folder of it cannot be read.
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// Nothing is there, which is not the same as a place that attests nothing.
     #[error("there is no cache or store at {0}")]
     Absent(String),
-    /// What it holds are no attestations.
-    #[error("{place}: {source}")]
-    Attestations {
-        /// Where.
-        place: String,
-        /// What is wrong with it.
-        source: AttestationError,
-    },
+}
+
+/// A document that should hold attestations, and does not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Malformed {
+    /// Where it is.
+    pub place: String,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 /// Stores and caches whose attestations are compared.
@@ -61,54 +72,179 @@ pub struct Verdict {
     pub paths: Vec<String>,
 }
 
+/// How builders stand to each other about one store ID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Two say different things.
+    Disputed,
+    /// Enough of them say the same, two at least.
+    Agreed,
+    /// Too few of them say anything.
+    Unconfirmed,
+}
+
+/// What became of asking all places about all store IDs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// How many builders the policy asks for.
+    pub threshold: Option<usize>,
+    /// Of each store ID that was asked about.
+    pub verdicts: Vec<Verdict>,
+    /// What could not be compared, since it holds no attestations.
+    pub malformed: BTreeSet<Malformed>,
+    /// Places that attest nothing of what was asked, as one does that is not there.
+    pub silent: Vec<String>,
+}
+
 impl Verdict {
-    /// Whether two builders say different things.
-    pub fn is_disputed(&self) -> bool {
-        self.trees.len() > 1
+    /// How many builders say something that counts.
+    pub fn said_by(&self) -> usize {
+        self.trees.values().map(BTreeSet::len).sum()
     }
 }
 
+impl Comparison {
+    /// How builders stand to each other about what `verdict` is of.
+    pub fn standing(&self, verdict: &Verdict) -> Standing {
+        match verdict.trees.len() {
+            0 | 1 if verdict.said_by() < self.threshold.unwrap_or(TWO).max(TWO) => Standing::Unconfirmed,
+            0 | 1 => Standing::Agreed,
+            _ => Standing::Disputed,
+        }
+    }
+
+    /// Whether fewer builders than the policy asks for say what `verdict` is.
+    pub fn is_below_threshold(&self, verdict: &Verdict) -> bool {
+        self.threshold
+            .is_some_and(|threshold| verdict.said_by() < threshold)
+    }
+
+    /// Whether something differs: builders from each other, or what they say from what the policy asks for.
+    pub fn differs(&self) -> bool {
+        let differs =
+            |verdict| self.standing(verdict) == Standing::Disputed || self.is_below_threshold(verdict);
+        self.verdicts.iter().any(differs)
+    }
+
+    /// Whether nothing was held against anything: neither one builder's word against another's, nor against a policy.
+    pub fn is_idle(&self) -> bool {
+        let is_alone = |verdict| self.standing(verdict) == Standing::Unconfirmed;
+        self.threshold.is_none() && self.verdicts.iter().all(is_alone)
+    }
+}
+
+/// What a place says of one store ID.
+enum Answer {
+    Nothing,
+    Attestations(Attestations),
+    Malformed(Malformed),
+}
+
 impl Challenge<'_> {
-    /// What all the places attest of `id`.
+    /// What all the places attest of `ids`.
     ///
     /// # Errors
     /// When one cannot be asked.
-    pub fn of(&self, id: &PackageId) -> Result<Verdict, ChallengeError> {
-        let mut trees: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
-        let mut reasons = BTreeSet::new();
+    pub fn of(&self, ids: &[PackageId]) -> Result<Comparison, ChallengeError> {
         for place in self.places {
-            let found = self.attestations(place, id)?;
-            let (counted, refused) = attestations::weigh(&found.envelopes, self.trust);
-            // A file by another name would be an answer to another question.
-            for Attested { name, claim, .. } in counted.into_iter().filter(|it| it.claim.id == *id) {
-                trees.entry(claim.tree).or_default().insert(name);
+            if self.folder(place).is_some_and(|folder| !folder.is_dir()) {
+                return Err(ChallengeError::Absent(place.clone()));
             }
-            let refused = refused.into_iter().filter(|refused| refused.id == *id);
-            reasons.extend(refused.map(|refused| refused.why.to_string()));
+        }
+        let mut malformed = BTreeSet::new();
+        let mut heard = BTreeSet::new();
+        let mut verdicts = Vec::new();
+        for id in ids {
+            let mut envelopes = Vec::new();
+            for (number, place) in self.places.iter().enumerate() {
+                match self.ask(place, id)? {
+                    Answer::Nothing => continue,
+                    Answer::Attestations(found) => envelopes.extend(found.envelopes),
+                    Answer::Malformed(found) => _ = malformed.insert(found),
+                }
+                heard.insert(number);
+            }
+            verdicts.push(self.verdict(id, &envelopes)?);
+        }
+        let silent = self.places.iter().enumerate();
+        let silent = silent.filter(|(number, _)| !heard.contains(number));
+        Ok(Comparison {
+            threshold: self.trust.threshold(),
+            verdicts,
+            malformed,
+            silent: silent.map(|(_, place)| place.clone()).collect(),
+        })
+    }
+
+    /// All store IDs that those of the places attest something of that are folders; a server tells nobody what it has.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn offered(&self) -> Result<BTreeSet<PackageId>, ChallengeError> {
+        let mut ids = BTreeSet::new();
+        for folder in self.places.iter().filter_map(|place| self.folder(place)) {
+            let folder = folder.join(ATTESTATIONS);
+            let entries = match fs::read_dir(&folder) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                entries => entries.at("read folder", &folder)?,
+            };
+            for entry in entries {
+                let name = entry.at("read folder", &folder)?.file_name();
+                let id = name.to_str().and_then(|name| name.strip_suffix(".json"));
+                ids.extend(id.and_then(|id| id.parse::<PackageId>().ok()));
+            }
+        }
+        Ok(ids)
+    }
+
+    fn verdict(&self, id: &PackageId, envelopes: &[Envelope]) -> Result<Verdict, ChallengeError> {
+        let mut trees: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
+        let (counted, refused) = attestations::weigh(envelopes, self.trust);
+        // A file by another name would be an answer to another question.
+        for Attested { name, claim, .. } in counted.into_iter().filter(|it| it.claim.id == *id) {
+            trees.entry(claim.tree).or_default().insert(name);
         }
         let mut digests = trees.keys();
         let paths = match (digests.next(), digests.next()) {
             (Some(one), Some(other)) => self.differing(one, other)?,
             _ => Vec::new(),
         };
+        let refused = refused.into_iter().filter(|refused| refused.id == *id);
         Ok(Verdict {
             id: id.clone(),
             trees,
-            refused: reasons,
+            refused: refused.map(|refused| refused.why.to_string()).collect(),
             paths,
         })
     }
 
-    fn attestations(&self, place: &str, id: &PackageId) -> Result<Attestations, ChallengeError> {
+    fn ask(&self, place: &str, id: &PackageId) -> Result<Answer, ChallengeError> {
         let at = inside(place, &attestations::path_of(id));
-        let Some(bytes) = document::read(&at, self.cwd, self.options, MAX_DOCUMENT)? else {
-            let is_there = is_address(place) || self.cwd.join(place).is_dir();
-            return match is_there {
-                true => Ok(Attestations::default()),
-                false => Err(ChallengeError::Absent(place.to_owned())),
-            };
+        let malformed = |why: String| {
+            let place = at.clone();
+            Ok(Answer::Malformed(Malformed { place, why }))
         };
-        Attestations::parse(&bytes).map_err(|source| ChallengeError::Attestations { place: at, source })
+        match self.document(&at) {
+            Ok(None) => Ok(Answer::Nothing),
+            Ok(Some(bytes)) => match Attestations::parse(&bytes) {
+                Ok(found) => Ok(Answer::Attestations(found)),
+                Err(error) => malformed(error.to_string()),
+            },
+            Err(error @ DocumentError::TooLarge { .. }) => malformed(error.to_string()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn document(&self, at: &str) -> Result<Option<Vec<u8>>, DocumentError> {
+        document::read(at, self.cwd, self.options, MAX_DOCUMENT)
+    }
+
+    /// The folder that `place` is on this machine, there or not.
+    fn folder(&self, place: &str) -> Option<PathBuf> {
+        match is_address(place) {
+            true => file_url::path_of(place),
+            false => Some(self.cwd.join(place)),
+        }
     }
 
     fn differing(&self, one: &Digest, other: &Digest) -> Result<Vec<String>, ChallengeError> {
@@ -125,7 +261,10 @@ impl Challenge<'_> {
     fn listing(&self, tree: &Digest) -> Result<Option<Listing>, ChallengeError> {
         for place in self.places {
             let at = inside(place, &listing_path(tree));
-            let found = document::read(&at, self.cwd, self.options, MAX_DOCUMENT)?;
+            let found = match self.document(&at) {
+                Err(DocumentError::TooLarge { .. }) => None,
+                found => found?,
+            };
             let sound = found.filter(|bytes| Digest::of(bytes) == *tree);
             if let Some(listing) = sound.and_then(|bytes| Listing::parse(&bytes).ok()) {
                 return Ok(Some(listing));

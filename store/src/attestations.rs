@@ -21,6 +21,9 @@ use crate::removal;
 use crate::store::{ATTESTATIONS, Store};
 use crate::trust::{Rejection, Trust};
 
+/// The folder of a store or a cache with what is attested of packages.
+pub const FOLDER: &str = ATTESTATIONS;
+
 /// The name of the document with all attestations of an artifact, and of one that is on a host.
 pub const FILE: &str = "attestations.json";
 

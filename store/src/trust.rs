@@ -13,6 +13,7 @@ use crate::keys::{CheckingKey, KeyError, KeyId, NoSignature, Signature};
 #[derive(Debug, Clone)]
 pub struct Trust {
     keys: Vec<Trusted>,
+    threshold: Option<usize>,
     now: Timestamp,
 }
 
@@ -105,7 +106,11 @@ impl Trust {
             })
         };
         let keys: Result<Vec<_>, KeyError> = texts.iter().map(trusted).collect();
-        Ok(Self { keys: keys?, now })
+        Ok(Self {
+            keys: keys?,
+            threshold: None,
+            now,
+        })
     }
 
     /// Trusts what a policy does at the moment `now`.
@@ -122,7 +127,16 @@ impl Trust {
             })
         };
         let keys: Result<Vec<_>, KeyError> = policy.keys.iter().map(trusted).collect();
-        Ok(Self { keys: keys?, now })
+        Ok(Self {
+            keys: keys?,
+            threshold: usize::try_from(policy.threshold.get()).ok(),
+            now,
+        })
+    }
+
+    /// How many of them must attest the same content, where a policy says so.
+    pub fn threshold(&self) -> Option<usize> {
+        self.threshold
     }
 
     /// The key of that number and whose it is, if it is trusted now.

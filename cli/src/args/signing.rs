@@ -63,8 +63,12 @@ pub struct Challenge {
     /// Binary caches, or stores of other builders
     #[arg(required = true, value_name = "CACHE|DIR")]
     pub places: Vec<String>,
-    /// Only these packages; may be repeated [default: everything in the store]
-    #[arg(long = "package", value_name = "NAME")]
+    /// Ask about the packages of this artifact instead of those in the store
+    #[arg(long, value_name = "FILE|URL")]
+    pub artifact: Option<String>,
+    /// Only these packages; may be repeated. A whole store ID need not be in the store [default: everything in the
+    /// store, or where it holds nothing, whatever those of the places attest that are folders]
+    #[arg(long = "package", value_name = "NAME|ID")]
     pub packages: Vec<String>,
     /// Whose word counts.
     #[command(flatten)]
