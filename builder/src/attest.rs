@@ -1,6 +1,7 @@
 //! Owns saying what this store built: statements about its packages, signed, kept or put into an artifact.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use schema::attestation::{BuildType, Claim, Envelope, Provenance};
 use schema::canonical::CanonicalError;
@@ -14,6 +15,7 @@ use store::closure::{self, ClosureError};
 use store::facts::{self, FactsError};
 use store::index::{IndexError, Outcome};
 use store::keys::SigningKey;
+use url::Url;
 
 /// Why nothing is attested of a package.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,40 @@ pub enum AttestError {
     Canonical(#[from] CanonicalError),
 }
 
+/// A URI (RFC 3986) that names a builder, as SLSA's provenance asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuilderUri(String);
+
+/// A text that names no builder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a URI; name the builder as in https://example.org/farm-a or urn:example:farm-a")]
+pub struct NoUri(String);
+
+impl BuilderUri {
+    /// That of a builder who has given itself no name, but has a key.
+    pub fn of_key(key: &SigningKey) -> Self {
+        Self(format!("urn:store:builder:{}", key.checking().id()))
+    }
+
+    /// The URI.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BuilderUri {
+    type Err = NoUri;
+
+    fn from_str(text: &str) -> Result<Self, NoUri> {
+        // Browsers, whose rules the parser follows, mend what no URI may hold.
+        let may_hold = |letter: u8| letter.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&letter);
+        match text.bytes().all(may_hold) && Url::parse(text).is_ok() {
+            true => Ok(Self(text.to_owned())),
+            false => Err(NoUri(text.to_owned())),
+        }
+    }
+}
+
 /// Whether this store has anything to say of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
@@ -48,8 +84,8 @@ pub enum Word {
 pub struct Attester<'a> {
     /// Their key.
     pub key: &'a SigningKey,
-    /// A URI that names them as a builder.
-    pub builder: &'a str,
+    /// Their name as a builder.
+    pub builder: &'a BuilderUri,
 }
 
 /// A store that attests what it built.
@@ -84,7 +120,7 @@ impl Attester<'_> {
             build_type: BuildType::Configuration,
             recipe,
             dependencies: trees.collect(),
-            builder: self.builder,
+            builder: self.builder.as_str(),
         };
         attestations::sign(&provenance, self.key)
     }
@@ -125,7 +161,7 @@ impl Witness<'_> {
             build_type: BuildType::Sandbox,
             recipe: &recipe,
             dependencies,
-            builder: self.attester.builder,
+            builder: self.attester.builder.as_str(),
         })
     }
 

@@ -154,6 +154,9 @@ pub enum AttestationError {
     /// It does not name exactly one package and its tree digest.
     #[error("the attestation's subject is no package with its tree digest")]
     Subject,
+    /// Not exactly one signature.
+    #[error("an attestation has {0} signatures instead of one")]
+    Signatures(usize),
     /// Written by a newer `store`.
     #[error("attestation format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
     Format(u32),
@@ -196,6 +199,17 @@ impl Envelope {
     /// [`AttestationError::Base64`].
     pub fn signed(&self) -> Result<Vec<u8>, AttestationError> {
         Ok(pre_authenticated(&self.payload_type, &self.statement()?))
+    }
+
+    /// Its signature. DSSE lets an envelope have several; here each builder keeps one of their own.
+    ///
+    /// # Errors
+    /// [`AttestationError::Signatures`].
+    pub fn signature(&self) -> Result<&EnvelopeSignature, AttestationError> {
+        match self.signatures.as_slice() {
+            [signature] => Ok(signature),
+            several => Err(AttestationError::Signatures(several.len())),
+        }
     }
 
     /// What it claims, whoever signed it. Of a statement's other fields, those unknown here are let through, as in-toto
@@ -309,10 +323,8 @@ impl Attestations {
     pub fn add(&mut self, envelopes: impl IntoIterator<Item = Envelope>) -> Result<(), AttestationError> {
         let mut all = BTreeMap::new();
         for envelope in self.envelopes.drain(..).chain(envelopes) {
-            let [signature] = envelope.signatures.as_slice() else {
-                return Err(AttestationError::NotCanonical);
-            };
-            all.insert((envelope.claim()?.id, signature.keyid.clone()), envelope);
+            let key = envelope.signature()?.keyid.clone();
+            all.insert((envelope.claim()?.id, key), envelope);
         }
         self.envelopes = all.into_values().collect();
         Ok(())
@@ -395,6 +407,12 @@ mod tests {
         ] {
             assert!(altered(from, to).is_err(), "{from}");
         }
+        let mut signed_twice = sound.clone();
+        signed_twice.signatures.extend(sound.signatures.clone());
+        assert!(matches!(
+            Attestations::default().add([signed_twice]),
+            Err(AttestationError::Signatures(2))
+        ));
         let payload = "not base64".to_owned();
         assert!(Envelope { payload, ..sound }.claim().is_err());
     }

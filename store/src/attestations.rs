@@ -144,21 +144,12 @@ pub fn weigh(envelopes: &[Envelope], trust: &Trust) -> (Vec<Attested>, Vec<Refus
     let mut counted = Vec::new();
     let mut refused = Vec::new();
     for envelope in envelopes {
-        let Ok(claim) = envelope.claim() else {
+        let (Ok(claim), Ok(signature)) = (envelope.claim(), envelope.signature()) else {
             continue;
         };
-        for signature in &envelope.signatures {
-            match signer(envelope, signature, trust) {
-                Ok((name, key)) => counted.push(Attested {
-                    name,
-                    key,
-                    claim: claim.clone(),
-                }),
-                Err(why) => refused.push(Refused {
-                    id: claim.id.clone(),
-                    why,
-                }),
-            }
+        match signer(envelope, signature, trust) {
+            Ok((name, key)) => counted.push(Attested { name, key, claim }),
+            Err(why) => refused.push(Refused { id: claim.id, why }),
         }
     }
     (counted, refused)

@@ -315,7 +315,9 @@ impl FromStr for KeyId {
     type Err = NoSignature;
 
     fn from_str(text: &str) -> Result<Self, NoSignature> {
-        let is_number = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        // In one spelling, so that nobody's word is kept twice.
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(&byte);
+        let is_number = text.len() == 16 && text.bytes().all(is_digit);
         let number = u64::from_str_radix(text, 16).ok().filter(|_| is_number);
         number
             .map(Self)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use builder::attest::BuilderUri;
 use clap::Args;
 
 /// `store configure`.
@@ -24,5 +25,5 @@ pub struct Configure {
     pub key: Option<PathBuf>,
     /// A URI that names who attests it [default: one with the key's number]
     #[arg(long, value_name = "URI", requires = "key")]
-    pub builder: Option<String>,
+    pub builder: Option<BuilderUri>,
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use builder::attest::BuilderUri;
 use clap::Args;
 
 /// `store keygen`.
@@ -51,7 +52,7 @@ pub struct Attest {
     pub key: PathBuf,
     /// A URI that names this builder [default: one with the key's number]
     #[arg(long, value_name = "URI")]
-    pub builder: Option<String>,
+    pub builder: Option<BuilderUri>,
     /// Lay this variant of the tree over the base
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,

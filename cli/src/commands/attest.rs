@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ::schema::attestation::{Attestations, Envelope};
 use ::schema::digest::Digest;
 use ::schema::id::PackageId;
-use builder::attest::{Attester, Witness, Word};
+use builder::attest::{Attester, BuilderUri, Witness, Word};
 use builder::configure;
 use serde::Serialize;
 use store::artifact::one_file;
@@ -63,15 +63,18 @@ pub fn run(context: &Context<'_>, args: &Attest) -> Result<ExitCode, Failure> {
     let cwd = context.world.cwd();
     let key = SigningKey::read(&cwd.join(&args.key))?;
     let store = context.store()?;
-    let own = own_name(&key);
-    let builder = args.builder.as_deref().unwrap_or(&own);
+    let own = BuilderUri::of_key(&key);
+    let builder = args.builder.as_ref().unwrap_or(&own);
     let witness = Witness {
         store: &store,
         attester: Attester { key: &key, builder },
     };
     let document = match args.what.as_slice() {
         [file] if cwd.join(file).is_file() => in_artifact(&witness, &cwd.join(file))?,
-        names => in_store(context, &witness, names, args.variant.as_deref())?,
+        names => {
+            no_files(cwd, names)?;
+            in_store(context, &witness, names, args.variant.as_deref())?
+        }
     };
     context.output.result(&document, || summary(&document));
     Ok(ExitCode::from(match document.otherwise.is_empty() {
@@ -80,9 +83,18 @@ pub fn run(context: &Context<'_>, args: &Attest) -> Result<ExitCode, Failure> {
     }))
 }
 
-/// The URI of a builder who has given itself no name.
-pub fn own_name(key: &SigningKey) -> String {
-    format!("urn:store:builder:{}", key.checking().id())
+/// Refuses files among the names of packages, there or not.
+fn no_files(cwd: &Path, names: &[String]) -> Result<(), Failure> {
+    let is_file = |name: &&String| name.contains('/') || name.ends_with(".tar.zst");
+    let Some(file) = names.iter().find(is_file) else {
+        return Ok(());
+    };
+    Err(match cwd.join(file).is_file() {
+        true => Failure::misuse(format!("{file} is named along with others"))
+            .help("attest one artifact at a time, and packages by themselves"),
+        false => Failure::misuse(format!("there is no file {file}"))
+            .help("name an artifact that is there, or packages by their names"),
+    })
 }
 
 fn in_store(

@@ -1,13 +1,13 @@
 //! `store configure`: renders a configuration into an artifact and lays out the folder that hosts install from.
 
 use ::schema::delivery::DeliveryIndex;
-use builder::attest::Attester;
+use builder::attest::{Attester, BuilderUri};
 use builder::configure::{self, ConfigureError, Configured, Request};
 use serde::Serialize;
 use store::keys::SigningKey;
 
 use crate::args::deliver;
-use crate::commands::{Context, attest, workshop};
+use crate::commands::{Context, workshop};
 use crate::failure::{Failure, counted};
 use crate::render::text;
 
@@ -47,7 +47,7 @@ pub fn run(context: &Context<'_>, args: &deliver::Configure) -> Result<(), Failu
     let name = args.config.to_string_lossy();
     let key = args.key.as_ref().map(|key| SigningKey::read(&cwd.join(key)));
     let key = key.transpose()?;
-    let builder = args.builder.clone().or(key.as_ref().map(attest::own_name));
+    let builder = args.builder.clone().or(key.as_ref().map(BuilderUri::of_key));
     let request = Request {
         recipes: &recipes,
         inputs: &cwd.join(&args.config),
@@ -57,7 +57,7 @@ pub fn run(context: &Context<'_>, args: &deliver::Configure) -> Result<(), Failu
         url: args.url.as_deref(),
         attester: key
             .as_ref()
-            .zip(builder.as_deref())
+            .zip(builder.as_ref())
             .map(|(key, builder)| Attester { key, builder }),
     };
     let configured = configure::configure(&request).map_err(|error| failure(error, &request))?;
