@@ -387,12 +387,10 @@ fn a_repair_that_is_killed_leaves_what_was_damaged_or_what_is_sound() {
     }
 }
 
+// Nobody else installs into a system.
 #[test]
-fn what_the_system_around_a_host_lost_is_named_and_given_again() {
-    if !nix::unistd::geteuid().is_root() {
-        // Nobody else installs into a system.
-        return;
-    }
+#[ignore = "needs root"]
+fn what_the_system_around_a_host_lost_is_named_and_given_again_as_root() {
     let tree = TestTree::new();
     tree.seed(
         "web",

@@ -213,6 +213,36 @@ fn allows_lints_with_reasons(file: &Text) -> Vec<String> {
     findings
 }
 
+/// What `./dev test` runs through `sudo` is found by the end of its name.
+const AS_ROOT: &str = "_as_root";
+
+/// A test that returns early has passed without having tested anything, and nobody hears of it.
+fn skips_nothing_quietly(file: &Text) -> Vec<String> {
+    if !file.is_rust() {
+        return Vec::new();
+    }
+    let code: Vec<(usize, &str)> = file.code().map(|(number, line)| (number, line.trim())).collect();
+    let mut findings = Vec::new();
+    for pair in code.windows(2) {
+        let [(number, line), (_, next)] = *pair else {
+            continue;
+        };
+        let asks_who = line.starts_with("if ") && line.contains("geteuid()") && next.starts_with("return;");
+        let finds_none = line.contains("::Unsupported") && line.ends_with("return,");
+        if asks_who || finds_none {
+            findings.push(file.finding(
+                number,
+                "skips a test quietly; become that user, or ignore it: \"needs root\"",
+            ));
+        }
+        let needs_root = line == "#[ignore = \"needs root\"]";
+        if needs_root != (next.starts_with("fn ") && next.contains(&format!("{AS_ROOT}()"))) {
+            findings.push(file.finding(number, "tests that need root, and only those, end in `_as_root`"));
+        }
+    }
+    findings
+}
+
 /// Names that only this file may spell, and it only in halves.
 fn machine_names() -> Vec<String> {
     let halves = [
@@ -266,6 +296,11 @@ fn libraries_never_print() {
 #[test]
 fn exceptions_to_lints_have_reasons_and_places() {
     check(allows_lints_with_reasons);
+}
+
+#[test]
+fn no_test_is_skipped_quietly() {
+    check(skips_nothing_quietly);
 }
 
 #[test]
@@ -346,6 +381,25 @@ fn each_check_finds_what_it_is_for() {
         ),
         0
     );
+    for (text, count) in [
+        (
+            "if !nix::unistd::geteuid().is_root() {\n    // Why.\n    return;\n}",
+            1,
+        ),
+        (
+            "Err(error) if error.kind() == ErrorKind::Unsupported => return,\nset => set,",
+            1,
+        ),
+        ("#[ignore = \"needs root\"]\nfn anything() {", 1),
+        ("#[test]\nfn anything_as_root() {", 1),
+        ("#[ignore = \"needs root\"]\nfn anything_as_root() {", 0),
+        (
+            "if geteuid().is_root() {\n    return Command::new(program);\n}",
+            0,
+        ),
+    ] {
+        assert_eq!(found(skips_nothing_quietly, "tests/a.rs", text), count, "{text}");
+    }
     assert_eq!(
         found(
             names_no_machine,
