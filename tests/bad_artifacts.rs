@@ -127,7 +127,7 @@ fn a_file_that_ends_too_early_or_too_late_is_refused() {
         trial.refuses(
             &format!("{end} bytes"),
             &whole[..end],
-            &["cut off or is no artifact"],
+            &["cut off or is not an artifact"],
         );
     }
     trial.refuses(

@@ -328,5 +328,5 @@ fn keys_are_looked_after() {
     fs::set_permissions(farm.tree.path("key.pub"), Permissions::from_mode(0o600)).unwrap();
     farm.tree
         .store(&["push", folder, "--key", "../key.pub"])
-        .fails(1, &["no secret key"]);
+        .fails(1, &["not a secret key"]);
 }

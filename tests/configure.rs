@@ -318,7 +318,11 @@ fn mistakes_of_whoever_wrote_the_templates_are_told_in_them() {
         "recipes/config/schema.json",
         &SCHEMA.replace("\"integer\"", "\"intger\""),
     );
-    assert!(mistakes(&tree, &artifact, INPUTS)[0].2.contains("no JSON Schema"));
+    assert!(
+        mistakes(&tree, &artifact, INPUTS)[0]
+            .2
+            .contains("not a JSON Schema")
+    );
     tree.file(
         "recipes/config/schema.json",
         &SCHEMA.replace("\"default\": 80", "\"default\": \"80\""),

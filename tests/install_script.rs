@@ -213,9 +213,9 @@ fn whatever_it_is_told_wrongly_changes_nothing() {
         for (args, word) in [
             (&["--nothing"][..], "usage"),
             (&["--root"], "usage"),
-            (&["a role"], "is no role"),
-            (&["$(touch owned)"], "is no role"),
-            (&["r", "--root"], "is no role"),
+            (&["a role"], "is not the name of a role"),
+            (&["$(touch owned)"], "is not the name of a role"),
+            (&["r", "--root"], "is not the name of a role"),
             (&["--root", "/", "r"], "root folder"),
         ] {
             let run = site.command(shell, &site.script(), args).output().unwrap();

@@ -146,7 +146,7 @@ fn a_licence_that_no_program_knows_is_warned_of_where_it_stands() {
             "file": "odd/buildinfo.json", "line": 3, "column": 14,
             "span": [start, start + "\"Apache 2.0\"".len()],
             "package": "odd", "severity": "warning",
-            "message": "`Apache 2.0` is no SPDX licence expression.",
+            "message": "`Apache 2.0` is not an SPDX licence expression.",
             "help": "write `Apache-2.0`",
         }])
     );

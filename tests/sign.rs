@@ -222,5 +222,5 @@ fn minisign_takes_our_signatures_and_we_take_its() {
     *digit = if *digit == b'A' { b'B' } else { b'A' };
     fs::write(&theirs, secret).unwrap();
     tree.store(&["sign", text(&artifact), "--key", text(&theirs)])
-        .fails(1, &["theirs", "no secret key"]);
+        .fails(1, &["theirs", "not a secret key"]);
 }

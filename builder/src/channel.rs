@@ -95,7 +95,7 @@ pub enum ChannelError {
     )]
     Untidy(#[source] Box<ChannelError>),
     /// The folder is no delivery, or one that is damaged.
-    #[error("{} is no delivery to publish: {reason}", folder.display())]
+    #[error("{} is not a delivery that can be published: {reason}", folder.display())]
     Delivery {
         /// The folder.
         folder: PathBuf,

@@ -243,7 +243,7 @@ fn read_document(path: &Path, name: &str) -> Result<DocumentText, ConfigureError
 fn read_small(path: &Path, name: &str) -> Result<Vec<u8>, ConfigureError> {
     let metadata = fs::metadata(path).at("read", path)?;
     if !metadata.is_file() {
-        return Err(not_taken(name, "is no file", "name a file"));
+        return Err(not_taken(name, "is not a file", "name a file"));
     }
     if metadata.len() > LONGEST {
         return Err(not_taken(name, "is longer than 1 MiB", "name the right file"));

@@ -55,7 +55,7 @@ pub enum PinError {
         root: PathBuf,
     },
     /// It is no JSON object, or changed while this ran.
-    #[error("{} is no JSON object with sources", .0.display())]
+    #[error("{} is not a JSON object with sources", .0.display())]
     NotARecipe(PathBuf),
     /// It has mistakes beside missing digests.
     #[error("the recipe has mistakes that come before its digests")]

@@ -138,10 +138,10 @@ pub struct EnvelopeSignature {
 #[derive(Debug, thiserror::Error)]
 pub enum AttestationError {
     /// Not JSON of this shape.
-    #[error("no attestation: {0}")]
+    #[error("not an attestation: {0}")]
     Parse(#[from] serde_json::Error),
     /// Something that should be base64.
-    #[error("the attestation's {0} is no base64")]
+    #[error("the attestation's {0} is not base64")]
     Base64(&'static str),
     /// Of another kind than a build's provenance.
     #[error("the attestation is about another thing: its {field} is `{found}`")]
@@ -152,7 +152,7 @@ pub enum AttestationError {
         found: String,
     },
     /// It does not name exactly one package and its tree digest.
-    #[error("the attestation's subject is no package with its tree digest")]
+    #[error("the attestation's subject is not a package with its tree digest")]
     Subject,
     /// Not exactly one signature.
     #[error("an attestation has {0} signatures instead of one")]

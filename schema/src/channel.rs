@@ -60,7 +60,7 @@ pub enum ReleaseError {
     #[error("its format is {0}, and this program knows {FORMAT}")]
     Format(u32),
     /// What is no name of a file, or of a hidden one.
-    #[error("`{0}` is no name of an artifact")]
+    #[error("`{0}` is not a valid name for an artifact")]
     Artifact(String),
 }
 
@@ -167,7 +167,7 @@ fn is_file_name(text: &str) -> bool {
 
 /// A text that is no wave.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no wave such as 5%@2026-11-23T10:00:00Z")]
+#[error("`{0}` is not a wave such as 5%@2026-11-23T10:00:00Z")]
 pub struct NoWave(String);
 
 impl FromStr for Wave {

@@ -49,7 +49,7 @@ fn powershell(recipe: &Recipe, report: &mut Report) {
     };
     let script = format!("{variant}.build.ps1");
     if recipe.has_file(&script) {
-        let message = format!("its variant `{variant}` is built by `{script}`, which is no shell script.");
+        let message = format!("its variant `{variant}` is built by `{script}`, which is not a shell script.");
         report.not_hermetic(
             &recipe.place,
             message,

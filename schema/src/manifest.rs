@@ -148,7 +148,7 @@ pub enum ManifestError {
         why: String,
     },
     /// The digest of the configuration belongs to none of the packages.
-    #[error("the manifest's configuration {0} is none of its packages")]
+    #[error("the manifest's configuration {0} is not one of its packages")]
     Configuration(Digest),
     /// The bytes are not the canonical form, so two manifests that say the same would differ.
     #[error("the manifest is not in canonical form")]

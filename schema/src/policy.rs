@@ -71,7 +71,7 @@ pub enum PolicyError {
 
 /// A text that is no public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no public key of minisign")]
+#[error("`{0}` is not a public key of minisign")]
 pub struct NoPublicKey(String);
 
 impl Policy {

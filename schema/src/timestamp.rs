@@ -17,7 +17,7 @@ const LAST: u64 = 253_402_300_799;
 
 /// A text that is no moment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no moment such as 2026-11-23T10:00:00Z")]
+#[error("`{0}` is not a moment such as 2026-11-23T10:00:00Z")]
 pub struct NoTimestamp(String);
 
 impl Timestamp {

@@ -164,7 +164,7 @@ pub enum HostError {
         reason: String,
     },
     /// `current` is something that the store did not make.
-    #[error("{} leads to `{found}`, which is no generation", path.display())]
+    #[error("{} leads to `{found}`, which is not a generation", path.display())]
     OddCurrent {
         /// The link.
         path: PathBuf,

@@ -46,7 +46,7 @@ pub enum KeyError {
         mode: u32,
     },
     /// Not a secret key, or one behind a password.
-    #[error("{}: no secret key without a password: {reason}", path.display())]
+    #[error("{} is not a secret key, or has a password: {reason}", path.display())]
     NoSecret {
         /// The file.
         path: PathBuf,
@@ -370,7 +370,7 @@ impl Signature {
 
 /// Why a text is no signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no signature in minisign's format: {0}")]
+#[error("not a signature in minisign's format: {0}")]
 pub struct NoSignature(String);
 
 /// Content that can be read once, from its beginning to its end.

@@ -51,7 +51,7 @@ pub enum SeekTableError {
     #[error("cannot read the seek table: {0}")]
     Read(#[source] io::Error),
     /// The file does not end as the format demands: cut off, or something else altogether.
-    #[error("there is no seek table at the end; the file is cut off or is no artifact")]
+    #[error("there is no seek table at the end; the file is cut off or is not an artifact")]
     Missing,
     /// The descriptor asks for what this program does not do.
     #[error("the seek table's descriptor is {0:#04x}, which this program does not read")]
@@ -137,7 +137,7 @@ impl SeekTable {
             .iter()
             .map(|word| u32::from_le_bytes(*word));
         if words.next() != Some(SKIPPABLE_MAGIC) {
-            return Err(SeekTableError::Inconsistent("it is no skippable frame"));
+            return Err(SeekTableError::Inconsistent("it is not a skippable frame"));
         }
         if words.next().map(u64::from) != Some(table_length - HEAD as u64) {
             return Err(SeekTableError::Inconsistent(

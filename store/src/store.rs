@@ -62,10 +62,10 @@ pub enum OpenError {
     #[error("there is no store at {}; name another with --store, or let `store build` make one", .0.display())]
     Absent(PathBuf),
     /// A folder with other things in it.
-    #[error("{} is no store: it is not empty and has no file `format`", .0.display())]
+    #[error("{} is not a store: it is not empty and has no file `format`", .0.display())]
     NotAStore(PathBuf),
     /// The file `format` holds no number.
-    #[error("{}: `{text}` is no format version", path.display())]
+    #[error("{}: `{text}` is not a format version", path.display())]
     OddFormat {
         /// The file.
         path: PathBuf,

@@ -35,7 +35,7 @@ pub enum Refusal {
         before: String,
     },
     /// What was given as its root is none.
-    #[error("the trusted root is none, or not signed by its own keys ({0})")]
+    #[error("the trusted root is not a valid one, or not signed by its own keys ({0})")]
     Root(String),
     /// A document that is none.
     #[error("a document makes no sense ({0})")]

@@ -84,7 +84,7 @@ impl InputSchema {
         let validator = build(&schema, prefix, Arc::clone(&secrets)).map_err(|error| {
             let span = document.find(&error.instance_path().to_string());
             let span = span.map_or(0..0, |found| found.node.span.start..found.node.span.start);
-            let message = format!("this is no JSON Schema: {error}.");
+            let message = format!("this is not a JSON Schema: {error}.");
             vec![document.finding(span, message, "draft 2020-12 is expected")]
         })?;
         Ok(Self {

@@ -107,7 +107,7 @@ done
 roles=
 for role; do
     case $role in
-        '' | *[!a-z0-9_@.+-]* | -*) die "\`$role\` is no role" ;;
+        '' | *[!a-z0-9_@.+-]* | -*) die "\`$role\` is not the name of a role" ;;
     esac
     roles="$roles --role $role"
 done

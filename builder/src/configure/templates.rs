@@ -117,7 +117,7 @@ fn collect(
         } else {
             match fs::read(entry.path()).map(String::from_utf8) {
                 Err(source) => return Err(ConfigureError::unreadable(&entry.path(), source)),
-                Ok(Err(_)) => refuse("is not UTF-8", "let a package bring what is no text"),
+                Ok(Err(_)) => refuse("is not UTF-8", "let a package bring what is not text"),
                 Ok(Ok(text)) => templates.push(Template {
                     path,
                     executable: metadata.permissions().mode() & 0o100 != 0,

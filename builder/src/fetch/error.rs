@@ -128,7 +128,7 @@ pub enum AddressProblem {
     #[error("what came {}", .0.digests())]
     WrongDigest(#[from] WrongDigest),
     /// A `file:` address that names no file of this machine.
-    #[error("this is no address of a file on this machine")]
+    #[error("this is not the address of a file on this machine")]
     NotLocal,
     /// A file of this machine that cannot be read.
     #[error(transparent)]

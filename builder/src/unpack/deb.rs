@@ -34,7 +34,7 @@ pub(super) fn find_data(package: &mut File) -> Result<u64, Failure> {
             .and_then(|at| at.checked_add(size + size % 2));
         at = next.ok_or(Failure::malformed("a member is longer than any file"))?;
     }
-    Err(ArchiveProblem::Unsupported("this is no Debian package: it has no `data.tar`".to_owned()).into())
+    Err(ArchiveProblem::Unsupported("this is not a Debian package: it has no `data.tar`".to_owned()).into())
 }
 
 fn size_in(header: &[u8; HEADER]) -> Option<u64> {

@@ -25,7 +25,7 @@ pub enum UnpackError {
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveProblem {
     /// Neither its first bytes nor those of what it compresses are known.
-    #[error("this is no archive of a known kind (tar, plain or with gzip, bzip2, xz or zstd; zip; deb)")]
+    #[error("this is not an archive of a known kind (tar, plain or with gzip, bzip2, xz or zstd; zip; deb)")]
     UnknownKind,
     /// It ends in the middle of something, or its compressed bytes are damaged.
     #[error("the archive is damaged: {0}")]
@@ -83,7 +83,7 @@ pub enum Refusal {
     #[error("is a symbolic link to `{0}`, which leads out of the archive")]
     LinkOut(String),
     /// A hard link to what the archive does not hold, or holds only later.
-    #[error("is a hard link to `{0}`, which is no earlier file of the archive")]
+    #[error("is a hard link to `{0}`, which is not an earlier file of the archive")]
     HardLinkOut(String),
     /// A device, pipe or socket.
     #[error("is a {0}; only files, folders and links can be unpacked")]

@@ -23,7 +23,7 @@ pub(super) fn unpack(from: &mut dyn Read, sink: &mut Sink) -> Result<(), Failure
         let header = Header::from_byte_slice(&block);
         let size = header
             .entry_size()
-            .map_err(|_| Failure::malformed("a size is no number"))?;
+            .map_err(|_| Failure::malformed("a size is not a number"))?;
         match header.entry_type() {
             EntryType::GNULongName => extra.set_path(until_nul(tape.extension(size)?))?,
             EntryType::GNULongLink => extra.set_link(until_nul(tape.extension(size)?))?,
@@ -64,7 +64,7 @@ impl Tape<'_> {
         }
         if !checksum_is_right(&block) {
             return Err(Failure::malformed(
-                "a header's checksum is wrong, or this is no tar",
+                "a header's checksum is wrong, or this is not a tar",
             ));
         }
         self.sink.spend(BLOCK as u64)?;

@@ -68,7 +68,10 @@ fn explained(
     let explainer = Explainer { store, workshop };
     let (before, before_started) = match since {
         Some(id) if id.name() != package.id.name() => {
-            return Err(Failure::misuse(format!("{id} is no `{}`", package.id.name())));
+            return Err(Failure::misuse(format!(
+                "{id} is not a build of `{}`",
+                package.id.name()
+            )));
         }
         Some(id) => (Some(id.clone()), None),
         None => match explainer.build_before(package).map_err(refused)? {

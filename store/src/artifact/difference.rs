@@ -142,7 +142,7 @@ pub enum Problem {
     #[error("another owner, time or spelling in the tar than there should be")]
     Header,
     /// A tar header that cannot be understood; nothing behind it in the same part was looked at.
-    #[error("{0} bytes from its beginning is what is no tar entry")]
+    #[error("{0} bytes from its beginning is something that is not a tar entry")]
     NoHeader(u64),
     /// Other compressed bytes that unpack to the same.
     #[error("other compressed bytes than those of a sound copy, though they unpack to the same")]
@@ -185,7 +185,7 @@ pub enum Problem {
     #[error("the manifest states another {0} than it")]
     Stated(&'static str),
     /// The package's resolved recipe is none.
-    #[error("no resolved recipe: {0}")]
+    #[error("not a resolved recipe: {0}")]
     Recipe(#[source] serde_json::Error),
     /// The manifest is none.
     #[error(transparent)]

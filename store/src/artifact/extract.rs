@@ -65,7 +65,7 @@ pub enum ExtractError {
         difference: Box<verify::Difference>,
     },
     /// Something that is no folder, or a link to one, where a folder belongs.
-    #[error("{} is no folder", .0.display())]
+    #[error("{} is not a folder", .0.display())]
     NoFolder(PathBuf),
     /// Two at once would be in each other's way.
     #[error("another process is unpacking to {}", .0.display())]

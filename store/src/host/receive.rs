@@ -85,7 +85,7 @@ pub enum ReceiveError {
         found: Platform,
     },
     /// Something that is not what the store puts there. Nothing was changed.
-    #[error("{} is in the way: it is no {expected}; move it away", path.display())]
+    #[error("{} is in the way: it is not a {expected}; move it away", path.display())]
     InTheWay {
         /// Where it is.
         path: PathBuf,

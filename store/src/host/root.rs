@@ -38,7 +38,7 @@ pub enum RootError {
     #[error("{} is not a host's root: it has no folder `packages`", .0.display())]
     NoHost(PathBuf),
     /// A folder that holds other things.
-    #[error("{} is not empty and no host's root: it holds {}", path.display(), names.join(", "))]
+    #[error("{} is not empty and not a host's root: it holds {}", path.display(), names.join(", "))]
     Foreign {
         /// The folder.
         path: PathBuf,

@@ -112,7 +112,7 @@ pub enum Obstacle {
         path: PathBuf,
     },
     /// Something else than a folder stands where a state folder belongs.
-    #[error("{} is no folder, but a state folder belongs there", path.display())]
+    #[error("{} is not a folder, but a state folder belongs there", path.display())]
     StateTaken {
         /// Where.
         path: PathBuf,

@@ -361,7 +361,7 @@ impl fmt::Display for DifferenceKind {
                     "not what the store ID was taken from: its BLAKE3 is {found} instead of {expected}"
                 )
             }
-            Self::Recipe { reason } => write!(f, "no resolved recipe: {reason}"),
+            Self::Recipe { reason } => write!(f, "not a resolved recipe: {reason}"),
             Self::Listing { expected, found } => {
                 write!(f, "changed listing: its BLAKE3 is {found} instead of {expected}")
             }
@@ -388,7 +388,7 @@ impl fmt::Display for DifferenceKind {
             Self::Index { reason } => f.write_str(reason),
             Self::Source { expected, found } => write!(f, "its digest is {found} instead of {expected}"),
             Self::Document { reason } => write!(f, "not as it was written: {reason}"),
-            Self::Unregistered => write!(f, "nothing names it, and it is no whole package"),
+            Self::Unregistered => write!(f, "nothing names it, and it is not a whole package"),
         }
     }
 }
