@@ -95,7 +95,7 @@ fn advice(text: &str) -> Option<(String, String)> {
             newer_spelling(text),
         )),
         License::Other(_) => Some((
-            format!("`{text}` is no SPDX licence expression."),
+            format!("`{text}` is not an SPDX licence expression."),
             meant_license(text),
         )),
     }
