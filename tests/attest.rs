@@ -11,8 +11,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use schema::attestation::Attestations;
+use schema::id::PackageId;
 use serde_json::{Value, json};
+use store::attestations;
+use store::keys::SigningKey;
 use support::TestTree;
+use support::forgery::Forgery;
 use support::web::Web;
 
 fn text(path: &Path) -> &str {
@@ -58,8 +63,13 @@ impl Farm {
     }
 
     fn attest(&self, builder: &str, what: &str) {
-        let key = self.tree.path(builder);
-        self.at(builder, &["attest", what, "--key", text(&key)]);
+        self.attests(builder, &[what]).ok();
+    }
+
+    fn attests(&self, builder: &str, what: &[&str]) -> support::Ran {
+        let (key, store) = (self.tree.path(builder), self.store(builder));
+        let arguments = ["attest", "--key", text(&key), "--store", text(&store)];
+        self.tree.store(&[arguments.as_slice(), what].concat())
     }
 
     fn artifact(&self) -> PathBuf {
@@ -78,6 +88,15 @@ impl Farm {
             .extend(change.as_object().unwrap().clone());
         let path = self.tree.path("policy.json");
         let policy = json!({ "format": 1, "threshold": threshold, "keys": keys });
+        fs::write(&path, policy.to_string()).unwrap();
+        path
+    }
+
+    /// A policy that asks for both keys, and for one of them when it is about the configuration.
+    fn lenient_policy(&self) -> PathBuf {
+        let path = self.policy(2, &json!({}));
+        let mut policy: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        policy["configuration_threshold"] = json!(1);
         fs::write(&path, policy.to_string()).unwrap();
         path
     }
@@ -130,6 +149,147 @@ fn a_host_takes_what_enough_builders_attest() {
     let before = farm.tree.path("before.tar.zst");
     fs::write(&before, untouched).unwrap();
     assert_eq!(manifest(&before), manifest(&artifact));
+}
+
+#[test]
+fn no_manifest_makes_a_package_the_configuration() {
+    let farm = Farm::new("head -c 8 /dev/urandom > $PKG_PATH/out");
+    let artifact = farm.artifact();
+    let mut top = String::new();
+    let forged = Forgery::of(&fs::read(&artifact).unwrap()).saying(|manifest| {
+        let packages = manifest["packages"].as_array().unwrap().iter();
+        let mut ids = packages.map(|package| package["id"].as_str().unwrap());
+        top = ids.find(|id| id.starts_with("top--")).unwrap().to_owned();
+        let id: PackageId = top.parse().unwrap();
+        manifest["configuration"] = json!(id.digest());
+    });
+    fs::write(&artifact, forged).unwrap();
+    // Who built something else says so, however the manifest calls it, and cannot even mean it otherwise.
+    let said = farm.attests("bob", &[text(&artifact)]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    assert!(
+        said.stdout
+            .contains(&format!("{top}: something else came out here")),
+        "{said:?}"
+    );
+    let before = fs::read(&artifact).unwrap();
+    farm.attests("bob", &[text(&artifact), "--configuration"])
+        .fails(2, &["has no configuration"]);
+    assert_eq!(fs::read(&artifact).unwrap(), before);
+    farm.attest("ada", text(&artifact));
+    let root = farm.tree.path("host");
+    let refuses = |words: &[&str]| {
+        farm.install(&artifact, &root, &farm.lenient_policy())
+            .fails(1, words);
+        assert!(!root.exists(), "something was changed");
+    };
+    refuses(&["top--", "1 of 2 attest it (ada)"]);
+    // Nor does what is said of a configuration count for a package that was built.
+    for builder in BUILDERS {
+        vouch(&farm, builder, &artifact, &top);
+    }
+    refuses(&["top--", "0 of 2 attest it", "made for a configuration"]);
+}
+
+/// Attests, whatever it is, that `id` was rendered to what `artifact` holds.
+fn vouch(farm: &Farm, builder: &str, artifact: &Path, id: &str) {
+    let manifest = support::forgery::manifest(&fs::read(artifact).unwrap());
+    let package = manifest.package(&id.parse().unwrap()).unwrap();
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "name": id, "digest": { "blake3": package.tree } }],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": { "buildDefinition": { "buildType": "urn:store:build:configuration:v1" } },
+    });
+    let key = SigningKey::read(&farm.tree.path(builder)).unwrap();
+    let mut new = Attestations::default();
+    new.add([attestations::sign(statement.to_string().as_bytes(), &key)])
+        .unwrap();
+    store::artifact::attest::attest(artifact, new).unwrap();
+}
+
+#[test]
+fn a_configuration_is_vouched_for_by_whoever_says_to_have_looked_at_it() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    farm.tree.file(
+        "recipes/config/schema.json",
+        r#"{"type": "object", "properties": {"name": {"type": "string"}}}"#,
+    );
+    farm.tree
+        .file("recipes/config/templates/etc/app.conf", "name {{ name }}\n");
+    farm.tree.file("inputs.yaml", "name: web\n");
+    let [inputs, out, key] = ["inputs.yaml", "out", "ada"].map(|name| farm.tree.path(name));
+    let packed = farm.artifact();
+    let [artifact, key] = [text(&packed), text(&key)];
+    let rendered = [
+        "configure",
+        text(&inputs),
+        "--artifact",
+        artifact,
+        "-o",
+        text(&out),
+    ];
+    let rendered = [rendered.as_slice(), &["--key", key]].concat();
+    farm.tree.store(&rendered).ok();
+    let delivered = out.join("test-1-x86_64-linux.tar.zst");
+    farm.attest("ada", text(&delivered));
+    let said = farm.attests("bob", &[text(&delivered), "--json"]).json();
+    assert_eq!(said["not_built"][0]["name"], "test-config", "{said:#}");
+    let root = farm.tree.path("host");
+    let both = farm.policy(2, &json!({}));
+    let refused = farm.install(&delivered, &root, &both);
+    refused.fails(1, &["test-config--", "1 of 2 attest it (ada)"]);
+    assert!(!refused.stderr.contains("top--"), "{refused:?}");
+    farm.install(&delivered, &root, &farm.lenient_policy()).ok();
+    let activates = |policy: &Path| {
+        let arguments = ["activate", "--root", text(&root), "--policy", text(policy)];
+        farm.tree.store(&arguments)
+    };
+    activates(&farm.lenient_policy()).ok();
+    activates(&farm.policy(2, &json!({}))).fails(1, &["test-config--", "1 of 2"]);
+    let said = farm
+        .attests("bob", &[text(&delivered), "--configuration", "--json"])
+        .json();
+    assert_eq!(said["not_built"], json!([]));
+    farm.install(&delivered, &root, &farm.policy(2, &json!({}))).ok();
+    farm.attests("bob", &["top", "--configuration"])
+        .fails(2, &["--configuration is about an artifact"]);
+}
+
+#[test]
+fn the_program_that_hosts_run_is_attested_too() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    let evil = farm.tree.artifact_of("evil", "1", &["top"], b"#!/bin/sh\n");
+    for builder in BUILDERS {
+        let said = farm.attests(builder, &[text(&evil), "--json"]);
+        assert_eq!(said.code, Some(3), "{said:?}");
+        let said: Value = serde_json::from_str(&said.stdout).unwrap();
+        assert_eq!(said["program"]["word"], "otherwise", "{said:#}");
+        assert_eq!(said["otherwise"], json!([]), "its packages are the right ones");
+    }
+    let (root, policy) = (farm.tree.path("host"), farm.policy(2, &json!({})));
+    let refused = farm.install(&evil, &root, &policy);
+    refused.fails(1, &["the program `store`", "0 of 2 attest it"]);
+    assert!(!refused.stderr.contains("top--") && !root.exists(), "{refused:?}");
+
+    let artifact = farm.artifact();
+    for builder in BUILDERS {
+        farm.attest(builder, text(&artifact));
+    }
+    farm.install(&artifact, &root, &policy).ok();
+    let activates = || {
+        let arguments = ["activate", "--root", text(&root), "--policy", text(&policy)];
+        farm.tree.store(&arguments)
+    };
+    activates().ok();
+    let program = root.join("store");
+    let aside = farm.tree.path("aside");
+    fs::rename(&program, &aside).unwrap();
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    activates().fails(1, &["the program `store`", "attests other content"]);
+    fs::remove_file(&program).unwrap();
+    std::os::unix::fs::symlink(&aside, &program).unwrap();
+    activates().fails(1, &["in the way"]);
 }
 
 fn key_of_a_stranger(tree: &TestTree) -> String {

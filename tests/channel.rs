@@ -245,6 +245,7 @@ fn a_channel_obeys_the_policy_of_a_host() {
     let key = key.lines().last().unwrap();
     let policy = json!({ "format": 1, "threshold": 1, "keys": [{ "name": "farm", "key": key }] });
     site.tree.file("image/etc/store/policy.json", &policy.to_string());
+    site.carries_own_program();
     site.configures("other");
     site.publish("--key online").ok();
     // Signed by those who publish, but attested by nobody who builds.
@@ -280,6 +281,8 @@ fn a_channel_obeys_the_policy_of_a_host() {
 #[test]
 fn an_artifact_is_attested_where_it_is_delivered() {
     let site = Site::new();
+    site.carries_own_program();
+    site.configures("web");
     let out = site.tree.path("out");
     let [delivered, manifest] = ["test-1-x86_64-linux.tar.zst", "manifest.json"].map(|name| out.join(name));
     for signed in [&delivered, &manifest] {
@@ -292,7 +295,8 @@ fn an_artifact_is_attested_where_it_is_delivered() {
     let untouched = snapshot(&out);
     let attest = |key: &str| {
         let key = text(&site.tree.path(key));
-        site.tree.store(&["attest", &text(&delivered), "--key", &key])
+        site.tree
+            .store(&["attest", &text(&delivered), "--configuration", "--key", &key])
     };
     let other = store::lock::FileLock::attempt(&site.tree.path(".out.lock")).unwrap();
     attest("root").fails(1, &["another process", "out"]);
@@ -304,7 +308,9 @@ fn an_artifact_is_attested_where_it_is_delivered() {
     std::os::unix::fs::symlink(&out, site.tree.path("alias")).unwrap();
     let alias = site.tree.path("alias/test-1-x86_64-linux.tar.zst");
     let key = text(&site.tree.path("root2"));
-    site.tree.store(&["attest", &text(&alias), "--key", &key]).ok();
+    site.tree
+        .store(&["attest", &text(&alias), "--configuration", "--key", &key])
+        .ok();
     site.tree.store(&["verify", &text(&out)]).ok();
     assert!(!site.tree.path(".out.partial").exists());
     assert_eq!(snapshot(&site.channel()), published, "what is published stays");

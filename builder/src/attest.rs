@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use schema::attestation::{BuildType, Claim, Envelope, Provenance};
+use schema::attestation::{self, BuildType, Envelope, Provenance};
 use schema::canonical::CanonicalError;
 use schema::digest::Digest;
 use schema::id::PackageId;
-use schema::manifest::{ActiveManifest, SelectedPackage};
+use schema::manifest::{ActiveManifest, Installer, SelectedPackage};
 use schema::resolved::ResolvedRecipe;
 use store::Store;
 use store::attestations;
@@ -15,6 +15,7 @@ use store::closure::{self, ClosureError};
 use store::facts::{self, FactsError};
 use store::index::{IndexError, Outcome};
 use store::keys::SigningKey;
+use store::rendered::Rendered;
 use url::Url;
 
 /// Why nothing is attested of a package.
@@ -113,16 +114,28 @@ impl Attester<'_> {
             Some((id.clone(), required.tree))
         });
         let provenance = Provenance {
-            claim: Claim {
-                id: package.id.clone(),
-                tree: package.tree,
-            },
+            id: package.id.clone(),
+            tree: package.tree,
             build_type: BuildType::Configuration,
             recipe,
             dependencies: trees.collect(),
             builder: self.builder.as_str(),
         };
-        attestations::sign(&provenance, self.key)
+        Ok(attestations::sign(&provenance.statement()?, self.key))
+    }
+
+    /// What is said of the program that an artifact carries, `own` being the bytes of the one that this builder runs:
+    /// nobody but whoever runs the same can vouch for it.
+    ///
+    /// # Errors
+    /// When it has no canonical form.
+    pub fn program(&self, installer: &Installer, own: &[u8]) -> Result<Word, CanonicalError> {
+        let own = Digest::of(own);
+        if own != installer.blake3 {
+            return Ok(Word::Otherwise(own));
+        }
+        let statement = attestation::program_statement(&own, self.builder.as_str())?;
+        Ok(Word::Given(Box::new(attestations::sign(&statement, self.key))))
     }
 }
 
@@ -154,10 +167,8 @@ impl Witness<'_> {
             }
         }
         self.sign(&Provenance {
-            claim: Claim {
-                id: id.clone(),
-                tree: record.tree,
-            },
+            id: id.clone(),
+            tree: record.tree,
             build_type: BuildType::Sandbox,
             recipe: &recipe,
             dependencies,
@@ -176,23 +187,22 @@ impl Witness<'_> {
         }
     }
 
-    /// Vouches for the configuration that `manifest` selects, whose resolved recipe is `bytes`.
+    /// Vouches for the configuration that `manifest` selects, which somebody has looked at.
     ///
     /// # Errors
     /// See [`AttestError`].
     pub fn configuration(
         &self,
         manifest: &ActiveManifest,
-        package: &SelectedPackage,
-        bytes: &[u8],
+        rendered: &Rendered<'_>,
     ) -> Result<Word, AttestError> {
-        let recipe = facts::resolved_from(bytes, &package.id)?;
-        let envelope = self.attester.configuration(manifest, package, &recipe)?;
+        let (package, recipe) = (rendered.package(), rendered.recipe());
+        let envelope = self.attester.configuration(manifest, package, recipe)?;
         Ok(Word::Given(Box::new(envelope)))
     }
 
     fn sign(&self, provenance: &Provenance<'_>) -> Result<Word, AttestError> {
-        let envelope = attestations::sign(provenance, self.attester.key)?;
+        let envelope = attestations::sign(&provenance.statement()?, self.attester.key);
         Ok(Word::Given(Box::new(envelope)))
     }
 }

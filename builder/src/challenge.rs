@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use schema::attestation::{Attestations, Envelope};
+use schema::attestation::{Attestations, Claim, Envelope};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::Listing;
@@ -201,15 +201,16 @@ impl Challenge<'_> {
         let mut trees: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
         let (counted, refused) = attestations::weigh(envelopes, self.trust);
         // A file by another name would be an answer to another question.
-        for Attested { name, claim, .. } in counted.into_iter().filter(|it| it.claim.id == *id) {
-            trees.entry(claim.tree).or_default().insert(name);
+        let about_it = |claim: &Claim| claim.package() == Some(id);
+        for Attested { name, claim, .. } in counted.into_iter().filter(|it| about_it(&it.claim)) {
+            trees.entry(claim.content()).or_default().insert(name);
         }
         let mut digests = trees.keys();
         let paths = match (digests.next(), digests.next()) {
             (Some(one), Some(other)) => self.differing(one, other)?,
             _ => Vec::new(),
         };
-        let refused = refused.into_iter().filter(|refused| refused.id == *id);
+        let refused = refused.into_iter().filter(|refused| about_it(&refused.claim));
         Ok(Verdict {
             id: id.clone(),
             trees,

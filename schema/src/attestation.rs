@@ -27,8 +27,15 @@ pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// The type of a DSSE payload that is an in-toto statement.
 pub const PAYLOAD: &str = "application/vnd.in-toto+json";
 
+/// The `buildType` of the program that an artifact carries for its hosts.
+const PROGRAM_BUILD: &str = "urn:store:build:program:v1";
+
+/// What the subject is called that is that program. No store ID is, since each holds `--`.
+const PROGRAM: &str = "store";
+
 /// How a package was made, in `buildType`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BuildType {
     /// By its recipe, in a sandbox.
     Sandbox,
@@ -43,22 +50,84 @@ impl BuildType {
             Self::Configuration => "urn:store:build:configuration:v1",
         }
     }
+
+    fn of_uri(uri: &str) -> Option<Self> {
+        let all = [Self::Sandbox, Self::Configuration];
+        all.into_iter().find(|build_type| build_type.uri() == uri)
+    }
 }
 
-/// What an attestation is about: a store ID and the content it came out with.
+/// What an attestation is about, and which content it says that this has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Claim {
+#[serde(untagged)]
+pub enum Claim {
+    /// The program that an artifact carries for its hosts.
+    Program {
+        /// The BLAKE3 of its bytes.
+        blake3: Digest,
+    },
+    /// A package.
+    Package {
+        /// Its store ID.
+        id: PackageId,
+        /// Its tree digest.
+        tree: Digest,
+        /// How it is said to have been made.
+        build_type: BuildType,
+    },
+}
+
+impl Claim {
+    /// The package that it is about; nothing when it is about the program.
+    pub fn package(&self) -> Option<&PackageId> {
+        match self {
+            Self::Program { .. } => None,
+            Self::Package { id, .. } => Some(id),
+        }
+    }
+
+    /// What it is about, in words.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Program { .. } => "the program",
+            Self::Package { build_type, .. } => match build_type {
+                BuildType::Sandbox => "a package that was built",
+                BuildType::Configuration => "a configuration that was rendered",
+            },
+        }
+    }
+
+    /// The digest of the content.
+    pub fn content(&self) -> Digest {
+        match self {
+            Self::Program { blake3: content } | Self::Package { tree: content, .. } => *content,
+        }
+    }
+}
+
+/// The canonical bytes of the statement that `builder`, a URI, takes the bytes of digest `blake3` for the program.
+///
+/// # Errors
+/// None that is known of; canonical JSON is made in one place.
+pub fn program_statement(blake3: &Digest, builder: &str) -> Result<Vec<u8>, CanonicalError> {
+    canonical::to_bytes(&json!({
+        "_type": STATEMENT,
+        "subject": [{ "name": PROGRAM, "digest": { "blake3": blake3 } }],
+        "predicateType": PROVENANCE,
+        "predicate": {
+            "buildDefinition": { "buildType": PROGRAM_BUILD, "externalParameters": {} },
+            "runDetails": { "builder": { "id": builder } },
+        },
+    }))
+}
+
+/// What is attested of a package, and all that is known of how it came to be.
+#[derive(Debug, Clone)]
+pub struct Provenance<'a> {
     /// The package.
     pub id: PackageId,
     /// Its tree digest.
     pub tree: Digest,
-}
-
-/// What is attested, and all that is known of how it came to be.
-#[derive(Debug, Clone)]
-pub struct Provenance<'a> {
-    /// What is attested.
-    pub claim: Claim,
     /// How it was made.
     pub build_type: BuildType,
     /// The resolved recipe, whose digest is in the store ID.
@@ -87,7 +156,7 @@ impl Provenance<'_> {
         let files = recipe.files.iter().map(|file| json!(file));
         canonical::to_bytes(&json!({
             "_type": STATEMENT,
-            "subject": [{ "name": self.claim.id, "digest": { "blake3": self.claim.tree } }],
+            "subject": [{ "name": self.id, "digest": { "blake3": self.tree } }],
             "predicateType": PROVENANCE,
             "predicate": {
                 "buildDefinition": {
@@ -96,7 +165,7 @@ impl Provenance<'_> {
                         "name": recipe.name,
                         "version": recipe.version,
                         "variant": recipe.variant,
-                        "recipe": { "blake3": self.claim.id.digest() },
+                        "recipe": { "blake3": self.id.digest() },
                         "files": files.collect::<Vec<_>>(),
                     },
                     "internalParameters": {
@@ -134,7 +203,7 @@ pub struct EnvelopeSignature {
     pub sig: String,
 }
 
-/// Why a document is no attestation, or none of a package.
+/// Why a document is no attestation, or none of a package or the program.
 #[derive(Debug, thiserror::Error)]
 pub enum AttestationError {
     /// Not JSON of this shape.
@@ -151,8 +220,10 @@ pub enum AttestationError {
         /// What it is.
         found: String,
     },
-    /// It does not name exactly one package and its tree digest.
-    #[error("the attestation's subject is not a package with its tree digest")]
+    /// It names neither exactly one package and its tree digest nor the program and its digest.
+    #[error(
+        "the attestation's subject is neither a package with its tree digest nor the program with its digest"
+    )]
     Subject,
     /// Not exactly one signature.
     #[error("an attestation has {0} signatures instead of one")]
@@ -175,6 +246,15 @@ struct Statement {
     subject: Vec<Subject>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
+    #[serde(default)]
+    predicate: Value,
+}
+
+impl Statement {
+    fn build_type(&self) -> &str {
+        let found = self.predicate.pointer("/buildDefinition/buildType");
+        found.and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
@@ -216,7 +296,7 @@ impl Envelope {
     /// demands.
     ///
     /// # Errors
-    /// When it is no provenance of one package.
+    /// When it is no provenance of one package or of the program.
     pub fn claim(&self) -> Result<Claim, AttestationError> {
         let statement: Statement = serde_json::from_slice(&self.statement()?)?;
         for (field, found, expected) in [
@@ -232,12 +312,24 @@ impl Envelope {
         let [subject] = statement.subject.as_slice() else {
             return Err(AttestationError::Subject);
         };
-        let tree = subject.digest.get("blake3").and_then(Value::as_str);
-        let tree = tree.and_then(|text| text.parse().ok());
-        match (subject.name.parse(), tree) {
-            (Ok(id), Some(tree)) => Ok(Claim { id, tree }),
-            _ => Err(AttestationError::Subject),
+        let content = subject.digest.get("blake3").and_then(Value::as_str);
+        let content = content.and_then(|text| text.parse().ok());
+        let content: Digest = content.ok_or(AttestationError::Subject)?;
+        let of_other_kind = || AttestationError::Kind {
+            field: "buildType",
+            found: statement.build_type().to_owned(),
+        };
+        if subject.name == PROGRAM {
+            return match statement.build_type() {
+                PROGRAM_BUILD => Ok(Claim::Program { blake3: content }),
+                _ => Err(of_other_kind()),
+            };
         }
+        Ok(Claim::Package {
+            id: subject.name.parse().map_err(|_| AttestationError::Subject)?,
+            tree: content,
+            build_type: BuildType::of_uri(statement.build_type()).ok_or_else(of_other_kind)?,
+        })
     }
 
     fn statement(&self) -> Result<Vec<u8>, AttestationError> {
@@ -271,13 +363,14 @@ fn decode(what: &'static str, text: &str) -> Result<Vec<u8>, AttestationError> {
         .map_err(|_| AttestationError::Base64(what))
 }
 
-/// `attestations.json`: any number of attestations, of any number of packages and builders.
+/// `attestations.json`: any number of attestations, of the program and any number of packages, by any number of builders.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attestations {
     /// Always [`FORMAT`].
     pub format: u32,
-    /// Each of one package, with one signature: sorted by store ID, then by key, no pair twice.
+    /// Each of the program or of one package, with one signature: the program's first, then by store ID; each sorted by
+    /// key, no pair twice.
     pub envelopes: Vec<Envelope>,
 }
 
@@ -316,15 +409,15 @@ impl Attestations {
         canonical::to_bytes(self)
     }
 
-    /// Adds `envelopes`, each in place of the one of the same package by the same key.
+    /// Adds `envelopes`, each in place of the one that is about the same by the same key.
     ///
     /// # Errors
-    /// When one is no provenance of a package, or has not exactly one signature.
+    /// When one is no provenance of a package or of the program, or has not exactly one signature.
     pub fn add(&mut self, envelopes: impl IntoIterator<Item = Envelope>) -> Result<(), AttestationError> {
         let mut all = BTreeMap::new();
         for envelope in self.envelopes.drain(..).chain(envelopes) {
             let key = envelope.signature()?.keyid.clone();
-            all.insert((envelope.claim()?.id, key), envelope);
+            all.insert((envelope.claim()?.package().cloned(), key), envelope);
         }
         self.envelopes = all.into_values().collect();
         Ok(())
@@ -338,15 +431,20 @@ mod tests {
     fn envelope(name: &str, keyid: &str) -> Envelope {
         let id = PackageId::new(name.parse().unwrap(), Digest::of(b"recipe"));
         let statement = json!({
-            "_type": STATEMENT, "predicateType": PROVENANCE, "predicate": {},
+            "_type": STATEMENT, "predicateType": PROVENANCE,
+            "predicate": { "buildDefinition": { "buildType": BuildType::Sandbox.uri() } },
             "subject": [{ "name": id, "digest": { "blake3": Digest::of(b"tree") } }],
         });
+        signed(statement.to_string().as_bytes(), keyid)
+    }
+
+    fn signed(statement: &[u8], keyid: &str) -> Envelope {
         Envelope {
             signatures: vec![EnvelopeSignature {
                 keyid: keyid.to_owned(),
                 sig: BASE64.encode(&[7; 64]),
             }],
-            ..Envelope::around(statement.to_string().as_bytes())
+            ..Envelope::around(statement)
         }
     }
 
@@ -367,16 +465,23 @@ mod tests {
     #[test]
     fn attestations_are_sorted_and_read_back() {
         let mut attestations = Attestations::default();
+        let program = signed(&program_statement(&Digest::of(b"program"), "urn:x").unwrap(), "2");
         let given = [
             envelope("b", "1"),
             envelope("a", "2"),
+            program.clone(),
             envelope("a", "1"),
             envelope("b", "1"),
         ];
         attestations.add(given).unwrap();
         assert_eq!(
             attestations.envelopes,
-            [envelope("a", "1"), envelope("a", "2"), envelope("b", "1")]
+            [
+                program,
+                envelope("a", "1"),
+                envelope("a", "2"),
+                envelope("b", "1")
+            ]
         );
         let bytes = attestations.to_bytes().unwrap();
         assert_eq!(Attestations::parse(&bytes).unwrap(), attestations);
@@ -389,9 +494,15 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_claims_one_package_or_nothing() {
+    fn an_envelope_claims_one_package_or_the_program_or_nothing() {
+        let blake3 = Digest::of(b"program");
+        let program = program_statement(&blake3, "urn:x").unwrap();
+        assert_eq!(signed(&program, "1").claim().unwrap(), Claim::Program { blake3 });
+        let program = String::from_utf8(program).unwrap();
+        let dressed = program.replace(PROGRAM_BUILD, BuildType::Sandbox.uri());
+        assert!(signed(dressed.as_bytes(), "1").claim().is_err());
         let sound = envelope("a", "1");
-        assert_eq!(sound.claim().unwrap().tree, Digest::of(b"tree"));
+        assert_eq!(sound.claim().unwrap().content(), Digest::of(b"tree"));
         let altered = |from: &str, to: &str| {
             let text = String::from_utf8(sound.statement().unwrap()).unwrap();
             assert!(text.contains(from), "{text}");
@@ -404,6 +515,9 @@ mod tests {
             ("a--", "a-"),
             ("\"subject\":[", "\"subject\":[{\"name\":\"x\",\"digest\":{}},"),
             ("\"predicate\"", "predicate"),
+            ("build:sandbox", "build:program"),
+            ("build:sandbox", "build:elsewhere"),
+            ("buildType", "buildKind"),
         ] {
             assert!(altered(from, to).is_err(), "{from}");
         }

@@ -22,6 +22,10 @@ pub struct Policy {
     pub format: u32,
     /// How many of the keys must attest the same content of each package.
     pub threshold: NonZeroU32,
+    /// How many of them must have looked at the configuration, which nobody can build again; without it, as many as
+    /// must attest any package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration_threshold: Option<NonZeroU32>,
     /// The keys, each under one name.
     pub keys: Vec<TrustedKey>,
 }
@@ -67,6 +71,16 @@ pub enum PolicyError {
         /// How many it names.
         keys: usize,
     },
+    /// It asks for more of what nobody can build again.
+    #[error(
+        "the policy asks for {configuration} keys for the configuration, which may not be more than the {threshold} that it asks for every package"
+    )]
+    Configuration {
+        /// How many it asks for the configuration.
+        configuration: u32,
+        /// How many it asks for every package.
+        threshold: u32,
+    },
 }
 
 /// A text that is no public key.
@@ -93,10 +107,22 @@ impl Policy {
             }
         }
         let (threshold, keys) = (policy.threshold.get(), policy.keys.len());
+        let configuration = policy.of_configuration().get();
+        if configuration > threshold {
+            return Err(PolicyError::Configuration {
+                configuration,
+                threshold,
+            });
+        }
         match usize::try_from(threshold).is_ok_and(|threshold| threshold <= keys) {
             true => Ok(policy),
             false => Err(PolicyError::Unmet { threshold, keys }),
         }
+    }
+
+    /// How many must attest the configuration.
+    pub fn of_configuration(&self) -> NonZeroU32 {
+        self.configuration_threshold.unwrap_or(self.threshold)
     }
 }
 
@@ -189,11 +215,22 @@ mod tests {
             assert!(matches!(parsed, Err(PolicyError::Twice(_))), "{parsed:?}");
         }
         assert!(matches!(
+            parse(|policy| policy["configuration_threshold"] = json!(3)),
+            Err(PolicyError::Configuration {
+                configuration: 3,
+                threshold: 2
+            })
+        ));
+        let fewer = parse(|policy| policy["configuration_threshold"] = json!(1)).unwrap();
+        assert_eq!(fewer.of_configuration().get(), 1);
+        assert_eq!(parse(|_| {}).unwrap().of_configuration().get(), 2);
+        assert!(matches!(
             parse(|policy| policy["format"] = json!(2)),
             Err(PolicyError::Format(2))
         ));
         for (pointer, bad) in [
             ("/threshold", json!(0)),
+            ("/configuration_threshold", json!(0)),
             ("/keys/0/key", json!("RWx")),
             ("/keys/0/expires", json!("soon")),
             ("/keys/1/revoked", json!("no")),

@@ -18,6 +18,9 @@ use crate::tree_of_recipes::TreeInfo;
 /// The store's format version, written into every resolved recipe.
 pub const FORMAT: u32 = 1;
 
+/// The `sandbox` of what no sandbox made: the configuration, which is rendered.
+pub const RENDERED: u32 = 0;
+
 /// A recipe with every default written out and everything it names replaced by digests.
 ///
 /// Its canonical JSON is `buildinfo.full.json`; the digest of those bytes is the one in the store ID. Fields that
@@ -164,6 +167,11 @@ impl ResolvedRecipe {
             check: recipe.check,
             local: None,
         }
+    }
+
+    /// Whether it is a configuration's, whose files are rendered and not built.
+    pub fn is_rendered(&self) -> bool {
+        self.sandbox == RENDERED
     }
 
     /// The store ID and the canonical bytes it is the digest of (`buildinfo.full.json`, no trailing newline).

@@ -1,17 +1,12 @@
-//! Owns what is kept of attestations, whose word they are, and whether there are enough of them.
+//! Owns what is kept of attestations, and whose word they are.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
 use data_encoding::BASE64;
-use schema::attestation::{
-    self, AttestationError, Attestations, Claim, Envelope, EnvelopeSignature, Provenance,
-};
+use schema::attestation::{self, AttestationError, Attestations, Claim, Envelope, EnvelopeSignature};
 use schema::canonical::CanonicalError;
-use schema::digest::Digest;
 use schema::id::PackageId;
-use schema::manifest::ActiveManifest;
 use serde::Serialize;
 
 use crate::io_error::{IoContext, IoError};
@@ -70,19 +65,15 @@ pub(crate) fn id_at(path: &str) -> Option<PackageId> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
-/// Signs the statement of `provenance`.
-///
-/// # Errors
-/// When it has no canonical form.
-pub fn sign(provenance: &Provenance<'_>, key: &SigningKey) -> Result<Envelope, CanonicalError> {
-    let statement = provenance.statement()?;
-    let mut envelope = Envelope::around(&statement);
-    let signed = attestation::pre_authenticated(&envelope.payload_type, &statement);
+/// Signs a statement.
+pub fn sign(statement: &[u8], key: &SigningKey) -> Envelope {
+    let mut envelope = Envelope::around(statement);
+    let signed = attestation::pre_authenticated(&envelope.payload_type, statement);
     envelope.signatures.push(EnvelopeSignature {
         keyid: key.checking().id().to_string(),
         sig: BASE64.encode(&key.sign_raw(&signed)),
     });
-    Ok(envelope)
+    envelope
 }
 
 /// What `store` keeps of a package.
@@ -133,8 +124,8 @@ pub struct Attested {
 /// What becomes of an attestation that does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// About which package it seems to be.
-    pub id: PackageId,
+    /// What it seems to say.
+    pub claim: Claim,
     /// Why it does not count.
     pub why: Rejection,
 }
@@ -149,7 +140,7 @@ pub fn weigh(envelopes: &[Envelope], trust: &Trust) -> (Vec<Attested>, Vec<Refus
         };
         match signer(envelope, signature, trust) {
             Ok((name, key)) => counted.push(Attested { name, key, claim }),
-            Err(why) => refused.push(Refused { id: claim.id, why }),
+            Err(why) => refused.push(Refused { claim, why }),
         }
     }
     (counted, refused)
@@ -170,79 +161,4 @@ fn signer(
             key: id,
         }),
     }
-}
-
-/// A package that too few attest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Lacking {
-    /// The package, with the content that the manifest selects.
-    #[serde(flatten)]
-    pub claim: Claim,
-    /// How many it takes.
-    pub needed: usize,
-    /// Who attests just this.
-    pub attested: BTreeSet<String>,
-    /// Who attests that its recipe gives something else.
-    pub otherwise: BTreeMap<String, Digest>,
-    /// Why further attestations of it do not count.
-    pub refused: Vec<String>,
-}
-
-impl std::fmt::Display for Lacking {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<&str> = self.attested.iter().map(String::as_str).collect();
-        write!(
-            f,
-            "{}: {} of {} attest it",
-            self.claim.id,
-            names.len(),
-            self.needed
-        )?;
-        if !names.is_empty() {
-            write!(f, " ({})", names.join(", "))?;
-        }
-        for (name, tree) in &self.otherwise {
-            write!(f, "; {name} attests other content, {tree}")?;
-        }
-        self.refused.iter().try_for_each(|why| write!(f, "; {why}"))
-    }
-}
-
-/// The packages of `manifest` that too few of those who are trusted attest with just the content that it selects: fewer
-/// than `threshold`. Of the configuration, which is rendered once and cannot be built by somebody else, one is enough.
-pub fn lacking(
-    manifest: &ActiveManifest,
-    attestations: &Attestations,
-    trust: &Trust,
-    threshold: usize,
-) -> Vec<Lacking> {
-    let (counted, refused) = weigh(&attestations.envelopes, trust);
-    let configuration = manifest.configuration_package().map(|package| &package.id);
-    let judge = |package: &schema::manifest::SelectedPackage| {
-        let about = counted.iter().filter(|attested| attested.claim.id == package.id);
-        let (same, other): (Vec<_>, Vec<_>) = about.partition(|attested| attested.claim.tree == package.tree);
-        let attested: BTreeSet<String> = same.into_iter().map(|attested| attested.name.clone()).collect();
-        let needed = match configuration == Some(&package.id) {
-            true => threshold.min(1),
-            false => threshold,
-        };
-        (attested.len() < needed).then(|| Lacking {
-            claim: Claim {
-                id: package.id.clone(),
-                tree: package.tree,
-            },
-            needed,
-            attested,
-            otherwise: other
-                .into_iter()
-                .map(|attested| (attested.name.clone(), attested.claim.tree))
-                .collect(),
-            refused: refused
-                .iter()
-                .filter(|refused| refused.id == package.id)
-                .map(|refused| refused.why.to_string())
-                .collect(),
-        })
-    };
-    manifest.packages.iter().filter_map(judge).collect()
 }

@@ -21,7 +21,7 @@ use crate::io_error::{IoContext, IoError};
 pub const RESOLVED_RECIPE: &str = "buildinfo.full.json";
 
 /// A resolved recipe names each file of its folder and each dependency once; nothing real comes near this many bytes.
-const MAX_SIZE: u64 = 64 * 1024 * 1024;
+pub(crate) const MAX_SIZE: u64 = 64 * 1024 * 1024;
 
 /// What the store needs to know of a resolved recipe. Other fields are how the package came to be, and ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -1,6 +1,7 @@
 //! Content on disk: the store's folders, their index, archives, closures and verification. Never knows how a package came to be.
 
 pub mod activation;
+pub mod admission;
 pub mod archive;
 pub mod artifact;
 pub mod attestations;
@@ -25,6 +26,7 @@ pub mod publish;
 pub mod recipes;
 pub mod registrar;
 pub mod removal;
+pub mod rendered;
 pub mod repair;
 pub mod roots;
 pub mod seekable;

@@ -27,6 +27,13 @@ impl Site {
         site
     }
 
+    /// Packs the artifact anew with a program that `store attest` can vouch for, the one that runs.
+    pub fn carries_own_program(&self) {
+        let program = fs::read(env!("CARGO_BIN_EXE_store")).unwrap();
+        let packed = self.tree.artifact_of("test", "1", &["app"], &program);
+        assert_eq!(packed, self.artifact);
+    }
+
     /// Lays out a delivery that differs by `name`.
     pub fn configures(&self, name: &str) {
         self.tree.file("inputs.yaml", &format!("name: {name}\n"));

@@ -201,7 +201,7 @@ fn recipe(facts: &Facts, made: &Made) -> ResolvedRecipe {
     ResolvedRecipe {
         format: resolved::FORMAT,
         // Nothing was run, so no sandbox had a say.
-        sandbox: 0,
+        sandbox: resolved::RENDERED,
         name: facts.name.clone(),
         version: VERSION.to_owned(),
         variant: None,

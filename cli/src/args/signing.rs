@@ -44,12 +44,15 @@ pub struct Trusted {
 /// `store attest`.
 #[derive(Debug, Args)]
 pub struct Attest {
-    /// Package names, `all`, or an artifact to put the attestations of all its packages into
+    /// Package names, `all`, or an artifact to put attestations of its program and all its packages into
     #[arg(required = true, value_name = "NAME|FILE")]
     pub what: Vec<String>,
     /// The secret key to sign with
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
+    /// Attest the artifact's configuration, too, which nobody can build again: you have looked at it
+    #[arg(long)]
+    pub configuration: bool,
     /// A URI that names this builder [default: one with the key's number]
     #[arg(long, value_name = "URI")]
     pub builder: Option<BuilderUri>,

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use ::schema::name::RoleName;
 use serde::Serialize;
+use store::admission::Candidate;
 use store::host::activate::{self, Activated, Outcome};
 use store::host::changes::Changes;
 use store::host::plan::{self, Plan};
-use store::host::policy;
+use store::host::policy::{self, HostPolicy, Refusal};
 use store::host::system::System;
 use store::host::{Host, HostError, HostLock, Manifest};
+use store::rendered::Rendered;
 
 use crate::args::hosts::Activate;
 use crate::commands::{Context, host};
@@ -36,9 +38,7 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
             None => host.manifest().map_err(host::failed)?,
         };
         if let Some(policy) = host::policy(context, args.policy.as_deref(), host.root())? {
-            let attestations = policy::kept(host.root()).map_err(host::refused)?;
-            let admitted = policy.admit(&manifest.document, &attestations);
-            admitted.map_err(host::refused)?;
+            hold_against(&policy, &host, &manifest).map_err(host::refused)?;
         }
         let roles = match args.roles.roles.as_slice() {
             [] => roles_of(&host)?,
@@ -52,6 +52,16 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
     }
     let lock = host.lock().map_err(host::failed)?;
     carry_out(context, &host, &lock, &plan()?, system.as_ref())
+}
+
+/// Fails unless enough builders attest what the host has, and would have active.
+fn hold_against(policy: &HostPolicy, host: &Host, manifest: &Manifest) -> Result<(), Refusal> {
+    policy.admit(&Candidate {
+        manifest: &manifest.document,
+        configuration: Rendered::on_host(host, &manifest.document).as_ref(),
+        program: policy::program(host.root())?,
+        attestations: &policy::kept(host.root())?,
+    })
 }
 
 /// Says what `plan` would do.

@@ -9,11 +9,10 @@ use ::schema::id::PackageId;
 use builder::attest::{Attester, BuilderUri, Witness, Word};
 use builder::configure;
 use serde::Serialize;
-use store::artifact::one_file;
 use store::artifact::reader::{ReadError, Reader};
 use store::attestations;
-use store::facts::RESOLVED_RECIPE;
 use store::keys::SigningKey;
+use store::rendered::Rendered;
 use store::seekable::stream::Unpacker;
 use store::verify::PackageRef;
 
@@ -29,6 +28,22 @@ struct Document {
     not_built: Vec<PackageRef>,
     /// What came out otherwise here.
     otherwise: Vec<Otherwise>,
+    /// What is said of the program that an artifact carries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<Program>,
+    /// The configuration, when nobody said to have looked at it.
+    #[serde(skip)]
+    not_looked_at: Option<PackageId>,
+}
+
+/// What is said of the program.
+#[derive(Serialize)]
+#[serde(tag = "word", rename_all = "snake_case")]
+enum Program {
+    /// It is the one that runs here.
+    Attested { blake3: Digest },
+    /// Another one runs here.
+    Otherwise { blake3: Digest, here: Digest },
 }
 
 #[derive(Serialize)]
@@ -53,6 +68,21 @@ impl Document {
         }
         None
     }
+
+    /// The same of the program whose digest is `blake3`.
+    fn note_program(&mut self, blake3: Digest, word: Word) -> Option<Envelope> {
+        let (said, envelope) = match word {
+            Word::Given(envelope) => (Program::Attested { blake3 }, Some(*envelope)),
+            Word::Otherwise(here) => (Program::Otherwise { blake3, here }, None),
+            Word::NotBuilt => return None,
+        };
+        self.program = Some(said);
+        envelope
+    }
+
+    fn is_contradicted(&self) -> bool {
+        !self.otherwise.is_empty() || matches!(self.program, Some(Program::Otherwise { .. }))
+    }
 }
 
 /// Runs the verb.
@@ -70,16 +100,25 @@ pub fn run(context: &Context<'_>, args: &Attest) -> Result<ExitCode, Failure> {
         attester: Attester { key: &key, builder },
     };
     let document = match args.what.as_slice() {
-        [file] if cwd.join(file).is_file() => in_artifact(&witness, &cwd.join(file))?,
+        [file] if cwd.join(file).is_file() => {
+            let own = context.world.own_binary()?;
+            in_artifact(&witness, &cwd.join(file), &own, Looked::at(args))?
+        }
         names => {
             no_files(cwd, names)?;
+            if args.configuration {
+                let failure = Failure::misuse("--configuration is about an artifact, and none is named");
+                return Err(
+                    failure.help("name one artifact that lies here, e.g. one that `store configure` made")
+                );
+            }
             in_store(context, &witness, names, args.variant.as_deref())?
         }
     };
     context.output.result(&document, || summary(&document));
-    Ok(ExitCode::from(match document.otherwise.is_empty() {
-        true => failure::DONE,
-        false => failure::DIFFERS,
+    Ok(ExitCode::from(match document.is_contradicted() {
+        true => failure::DIFFERS,
+        false => failure::DONE,
     }))
 }
 
@@ -114,21 +153,46 @@ fn in_store(
     Ok(document)
 }
 
-fn in_artifact(witness: &Witness<'_>, file: &Path) -> Result<Document, Failure> {
+/// Whether somebody says to have looked at the configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    AtConfiguration,
+    Nowhere,
+}
+
+impl Looked {
+    fn at(args: &Attest) -> Self {
+        match args.configuration {
+            true => Self::AtConfiguration,
+            false => Self::Nowhere,
+        }
+    }
+}
+
+fn in_artifact(witness: &Witness<'_>, file: &Path, own: &[u8], looked: Looked) -> Result<Document, Failure> {
     let reader = Reader::open_file(file)?;
     let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
     let manifest = reader.manifest();
-    let configuration = manifest.configuration_package().map(|package| &package.id);
+    let rendered = Rendered::in_artifact(&reader, &mut unpacker)?;
+    if rendered.is_none() && looked == Looked::AtConfiguration {
+        return Err(Failure::misuse(format!("{} has no configuration", file.display()))
+            .help("only what `store configure` rendered is attested by looking at it; leave --configuration out"));
+    }
     let mut document = Document::default();
     let mut envelopes = Vec::new();
+    if let Some(installer) = &manifest.installer {
+        let word = witness.attester.program(installer, own)?;
+        envelopes.extend(document.note_program(installer.blake3, word));
+    }
     for package in &manifest.packages {
-        let word = match configuration == Some(&package.id) {
-            true => {
-                let recipe = one_file::read(&reader, package, RESOLVED_RECIPE, &mut unpacker)?;
-                witness.configuration(manifest, package, &recipe.unwrap_or_default())?
-            }
-            false => witness.selected(package)?,
+        let rendered = rendered.as_ref().filter(|it| it.package().id == package.id);
+        let word = match (rendered, looked) {
+            (Some(rendered), Looked::AtConfiguration) => witness.configuration(manifest, rendered)?,
+            _ => witness.selected(package)?,
         };
+        if rendered.is_some() && word == Word::NotBuilt {
+            document.not_looked_at = Some(package.id.clone());
+        }
         envelopes.extend(document.note(&package.id, word));
     }
     drop(reader);
@@ -142,14 +206,30 @@ fn in_artifact(witness: &Witness<'_>, file: &Path) -> Result<Document, Failure> 
 }
 
 fn summary(document: &Document) -> String {
-    let differs = document.otherwise.iter().map(|otherwise| {
-        format!(
-            "{}: something else came out here, {}\n",
-            otherwise.package.id, otherwise.tree
-        )
-    });
-    let not_built = document.not_built.iter();
-    let not_built = not_built.map(|package| format!("{}: not built by this store\n", package.id));
-    let lines: String = differs.chain(not_built).collect();
-    format!("{lines}{} attested", counted(document.attested.len(), "package"))
+    let mut lines = String::new();
+    if let Some(Program::Otherwise { blake3, here }) = &document.program {
+        lines.push_str(&format!(
+            "the program `store` {blake3}: another one runs here, {here}\n"
+        ));
+    }
+    for Otherwise { package, tree } in &document.otherwise {
+        lines.push_str(&format!("{}: something else came out here, {tree}\n", package.id));
+    }
+    for package in &document.not_built {
+        let why = match document.not_looked_at.as_ref() {
+            Some(id) if *id == package.id => {
+                "rendered, so nobody can build it; look at it, and attest it with --configuration"
+            }
+            _ => "not built by this store",
+        };
+        lines.push_str(&format!("{}: {why}\n", package.id));
+    }
+    let program = match document.program {
+        Some(Program::Attested { .. }) => "the program and ",
+        _ => "",
+    };
+    format!(
+        "{lines}{program}{} attested",
+        counted(document.attested.len(), "package")
+    )
 }

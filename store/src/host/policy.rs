@@ -4,13 +4,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use schema::attestation::{AttestationError, Attestations};
-use schema::manifest::ActiveManifest;
+use schema::digest::Digest;
 use schema::policy::{Policy, PolicyError};
 use schema::timestamp::Timestamp;
 
-use crate::attestations::{FILE, Lacking, lacking};
+use super::PROGRAM;
+use crate::admission::{Candidate, Lacking, Thresholds};
+use crate::attestations::FILE;
 use crate::io_error::{IoContext, IoError};
 use crate::keys::KeyError;
+use crate::listing;
 use crate::trust::Trust;
 
 /// Where the policy lies, relative to the system's top.
@@ -41,6 +44,9 @@ pub enum Refusal {
         /// What is wrong with it.
         source: AttestationError,
     },
+    /// What root would run is not what the store puts there.
+    #[error("{} is in the way: it is no file, so nobody can attest it; move it away", .0.display())]
+    NoProgram(PathBuf),
     /// Too few attest what would be installed.
     #[error(
         "the policy {} is not met, so nothing was changed:{}",
@@ -50,7 +56,7 @@ pub enum Refusal {
     Unmet {
         /// Where the policy lies.
         path: PathBuf,
-        /// Each package that too few attest.
+        /// The program and each package that too few attest.
         lacking: Vec<Lacking>,
     },
 }
@@ -59,7 +65,7 @@ pub enum Refusal {
 #[derive(Debug, Clone)]
 pub struct HostPolicy {
     path: PathBuf,
-    policy: Policy,
+    thresholds: Thresholds,
     trust: Trust,
 }
 
@@ -82,7 +88,7 @@ impl HostPolicy {
             return match Policy::parse(&bytes) {
                 Ok(policy) => Ok(Some(Self {
                     trust: Trust::of_policy(&policy, now)?,
-                    policy,
+                    thresholds: Thresholds::from(&policy),
                     path,
                 })),
                 Err(source) => Err(Refusal::Policy { path, source }),
@@ -91,13 +97,12 @@ impl HostPolicy {
         Ok(None)
     }
 
-    /// Lets `manifest` pass if enough of those who are trusted attest each of its packages.
+    /// Lets `candidate` pass if enough of those who are trusted attest the program and each of its packages.
     ///
     /// # Errors
     /// [`Refusal::Unmet`].
-    pub fn admit(&self, manifest: &ActiveManifest, attestations: &Attestations) -> Result<(), Refusal> {
-        let threshold = usize::try_from(self.policy.threshold.get()).unwrap_or(usize::MAX);
-        let lacking = lacking(manifest, attestations, &self.trust, threshold);
+    pub fn admit(&self, candidate: &Candidate<'_>) -> Result<(), Refusal> {
+        let lacking = candidate.lacking(&self.trust, self.thresholds);
         match lacking.is_empty() {
             true => Ok(()),
             false => Err(Refusal::Unmet {
@@ -120,5 +125,19 @@ pub fn kept(root: &Path) -> Result<Attestations, Refusal> {
             let bytes = read.at("read", &path)?;
             Attestations::parse(&bytes).map_err(|source| Refusal::Attestations { path, source })
         }
+    }
+}
+
+/// The digest of the program that stands at `root`; nothing where there is none.
+///
+/// # Errors
+/// When it cannot be read, or is no file.
+pub fn program(root: &Path) -> Result<Option<Digest>, Refusal> {
+    let path = root.join(PROGRAM);
+    match std::fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).at("look at", &path)?,
+        Ok(found) if !found.is_file() => Err(Refusal::NoProgram(path)),
+        Ok(_) => Ok(Some(listing::hash_file(&path, &mut |_| {})?.0)),
     }
 }

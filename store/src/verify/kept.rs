@@ -74,8 +74,11 @@ fn attested(store: &Store, id: &PackageId) -> Option<DifferenceKind> {
             .envelopes
             .iter()
             .find_map(|envelope| match envelope.claim() {
-                Ok(claim) if claim.id == *id => None,
-                Ok(claim) => Some(format!("it is about {}", claim.id)),
+                Ok(claim) if claim.package() == Some(id) => None,
+                Ok(claim) => Some(match claim.package() {
+                    Some(other) => format!("it is about {other}"),
+                    None => "it is about the program".to_owned(),
+                }),
                 Err(error) => Some(error.to_string()),
             })?,
         Err(KeepError::Io(error)) => return Some(unreadable(&error)),
