@@ -292,6 +292,42 @@ fn the_program_that_hosts_run_is_attested_too() {
     activates().fails(1, &["in the way"]);
 }
 
+#[test]
+fn nobody_vouches_for_what_came_from_a_cache_instead_of_what_they_built() {
+    let farm = Farm::new("head -c 8 /dev/urandom > $PKG_PATH/out");
+    let (cache, key) = (farm.tree.path("cache"), farm.tree.path("bob"));
+    farm.at("bob", &["push", text(&cache), "--key", text(&key)]);
+    let top = farm.tree.id("top");
+    farm.attest("ada", "top");
+    for root in farm.at("ada", &["roots", "--json"]).json()["roots"]
+        .as_array()
+        .unwrap()
+    {
+        farm.at("ada", &["roots", "remove", root["name"].as_str().unwrap()]);
+    }
+    farm.at("ada", &["gc"]);
+    let path = farm.store("ada").join("packages").join(&top);
+    assert!(!path.exists());
+    let key = &farm.keys[1];
+    farm.at(
+        "ada",
+        &["build", "top", "--cache", text(&cache), "--cache-key", key],
+    );
+    assert!(path.exists());
+    let said = farm.attests("ada", &["top", "--json"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+    let said: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(said["otherwise"][0]["name"], "top", "{said:#}");
+    assert!(
+        !said["attested"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|it| it["name"] == "top"),
+        "{said:#}"
+    );
+}
+
 fn key_of_a_stranger(tree: &TestTree) -> String {
     let path = tree.path("stranger");
     if path.exists() {

@@ -13,7 +13,7 @@ use store::Store;
 use store::attestations;
 use store::closure::{self, ClosureError};
 use store::facts::{self, FactsError};
-use store::index::{IndexError, Outcome};
+use store::index::IndexError;
 use store::keys::SigningKey;
 use store::rendered::Rendered;
 use url::Url;
@@ -74,7 +74,7 @@ impl FromStr for BuilderUri {
 pub enum Word {
     /// It built this.
     Given(Box<Envelope>),
-    /// It never built it: it has it from elsewhere, or not at all.
+    /// It never built it, as far as it knows: it has it from elsewhere, or not at all.
     NotBuilt,
     /// It built it, and something else came out.
     Otherwise(Digest),
@@ -145,16 +145,33 @@ impl Witness<'_> {
     /// # Errors
     /// See [`AttestError`].
     pub fn package(&self, id: &PackageId) -> Result<Word, AttestError> {
+        match self.store.index().package(id)? {
+            Some(record) => self.content(id, record.tree),
+            None => Ok(Word::NotBuilt),
+        }
+    }
+
+    /// What it says of a package that an artifact holds.
+    ///
+    /// # Errors
+    /// See [`AttestError`].
+    pub fn selected(&self, package: &SelectedPackage) -> Result<Word, AttestError> {
+        match self.store.index().package(&package.id)? {
+            Some(_) => self.content(&package.id, package.tree),
+            None => Ok(Word::NotBuilt),
+        }
+    }
+
+    /// What it says of the content `tree` of a package that it holds. It may hold that, or other content, from a cache, so
+    /// what counts is what came out when it built it.
+    fn content(&self, id: &PackageId, tree: Digest) -> Result<Word, AttestError> {
         let index = self.store.index();
-        let Some(record) = index.package(id)? else {
-            return Ok(Word::NotBuilt);
-        };
-        let attempts = index.attempts(id)?;
-        if !attempts
-            .iter()
-            .any(|attempt| attempt.outcome == Outcome::Succeeded)
-        {
-            return Ok(Word::NotBuilt);
+        let attempts = index.attempts(id)?.into_iter();
+        let came_out: Vec<Digest> = attempts.filter_map(|attempt| attempt.tree).collect();
+        match came_out.last() {
+            None => return Ok(Word::NotBuilt),
+            Some(last) if !came_out.contains(&tree) => return Ok(Word::Otherwise(*last)),
+            Some(_) => {}
         }
         let recipe = facts::resolved(&self.store.package_path(id), id)?;
         let direct = [recipe.requires.as_slice(), &recipe.build_requires].concat();
@@ -168,23 +185,12 @@ impl Witness<'_> {
         }
         self.sign(&Provenance {
             id: id.clone(),
-            tree: record.tree,
+            tree,
             build_type: BuildType::Sandbox,
             recipe: &recipe,
             dependencies,
             builder: self.attester.builder.as_str(),
         })
-    }
-
-    /// What it says of a package that an artifact holds.
-    ///
-    /// # Errors
-    /// See [`AttestError`].
-    pub fn selected(&self, package: &SelectedPackage) -> Result<Word, AttestError> {
-        match self.store.index().package(&package.id)? {
-            Some(record) if record.tree != package.tree => Ok(Word::Otherwise(record.tree)),
-            _ => self.package(&package.id),
-        }
     }
 
     /// Vouches for the configuration that `manifest` selects, which somebody has looked at.

@@ -16,7 +16,7 @@ use store::index::{Attempt, Outcome};
 use store::io_error::IoContext;
 use store::lock::PackageLock;
 use store::logs;
-use store::publish::{self, Placed};
+use store::publish::{self, Placed, Published};
 use store::recipes;
 use store::removal;
 use store::work::WorkArea;
@@ -209,7 +209,15 @@ impl LocalExecutor<'_> {
 
     fn publish(&self, folders: &Folders, lock: PackageLock, took: Duration) -> Result<Done, StepError> {
         let mut placed = publish::place(self.store, &folders.output, lock).map_err(output)?;
-        placed.built(self.attempt(took, Outcome::Succeeded));
+        let came_out = match placed.published() {
+            Published::New => Some(placed.registration().tree),
+            // Whoever put that there made it, and it stays.
+            Published::AlreadyThere => None,
+        };
+        placed.built(Attempt {
+            tree: came_out,
+            ..self.attempt(took, Outcome::Succeeded)
+        });
         let made = Made {
             tree: placed.registration().tree,
             size: placed.registration().size,
@@ -225,6 +233,7 @@ impl LocalExecutor<'_> {
             started_unix: i64::try_from(started.as_secs()).unwrap_or(i64::MAX),
             duration: took,
             outcome,
+            tree: None,
         }
     }
 

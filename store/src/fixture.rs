@@ -151,10 +151,12 @@ impl TestStore {
         let id = sketch.stage(&staged);
         let lock = self.store.lock_package(&id).unwrap();
         let mut placed = publish::place(&self.store, &staged, lock).unwrap();
+        let tree = Some(placed.registration().tree);
         placed.built(Attempt {
             started_unix: 1,
             duration: Duration::from_millis(1500),
             outcome: Outcome::Succeeded,
+            tree,
         });
         publish::register(&self.store, vec![placed]).unwrap();
         id

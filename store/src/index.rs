@@ -134,6 +134,8 @@ pub struct Attempt {
     pub duration: Duration,
     /// How it ended.
     pub outcome: Outcome,
+    /// The tree digest of what came out; nothing where nothing did, or an older program built it and did not say.
+    pub tree: Option<Digest>,
 }
 
 /// The last successful build of a package.

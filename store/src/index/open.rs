@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::{Index, IndexError, corrupt, failed};
 
 /// The format of the index that this program reads and writes, kept in SQLite's `user_version`.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 
 /// How long a writer waits for another; transactions take milliseconds, so only a stopped process takes longer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -47,7 +47,8 @@ CREATE TABLE builds (
     package TEXT NOT NULL,
     started INTEGER NOT NULL,
     duration_ms INTEGER NOT NULL,
-    outcome TEXT NOT NULL CHECK (outcome IN ('succeeded', 'failed', 'cancelled'))
+    outcome TEXT NOT NULL CHECK (outcome IN ('succeeded', 'failed', 'cancelled')),
+    tree TEXT
 ) STRICT;
 CREATE TABLE durations (
     name TEXT PRIMARY KEY NOT NULL,
@@ -64,6 +65,9 @@ CREATE TABLE root_packages (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What makes an index of format 1 one of format 2.
+const FROM_FORMAT_1: &str = "ALTER TABLE builds ADD COLUMN tree TEXT;";
+
 impl Index {
     /// Makes a new, empty index. The caller sees to it that nobody else makes it at the same time.
     ///
@@ -72,10 +76,7 @@ impl Index {
     pub(crate) fn create(path: &Path) -> Result<(), IndexError> {
         let fail = failed(path, "make the tables");
         let mut connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE)?;
-        let version: i64 = connection
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(&fail)?;
-        if version != 0 {
+        if version_of(&connection).map_err(&fail)? != 0 {
             return Ok(());
         }
         connection
@@ -89,7 +90,7 @@ impl Index {
         change.commit().map_err(&fail)
     }
 
-    /// Opens an index that is there.
+    /// Opens an index that is there; one of an older program gets what it lacks.
     ///
     /// # Errors
     /// When it is damaged, newer than this program, or cannot be opened.
@@ -97,10 +98,13 @@ impl Index {
         if !path.exists() {
             return Err(IndexError::Missing(path.to_owned()));
         }
-        let connection = connect(path, OpenFlags::empty())?;
-        let version: i64 = connection
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(failed(path, "read the format"))?;
+        let mut connection = connect(path, OpenFlags::empty())?;
+        let fail = failed(path, "read the format");
+        let mut version = version_of(&connection).map_err(&fail)?;
+        if version == 1 {
+            migrate(&mut connection).map_err(failed(path, "add what older programs did not keep"))?;
+            version = version_of(&connection).map_err(&fail)?;
+        }
         match version {
             FORMAT => Ok(Self {
                 path: path.to_owned(),
@@ -149,6 +153,21 @@ impl Index {
             }
         }
     }
+}
+
+fn version_of(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Gives an index of format 1 what that of format 2 has, in one transaction.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have done it while this one waited.
+    if version_of(&change)? == 1 {
+        change.execute_batch(FROM_FORMAT_1)?;
+        change.pragma_update(None, "user_version", FORMAT)?;
+    }
+    change.commit()
 }
 
 fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, IndexError> {

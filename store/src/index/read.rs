@@ -149,14 +149,35 @@ impl Index {
     /// # Errors
     /// When the index cannot be read.
     pub fn attempts(&self, id: &PackageId) -> Result<Vec<Attempt>, IndexError> {
-        self.ask("read the builds", |connection| {
+        let rows = self.ask("read the builds", |connection| {
+            let query = format!("SELECT {ATTEMPT} FROM builds WHERE package = ?1 ORDER BY number");
             connection
-                .prepare_cached(
-                    "SELECT started, duration_ms, outcome FROM builds WHERE package = ?1 ORDER BY number",
-                )?
+                .prepare_cached(&query)?
                 .query_map([id.to_string()], attempt)?
-                .collect()
-        })
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter().map(|(_, row)| self.attempt(row)).collect()
+    }
+
+    /// Every attempt to build anything, oldest first.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub(super) fn all_attempts(&self) -> Result<Vec<(PackageId, Attempt)>, IndexError> {
+        let rows = self.ask("read the builds", |connection| {
+            connection
+                .prepare_cached(&format!("SELECT {ATTEMPT} FROM builds ORDER BY number"))?
+                .query_map([], attempt)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter()
+            .map(|(package, row)| Ok((self.parse(&package)?, self.attempt(row)?)))
+            .collect()
+    }
+
+    fn attempt(&self, (attempt, tree): (Attempt, Option<String>)) -> Result<Attempt, IndexError> {
+        let tree = tree.map(|tree| self.parse(&tree)).transpose()?;
+        Ok(Attempt { tree, ..attempt })
     }
 
     /// The last successful build of each package that was ever built, newest first.
@@ -285,18 +306,26 @@ fn three(row: &Row<'_>) -> rusqlite::Result<(String, String, String)> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
 
-fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
-    let outcome: String = row.get(2)?;
-    Ok(Attempt {
-        started_unix: row.get(0)?,
-        duration: Duration::from_millis(u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)),
+/// The columns that [`attempt`] reads.
+const ATTEMPT: &str = "package, started, duration_ms, outcome, tree";
+
+/// The package, the attempt, and the tree digest as it is spelled.
+type AttemptRow = (String, (Attempt, Option<String>));
+
+fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
+    let outcome: String = row.get(3)?;
+    let attempt = Attempt {
+        started_unix: row.get(1)?,
+        duration: Duration::from_millis(u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0)),
         // The table's own check admits only these three.
         outcome: match outcome.as_str() {
             "succeeded" => Outcome::Succeeded,
             "cancelled" => Outcome::Cancelled,
             _ => Outcome::Failed,
         },
-    })
+        tree: None,
+    };
+    Ok((row.get(0)?, (attempt, row.get(4)?)))
 }
 
 fn sorted<T>(set: Option<BTreeSet<T>>) -> Vec<T> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use schema::id::{IdError, PackageId};
 
-use super::{Index, IndexError, Registration, RootRecord};
+use super::{Attempt, Index, IndexError, Registration, RootRecord};
 use crate::durable;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::{self, PublishError};
@@ -30,7 +30,7 @@ pub struct Rebuilt {
 /// Where the roots of a rebuilt index came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Roots {
-    /// From the old index, as did the durations of builds.
+    /// From the old index, as did what it knew of builds.
     Carried,
     /// It was unreadable. So that nothing is lost, the root [`RECOVERED`] keeps every package.
     Recovered,
@@ -71,6 +71,7 @@ impl RebuildObserver for () {
 struct Carried {
     roots: Vec<RootRecord>,
     durations: Vec<(schema::name::PackageName, i64)>,
+    attempts: Vec<(PackageId, Attempt)>,
 }
 
 /// Makes a new index of the store at `root` from its folders, whose files are all read, and puts it in place of the
@@ -97,6 +98,8 @@ pub fn rebuild(root: &Path, now_unix: i64, observer: &dyn RebuildObserver) -> Re
             for root in carried.roots {
                 new.set_root(&root.name, &root.packages, root.set_unix)?;
             }
+            new.remember_attempts(&carried.attempts)?;
+            // Some are older than every attempt that is remembered.
             new.remember_durations(carried.durations)?;
             Roots::Carried
         }
@@ -124,6 +127,7 @@ fn carry(path: &Path) -> Result<Option<Carried>, OpenError> {
         let durations = old.durations()?.into_iter();
         Ok(Carried {
             roots: old.roots()?,
+            attempts: old.all_attempts()?,
             durations: durations
                 .map(|(name, took)| (name, i64::try_from(took.as_millis()).unwrap_or(i64::MAX)))
                 .collect(),

@@ -38,6 +38,7 @@ fn attempt(milliseconds: u64, outcome: Outcome) -> Attempt {
         started_unix: 5,
         duration: Duration::from_millis(milliseconds),
         outcome,
+        tree: (outcome == Outcome::Succeeded).then(|| Digest::of(&milliseconds.to_le_bytes())),
     }
 }
 
@@ -86,6 +87,34 @@ fn only_the_last_success_says_how_long_a_package_takes() {
     assert_eq!(index.attempts(&id(1)).unwrap(), attempts);
     let durations = index.durations().unwrap();
     assert_eq!(durations[id(1).name()], Duration::from_millis(20));
+}
+
+#[test]
+fn an_index_of_an_older_program_is_taken_on_as_it_is() {
+    let (index, folder) = fresh();
+    let path = index.path().to_owned();
+    index
+        .record_attempt(&id(1), &attempt(10, Outcome::Succeeded))
+        .unwrap();
+    let older = "ALTER TABLE builds DROP COLUMN tree; PRAGMA user_version = 1;";
+    index.connection().execute_batch(older).unwrap();
+    drop(index);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| Index::open(&path).unwrap());
+        }
+    });
+    let index = Index::open(&path).unwrap();
+    index.check().unwrap();
+    let unknown = Attempt {
+        tree: None,
+        ..attempt(10, Outcome::Succeeded)
+    };
+    assert_eq!(index.attempts(&id(1)).unwrap(), [unknown.clone()]);
+    let known = attempt(20, Outcome::Succeeded);
+    index.record_attempt(&id(1), &known).unwrap();
+    assert_eq!(index.attempts(&id(1)).unwrap(), [unknown, known]);
+    drop(folder);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Owns every change of the index; each is one short transaction.
 
 use rusqlite::{Transaction, TransactionBehavior, params};
+use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::name::PackageName;
 
@@ -79,6 +80,14 @@ impl Index {
         })
     }
 
+    pub(super) fn remember_attempts(&self, attempts: &[(PackageId, Attempt)]) -> Result<(), IndexError> {
+        self.change("remember builds", |change| {
+            attempts
+                .iter()
+                .try_for_each(|(id, attempt)| insert_attempt(change, id, attempt))
+        })
+    }
+
     pub(super) fn remember_durations(
         &self,
         durations: impl IntoIterator<Item = (PackageName, i64)>,
@@ -148,13 +157,14 @@ fn insert_attempt(change: &Transaction<'_>, id: &PackageId, attempt: &Attempt) -
     let duration = i64::try_from(attempt.duration.as_millis()).unwrap_or(i64::MAX);
     change
         .prepare_cached(
-            "INSERT INTO builds (package, started, duration_ms, outcome) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO builds (package, started, duration_ms, outcome, tree) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![
             id.to_string(),
             attempt.started_unix,
             duration,
-            attempt.outcome.as_str()
+            attempt.outcome.as_str(),
+            attempt.tree.as_ref().map(Digest::to_hex)
         ])?;
     match attempt.outcome {
         Outcome::Succeeded => insert_duration(change, id.name(), duration),

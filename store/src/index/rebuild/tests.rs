@@ -41,6 +41,11 @@ fn assert_recovers(folder: Folder, records: &[PackageRecord]) {
 #[test]
 fn a_sound_index_keeps_its_roots_and_durations() {
     let (folder, records) = filled();
+    let attempts = |test: &TestStore| test.store.index().attempts(&records[0].id).unwrap();
+    let test = folder.open();
+    let before = attempts(&test);
+    assert_eq!(before[0].tree, Some(records[0].tree));
+    let folder = test.close();
     fs::create_dir(folder.root.join("packages/junk")).unwrap();
     let rebuilt = rebuild(&folder.root, 9, &()).unwrap();
     assert_eq!((rebuilt.packages, rebuilt.roots), (2, Roots::Carried));
@@ -50,6 +55,7 @@ fn a_sound_index_keeps_its_roots_and_durations() {
     assert_eq!(index.packages().unwrap(), records);
     assert_eq!(index.roots().unwrap()[0].name, "mine");
     assert_eq!(index.durations().unwrap().len(), 2);
+    assert_eq!(attempts(&test), before);
 }
 
 #[test]
