@@ -225,12 +225,15 @@ mod tests {
         assert_eq!(fewer.of_configuration().get(), 1);
         assert_eq!(parse(|_| {}).unwrap().of_configuration().get(), 2);
         assert!(matches!(
+            parse(|policy| policy["configuration_threshold"] = json!(0)),
+            Err(PolicyError::Parse(_))
+        ));
+        assert!(matches!(
             parse(|policy| policy["format"] = json!(2)),
             Err(PolicyError::Format(2))
         ));
         for (pointer, bad) in [
             ("/threshold", json!(0)),
-            ("/configuration_threshold", json!(0)),
             ("/keys/0/key", json!("RWx")),
             ("/keys/0/expires", json!("soon")),
             ("/keys/1/revoked", json!("no")),
