@@ -7,7 +7,8 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -290,6 +291,51 @@ fn the_program_that_hosts_run_is_attested_too() {
     fs::remove_file(&program).unwrap();
     std::os::unix::fs::symlink(&aside, &program).unwrap();
     activates().fails(1, &["in the way"]);
+}
+
+#[test]
+fn what_is_there_already_becomes_active_only_as_it_was_attested() {
+    let farm = Farm::new("mkdir $PKG_PATH/bin; echo top > $PKG_PATH/bin/top-of-it");
+    let artifact = farm.artifact();
+    for builder in BUILDERS {
+        farm.attest(builder, text(&artifact));
+    }
+    let (root, policy) = (farm.tree.path("host"), farm.policy(2, &json!({})));
+    fs::create_dir(&root).unwrap();
+    let status = Command::new("tar")
+        .args(["--zstd", "-xf", text(&artifact), "-C", text(&root)])
+        .status();
+    assert!(status.unwrap().success());
+    let top = root
+        .join("packages")
+        .join(farm.tree.id("top"))
+        .join("bin/top-of-it");
+    let tamper = || {
+        fs::set_permissions(&top, Permissions::from_mode(0o644)).unwrap();
+        fs::write(&top, "bad\n").unwrap();
+        fs::set_permissions(&top, Permissions::from_mode(0o444)).unwrap();
+    };
+    let activates = || {
+        let arguments = ["activate", "--root", text(&root), "--policy", text(&policy)];
+        farm.tree.store(&arguments)
+    };
+    tamper();
+    activates().fails(1, &["policy.json", "bin/top-of-it: other content"]);
+    assert!(!root.join("current").exists());
+    let installed = farm.install(&artifact, &root, &policy);
+    installed.ok();
+    assert_eq!(fs::read_to_string(&top).unwrap(), "top\n");
+    activates().ok();
+    // A listing that was altered with the files is none of that digest.
+    let listings = fs::read_dir(root.join("trees")).unwrap();
+    let mut listings = listings.map(|entry| entry.unwrap().path());
+    let of_top = |path: &PathBuf| fs::read_to_string(path).unwrap().contains("bin/top-of-it");
+    fs::remove_file(listings.find(of_top).unwrap()).unwrap();
+    activates().fails(1, &["top--", "cannot be verified without the listing"]);
+    tamper();
+    farm.install(&artifact, &root, &policy).ok();
+    assert_eq!(fs::read_to_string(&top).unwrap(), "top\n");
+    activates().ok();
 }
 
 #[test]

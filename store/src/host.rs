@@ -10,6 +10,7 @@ pub mod audit;
 pub mod blueprint;
 pub mod changes;
 pub mod collect;
+mod damaged;
 mod existing;
 mod files;
 pub mod finding;

@@ -37,13 +37,13 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
             Some(file) => Manifest::read(&context.world.cwd().join(file)).map_err(host::failed)?,
             None => host.manifest().map_err(host::failed)?,
         };
-        if let Some(policy) = host::policy(context, args.policy.as_deref(), host.root())? {
-            hold_against(&policy, &host, &manifest).map_err(host::refused)?;
-        }
         let roles = match args.roles.roles.as_slice() {
             [] => roles_of(&host)?,
             texts => host::roles(texts)?,
         };
+        if let Some(policy) = host::policy(context, args.policy.as_deref(), host.root())? {
+            hold_against(&policy, &host, &manifest, &roles).map_err(host::refused)?;
+        }
         plan::of_manifest(&host, manifest, &roles, system.as_ref()).map_err(host::failed)
     };
     if args.dry_run {
@@ -55,13 +55,19 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
 }
 
 /// Fails unless enough builders attest what the host has, and would have active.
-fn hold_against(policy: &HostPolicy, host: &Host, manifest: &Manifest) -> Result<(), Refusal> {
+fn hold_against(
+    policy: &HostPolicy,
+    host: &Host,
+    manifest: &Manifest,
+    roles: &BTreeSet<RoleName>,
+) -> Result<(), Refusal> {
     policy.admit(&Candidate {
         manifest: &manifest.document,
         configuration: Rendered::on_host(host, &manifest.document).as_ref(),
         program: policy::program(host.root())?,
         attestations: &policy::kept(host.root())?,
-    })
+    })?;
+    policy.admit_content(host, &manifest.document, roles)
 }
 
 /// Says what `plan` would do.

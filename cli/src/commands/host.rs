@@ -107,6 +107,7 @@ pub fn policy(
 pub fn refused(refusal: Refusal) -> Failure {
     let help = match &refusal {
         Refusal::Unmet { .. } => "let more builders build it and run `store attest` on the artifact",
+        Refusal::Damaged { .. } => "`store install ARTIFACT` replaces them by those of the artifact",
         _ => "mend it, or ask whoever administers this host",
     };
     Failure::from(refusal).help(help)

@@ -88,7 +88,7 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     let system = system::around(host.root(), Path::new(&reader.manifest().prefix));
     let bar = Bytes::new(context.output, "installing", None);
     let machine = system.machine();
-    let presence = match args.verify {
+    let presence = match args.verify || policy.is_some() {
         true => Presence::Verified,
         false => Presence::Named,
     };

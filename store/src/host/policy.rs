@@ -1,20 +1,24 @@
 //! Owns the policy of a host: whose attestations it takes before anything is installed or made active there.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use schema::attestation::{AttestationError, Attestations};
 use schema::digest::Digest;
+use schema::manifest::ActiveManifest;
+use schema::name::RoleName;
 use schema::policy::{Policy, PolicyError};
 use schema::timestamp::Timestamp;
 
-use super::PROGRAM;
+use super::{Host, PROGRAM, damaged};
 use crate::admission::{Candidate, Lacking, Thresholds};
 use crate::attestations::FILE;
 use crate::io_error::{IoContext, IoError};
 use crate::keys::KeyError;
 use crate::listing;
 use crate::trust::Trust;
+use crate::verify::Difference;
 
 /// Where the policy lies, relative to the system's top.
 pub const POLICY: &str = "etc/store/policy.json";
@@ -58,6 +62,18 @@ pub enum Refusal {
         path: PathBuf,
         /// The program and each package that too few attest.
         lacking: Vec<Lacking>,
+    },
+    /// What would become active is not what was attested.
+    #[error(
+        "the policy {} lets only whole packages become active, so nothing was changed:{}",
+        path.display(),
+        damaged.iter().map(|difference| format!("\n  {difference}")).collect::<String>()
+    )]
+    Damaged {
+        /// Where the policy lies.
+        path: PathBuf,
+        /// The first difference of each package from its listing.
+        damaged: Vec<Difference>,
     },
 }
 
@@ -108,6 +124,27 @@ impl HostPolicy {
             false => Err(Refusal::Unmet {
                 path: self.path.clone(),
                 lacking,
+            }),
+        }
+    }
+
+    /// Lets those packages of `manifest` pass that `roles` need if each that is there has the content which is attested;
+    /// what is not there, an activation misses by itself.
+    ///
+    /// # Errors
+    /// [`Refusal::Damaged`].
+    pub fn admit_content(
+        &self,
+        host: &Host,
+        manifest: &ActiveManifest,
+        roles: &BTreeSet<RoleName>,
+    ) -> Result<(), Refusal> {
+        let damaged = damaged::damaged(host, &manifest.for_roles(roles));
+        match damaged.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal::Damaged {
+                path: self.path.clone(),
+                damaged,
             }),
         }
     }

@@ -1,7 +1,6 @@
 //! Owns the look at a host before anything is installed on it: all that is missing, at once, and nothing changed.
 
 mod content;
-mod damaged;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,6 +16,7 @@ use serde::Serialize;
 
 pub use content::Content;
 
+use super::damaged;
 use super::root::RootError;
 use super::system::{Live, links_in_the_way};
 use super::{Host, HostError, Manifest};
@@ -224,7 +224,12 @@ pub fn look(
         Some(host) => running(host, manifest, &mut missing)?,
         None => None,
     };
-    let damaged = host.iter().flat_map(|host| damaged::damaged(host, &packages));
+    let damaged = host.iter().flat_map(|host| {
+        // An installation looks at those without a listing.
+        let is_listed = |package: &&SelectedPackage| host.listing(&package.tree).is_file();
+        let listed: Vec<_> = packages.iter().copied().filter(is_listed).collect();
+        damaged::damaged(host, &listed)
+    });
     Ok(Preflight {
         missing,
         damaged: damaged.collect(),

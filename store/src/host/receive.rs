@@ -199,7 +199,7 @@ impl<'a> Survey<'a> {
         Ok(survey)
     }
 
-    /// Counts what is there and differs from its listing as lacking.
+    /// Counts what is there and differs from its listing, or has none, as lacking.
     fn distrust(&mut self, host: &Host) {
         let subject = |package: &SelectedPackage| verify::Subject {
             folder: host.package(&package.id),
@@ -208,9 +208,7 @@ impl<'a> Survey<'a> {
             listing: host.listing(&package.tree),
             owner: verify::owner_of(host.root()).ok(),
         };
-        let listed = |package: &&SelectedPackage| !self.unlisted.iter().any(|other| other.id == package.id);
-        let subjects: Vec<verify::Subject> =
-            self.present.iter().copied().filter(listed).map(subject).collect();
+        let subjects: Vec<verify::Subject> = self.present.iter().copied().map(subject).collect();
         let found = verify::packages(&subjects, &verify::Run::new(&())).findings;
         let mut damaged = BTreeSet::new();
         for (subject, found) in subjects.into_iter().zip(found) {
@@ -224,6 +222,7 @@ impl<'a> Survey<'a> {
             .partition(|package| damaged.contains(&package.id));
         self.present = present;
         self.damaged = damaged;
+        self.unlisted.clear();
         self.lacking.extend(&self.damaged);
         self.lacking.sort_by(|a, b| a.id.cmp(&b.id));
     }
