@@ -5,6 +5,8 @@
     reason = "a host that only has tar is one of the cases"
 )]
 
+#[path = "attest/farm.rs"]
+mod farm;
 mod support;
 
 use std::fs::{self, Permissions};
@@ -12,6 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use farm::{BUILDERS, Farm, text};
 use schema::attestation::Attestations;
 use schema::id::PackageId;
 use serde_json::{Value, json};
@@ -20,100 +23,6 @@ use store::keys::SigningKey;
 use support::TestTree;
 use support::forgery::Forgery;
 use support::web::Web;
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-/// Two builders of one tree of recipes, each with a store and a key of their own.
-struct Farm {
-    tree: TestTree,
-    keys: [String; 2],
-}
-
-const BUILDERS: [&str; 2] = ["ada", "bob"];
-
-impl Farm {
-    /// Whatever `odd` says comes out differently at each of them.
-    fn new(odd: &str) -> Self {
-        let tree = TestTree::new();
-        tree.recipe("lib", &json!({ "version": "1" }), "echo lib > $PKG_PATH/out");
-        tree.recipe("top", &json!({ "version": "2", "requires": ["lib"] }), odd);
-        let keys = BUILDERS.map(|name| {
-            let key = tree.path(name);
-            let made = tree.store(&["keygen", text(&key), "--json"]).json();
-            made["key"].as_str().unwrap().to_owned()
-        });
-        let farm = Self { tree, keys };
-        for builder in BUILDERS {
-            farm.at(builder, &["build", "all"]);
-        }
-        farm
-    }
-
-    fn store(&self, builder: &str) -> PathBuf {
-        self.tree.path(&format!("store-{builder}"))
-    }
-
-    /// Runs a verb in the store of that builder.
-    fn at(&self, builder: &str, arguments: &[&str]) -> support::Ran {
-        let store = self.store(builder);
-        let ran = self.tree.store(&[arguments, &["--store", text(&store)]].concat());
-        ran.ok();
-        ran
-    }
-
-    fn attest(&self, builder: &str, what: &str) {
-        self.attests(builder, &[what]).ok();
-    }
-
-    fn attests(&self, builder: &str, what: &[&str]) -> support::Ran {
-        let (key, store) = (self.tree.path(builder), self.store(builder));
-        let arguments = ["attest", "--key", text(&key), "--store", text(&store)];
-        self.tree.store(&[arguments.as_slice(), what].concat())
-    }
-
-    fn artifact(&self) -> PathBuf {
-        let artifact = self.tree.path("a.tar.zst");
-        self.at("ada", &["artifact", "create", "-o", text(&artifact)]);
-        artifact
-    }
-
-    /// A policy with one key changed.
-    fn policy(&self, threshold: u32, change: &Value) -> PathBuf {
-        let key = |at: usize| json!({ "name": BUILDERS[at], "key": self.keys[at] });
-        let mut keys = [key(0), key(1)];
-        keys[1]
-            .as_object_mut()
-            .unwrap()
-            .extend(change.as_object().unwrap().clone());
-        let path = self.tree.path("policy.json");
-        let policy = json!({ "format": 1, "threshold": threshold, "keys": keys });
-        fs::write(&path, policy.to_string()).unwrap();
-        path
-    }
-
-    /// A policy that asks for both keys, and for one of them when it is about the configuration.
-    fn lenient_policy(&self) -> PathBuf {
-        let path = self.policy(2, &json!({}));
-        let mut policy: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        policy["configuration_threshold"] = json!(1);
-        fs::write(&path, policy.to_string()).unwrap();
-        path
-    }
-
-    fn install(&self, artifact: &Path, root: &Path, policy: &Path) -> support::Ran {
-        let arguments = [
-            "install",
-            text(artifact),
-            "--root",
-            text(root),
-            "--policy",
-            text(policy),
-        ];
-        self.tree.store(&arguments)
-    }
-}
 
 #[test]
 fn a_host_takes_what_enough_builders_attest() {
@@ -212,27 +121,7 @@ fn vouch(farm: &Farm, builder: &str, artifact: &Path, id: &str) {
 #[test]
 fn a_configuration_is_vouched_for_by_whoever_says_to_have_looked_at_it() {
     let farm = Farm::new("echo top > $PKG_PATH/out");
-    farm.tree.file(
-        "recipes/config/schema.json",
-        r#"{"type": "object", "properties": {"name": {"type": "string"}}}"#,
-    );
-    farm.tree
-        .file("recipes/config/templates/etc/app.conf", "name {{ name }}\n");
-    farm.tree.file("inputs.yaml", "name: web\n");
-    let [inputs, out, key] = ["inputs.yaml", "out", "ada"].map(|name| farm.tree.path(name));
-    let packed = farm.artifact();
-    let [artifact, key] = [text(&packed), text(&key)];
-    let rendered = [
-        "configure",
-        text(&inputs),
-        "--artifact",
-        artifact,
-        "-o",
-        text(&out),
-    ];
-    let rendered = [rendered.as_slice(), &["--key", key]].concat();
-    farm.tree.store(&rendered).ok();
-    let delivered = out.join("test-1-x86_64-linux.tar.zst");
+    let delivered = delivered(&configured(&farm, &farm.artifact()));
     farm.attest("ada", text(&delivered));
     let said = farm.attests("bob", &[text(&delivered), "--json"]).json();
     assert_eq!(said["not_built"][0]["name"], "test-config", "{said:#}");
@@ -336,6 +225,81 @@ fn what_is_there_already_becomes_active_only_as_it_was_attested() {
     farm.install(&artifact, &root, &policy).ok();
     assert_eq!(fs::read_to_string(&top).unwrap(), "top\n");
     activates().ok();
+}
+
+#[test]
+fn an_auditor_asks_of_an_artifact_what_a_host_would() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    let artifact = farm.artifact();
+    let verifies = |place: &Path, policy: &Path| {
+        let ran = farm
+            .tree
+            .store(&["verify", text(place), "--policy", text(policy), "--json"]);
+        let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let differences = said["differences"].as_array().unwrap().iter();
+        let words = differences.map(|it| {
+            let package = it["package"]["name"].as_str().unwrap_or("-");
+            format!("{} {} {package}", it["part"], it["difference"]).replace('"', "")
+        });
+        (ran.code, words.collect::<Vec<_>>())
+    };
+    farm.attest("ada", text(&artifact));
+    let both = farm.policy(2, &json!({}));
+    let lacks = ["-", "lib", "shell", "top"].map(|name| format!("attestations unattested {name}"));
+    assert_eq!(verifies(&artifact, &both), (Some(3), lacks.to_vec()));
+    let out = configured(&farm, &artifact);
+    let config = "attestations unattested test-config".to_owned();
+    let mut of_delivery = [lacks.to_vec(), vec![config.clone()]].concat();
+    of_delivery.sort();
+    let (code, mut found) = verifies(&out, &both);
+    found.sort();
+    assert_eq!((code, found), (Some(3), of_delivery));
+    farm.attest("bob", text(&artifact));
+    assert_eq!(
+        verifies(&artifact, &both),
+        (Some(0), vec![]),
+        "nobody has to sign it as well"
+    );
+    let lenient = farm.lenient_policy();
+    farm.attest("bob", text(&delivered(&out)));
+    assert_eq!(verifies(&out, &lenient), (Some(0), vec![]));
+    assert_eq!(
+        verifies(&out, &farm.policy(2, &json!({}))),
+        (Some(3), vec![config])
+    );
+    // Who signs it, must be one of them.
+    key_of_a_stranger(&farm.tree);
+    let stranger = farm.tree.path("stranger");
+    farm.tree
+        .store(&["sign", text(&artifact), "--key", text(&stranger)])
+        .ok();
+    let signed = vec!["signature unknown_key -".to_owned()];
+    assert_eq!(verifies(&artifact, &both), (Some(3), signed));
+}
+
+/// A delivery with the artifact and a configuration, for which ada vouches.
+fn configured(farm: &Farm, artifact: &Path) -> PathBuf {
+    let schema = r#"{"type": "object", "properties": {"name": {"type": "string"}}}"#;
+    farm.tree.file("recipes/config/schema.json", schema);
+    farm.tree
+        .file("recipes/config/templates/etc/app.conf", "name {{ name }}\n");
+    farm.tree.file("inputs.yaml", "name: web\n");
+    let [inputs, out, key] = ["inputs.yaml", "out", "ada"].map(|name| farm.tree.path(name));
+    let rendered = [
+        "configure",
+        text(&inputs),
+        "--artifact",
+        text(artifact),
+        "-o",
+        text(&out),
+    ];
+    let rendered = [rendered.as_slice(), &["--key", text(&key)]].concat();
+    farm.tree.store(&rendered).ok();
+    out
+}
+
+fn delivered(out: &Path) -> PathBuf {
+    out.join("test-1-x86_64-linux.tar.zst")
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn a_signature_counts_by_whom_and_when_it_was_made() {
     let tree = TestTree::new();
     let artifact = artifact(&tree);
     let ((ada, ada_key), (_, bob_key)) = (pair(&tree, "ada"), pair(&tree, "bob"));
+    tree.store(&["attest", text(&artifact), "--key", text(&ada)]).ok();
     assert_eq!(verdict(&tree, &artifact, ["--key", &ada_key]), "absent");
     tree.store(&["sign", text(&artifact), "--key", text(&ada)]).ok();
     let public = tree.path("ada.pub");

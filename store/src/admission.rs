@@ -8,8 +8,11 @@ use schema::manifest::ActiveManifest;
 use schema::policy::Policy;
 use serde::Serialize;
 
+use crate::artifact::reader::{ReadError, Reader};
 use crate::attestations::{Attested, Refused, weigh};
 use crate::rendered::Rendered;
+use crate::seekable::ranges::ByteRanges;
+use crate::seekable::stream::Unpacker;
 use crate::trust::Trust;
 
 /// What a host would have, and what is attested of it.
@@ -23,6 +26,26 @@ pub struct Candidate<'a> {
     pub program: Option<Digest>,
     /// What is attested of them.
     pub attestations: &'a Attestations,
+}
+
+/// What of an artifact fewer than `thresholds` of those who are trusted attest, with just the content that it has.
+///
+/// # Errors
+/// When what is attested of it, or its configuration, cannot be read.
+pub fn lacking_in<R: ByteRanges>(
+    reader: &Reader<R>,
+    trust: &Trust,
+    thresholds: Thresholds,
+) -> Result<Vec<Lacking>, ReadError> {
+    let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+    let configuration = Rendered::in_artifact(reader, &mut unpacker)?;
+    let candidate = Candidate {
+        manifest: reader.manifest(),
+        configuration: configuration.as_ref(),
+        program: reader.manifest().installer.map(|installer| installer.blake3),
+        attestations: &reader.attestations(&mut unpacker)?,
+    };
+    Ok(candidate.lacking(trust, thresholds))
 }
 
 /// How many it takes.

@@ -36,7 +36,7 @@ pub struct Trusted {
         conflicts_with = "policy"
     )]
     pub keys: Vec<String>,
-    /// Believe what the keys of this policy signed
+    /// Believe what the keys of this policy signed, and of an artifact ask for the attestations that it asks for
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
 }

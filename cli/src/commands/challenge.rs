@@ -39,7 +39,7 @@ struct Named<'a> {
 /// # Errors
 /// When a key is none, or a place cannot be asked, or there is nothing to ask about.
 pub fn run(context: &Context<'_>, args: &signing::Challenge) -> Result<ExitCode, Failure> {
-    let Some(trust) = signature::trust(context, &args.trusted)? else {
+    let Some(demand) = signature::demand(context, &args.trusted)? else {
         let failure = Failure::misuse("it is not said whose attestations count");
         return Err(failure.help("name their keys with --key, or a policy with --policy"));
     };
@@ -47,7 +47,7 @@ pub fn run(context: &Context<'_>, args: &signing::Challenge) -> Result<ExitCode,
         places: &args.places,
         cwd: context.world.cwd(),
         options: &fetch::options(context, Network::Allowed),
-        trust: &trust,
+        trust: demand.trust(),
     };
     let ids = ids(context, args, &challenge)?;
     let comparison = challenge.of(&ids)?;

@@ -24,6 +24,7 @@ use store::verify::locate::Reference;
 use store::verify::{self, Difference, Report, Run, Selection};
 
 use self::repair::Repair;
+use self::signature::Demand;
 use self::watch::Watch;
 use crate::args::verify::Verify;
 use crate::commands::{Context, rebuild, workshop};
@@ -56,12 +57,12 @@ impl Document {
 /// # Errors
 /// When something cannot be read; differences are no error but an exit code.
 pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
-    let trust = signature::trust(context, &args.trusted)?;
+    let demand = signature::demand(context, &args.trusted)?;
     if let [place] = args.what.as_slice()
         && place.contains('/')
         && context.world.cwd().join(place).is_dir()
     {
-        return served::run(context, Path::new(place), args);
+        return served::run(context, Path::new(place), args, demand.as_ref());
     }
     if let [place] = args.what.as_slice()
         && args.root.is_none()
@@ -72,14 +73,15 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
                 "create it again, or fetch it again; `--from` says which bytes of it differ from a sound one",
             ));
         }
-        return match signature::alone(context, place, trust.as_ref())? {
+        return match signature::alone(context, place, demand.as_ref().map(Demand::trust))? {
             Some(trust) => signature::run(context, place, trust),
-            None => artifact::run(context, place, args, trust.as_ref()),
+            None => artifact::run(context, place, args, demand.as_ref()),
         };
     }
-    if trust.is_some() {
-        let failure =
-            Failure::misuse("--key and --policy ask for the signature of an artifact or of a document");
+    if demand.is_some() {
+        let failure = Failure::misuse(
+            "--key and --policy ask who signed or attests an artifact, a delivery or a document",
+        );
         return Err(failure.help("name the file, or its address"));
     }
     if let Some(root) = &args.root {

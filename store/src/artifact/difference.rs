@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::layout::LayoutError;
 use super::place::Place;
+use crate::admission::Lacking;
 use crate::archive::plan::PlanError;
 use crate::seekable::SeekTableError;
 use crate::seekable::frames::FrameError;
@@ -104,6 +105,14 @@ pub struct Difference {
 }
 
 impl Difference {
+    /// The package that it is about, if it is about one.
+    pub fn package(&self) -> Option<&PackageId> {
+        match &self.problem {
+            Problem::Unattested(lacking) => lacking.claim.package(),
+            _ => self.part.package(),
+        }
+    }
+
     /// About a part as a whole.
     pub fn of(part: Part, problem: impl Into<Problem>) -> Self {
         Self::at(part, None, problem)
@@ -202,6 +211,9 @@ pub enum Problem {
     /// Nobody who is trusted signed it.
     #[error(transparent)]
     Signature(#[from] Rejection),
+    /// Too few who are trusted attest the program or a package.
+    #[error("{0}")]
+    Unattested(Box<Lacking>),
 }
 
 impl Problem {
@@ -239,6 +251,7 @@ impl Problem {
             Self::Attestations(_) => "attestations",
             Self::SeekTable(_) => "seek_table",
             Self::Signature(rejection) => rejection.word(),
+            Self::Unattested(_) => "unattested",
         }
     }
 }
@@ -273,7 +286,7 @@ impl Serialize for Difference {
             },
         };
         let document = Document {
-            package: self.part.package().map(PackageRef::from),
+            package: self.package().map(PackageRef::from),
             part: self.part.word(),
             path: self.path.as_deref().unwrap_or_default(),
             kind,

@@ -11,10 +11,10 @@ use store::archive::press::Threads;
 use store::artifact::place;
 use store::artifact::reader::{ReadError, Reader};
 use store::artifact::verify::{self, Journaled, Report};
-use store::trust::{Signer, Trust};
+use store::trust::Signer;
 use store::verify::journal::stamp_of_file;
 
-use super::signature;
+use super::signature::{self, Demand};
 use super::watch::{self, Watch};
 use crate::args::verify::Verify;
 use crate::commands::{Context, fetch};
@@ -29,7 +29,7 @@ struct Document {
     signature: Option<Signer>,
 }
 
-/// Verifies the artifact at `place`, a path or an address, and that one of those who are trusted signed it.
+/// Verifies the artifact at `place`, a path or an address, and that it has what is asked for of signatures and attestations.
 ///
 /// # Errors
 /// When it cannot be read; differences are no error but an exit code.
@@ -37,7 +37,7 @@ pub fn run(
     context: &Context<'_>,
     place: &str,
     args: &Verify,
-    trust: Option<&Trust>,
+    demand: Option<&Demand>,
 ) -> Result<ExitCode, Failure> {
     let watch = Watch::new(context)?;
     let options = fetch::options(context, Network::Allowed);
@@ -64,7 +64,8 @@ pub fn run(
     let mut report = report?;
     locate(context, place, args, opened.as_ref(), &mut report)?;
     watch::close(context, journal, report.left)?;
-    let signature = signature::check(context, place, &options, trust, &mut report.differences)?;
+    let reader = opened.as_ref();
+    let signature = signature::check(context, place, &options, demand, reader, &mut report.differences)?;
     let document = Document { report, signature };
     context.output.result(&document, || summary(&document));
     let report = &document.report;
