@@ -451,6 +451,20 @@ fn an_attestation_counts_for_its_own_package_and_content_alone() {
 }
 
 #[test]
+fn what_a_package_requires_is_attested_with_it() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    let said = farm.attests("ada", &["top", "--json"]).json();
+    let attested = said["attested"].as_array().unwrap().iter();
+    let names: Vec<&str> = attested.map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["lib", "top"], "and not the toolchain, which no host gets");
+    let kept = |name: &str| {
+        farm.store("ada")
+            .join(format!("attestations/{}.json", farm.tree.id(name)))
+    };
+    assert!(kept("lib").exists() && kept("top").exists());
+}
+
+#[test]
 fn caches_hand_on_what_builders_attest() {
     let farm = Farm::new("echo top > $PKG_PATH/out");
     let cache = farm.tree.path("cache");

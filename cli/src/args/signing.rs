@@ -44,7 +44,7 @@ pub struct Trusted {
 /// `store attest`.
 #[derive(Debug, Args)]
 pub struct Attest {
-    /// Package names, `all`, or an artifact to put attestations of its program and all its packages into
+    /// Package names, or `all`, with all that they require; or an artifact to put attestations of its program and all its packages into
     #[arg(required = true, value_name = "NAME|FILE")]
     pub what: Vec<String>,
     /// The secret key to sign with

@@ -144,10 +144,13 @@ fn in_store(
 ) -> Result<Document, Failure> {
     let workshop = workshop::open(context, variant)?;
     let mut document = Document::default();
-    for package in workshop::select(&workshop, names)? {
-        let word = witness.package(&package.id)?;
-        if let Some(envelope) = document.note(&package.id, word) {
-            attestations::keep(witness.store, &package.id, envelope)?;
+    let selected = workshop::select(&workshop, names)?;
+    let selected: Vec<PackageId> = selected.iter().map(|package| package.id.clone()).collect();
+    // Whoever installs one of them gets what it requires, too, and holds that against their policy.
+    for id in workshop.closure(&selected) {
+        let word = witness.package(&id)?;
+        if let Some(envelope) = document.note(&id, word) {
+            attestations::keep(witness.store, &id, envelope)?;
         }
     }
     Ok(document)
