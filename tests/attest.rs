@@ -372,10 +372,19 @@ fn the_policy_of_the_system_is_found_and_tar_brings_what_it_asks_for() {
     unpack();
     activate().ok();
     fs::write(system.join("etc/store/policy.json"), "{}").unwrap();
-    let install = farm
-        .tree
-        .store(&["install", text(&artifact), "--root", text(&root)]);
-    install.fails(1, &["policy.json", "not a policy"]);
+    let install = |root: &Path| {
+        farm.tree
+            .store(&["install", text(&artifact), "--root", text(root)])
+    };
+    install(&root).fails(1, &["policy.json", "not a policy"]);
+    // The same folder by a name that leads past the policy, before there is anything in it.
+    fs::create_dir(system.join("srv")).unwrap();
+    std::os::unix::fs::symlink(system.join("srv"), farm.tree.path("linked")).unwrap();
+    for below in ["store", "not/there/yet"] {
+        let root = farm.tree.path("linked").join(below);
+        install(&root).fails(1, &["policy.json", "not a policy"]);
+        assert!(!root.exists());
+    }
 }
 
 #[test]

@@ -86,14 +86,13 @@ pub struct HostPolicy {
 }
 
 impl HostPolicy {
-    /// The policy at `asked`, else the nearest one above the prefix that stands at `root`: nothing that is unpacked there
+    /// The policy at `asked`, else the nearest one above the prefix that stands, or will, at `root`: nothing that is unpacked there
     /// can take its place, and no manifest says where it is.
     ///
     /// # Errors
     /// When there may be one that cannot be read.
     pub fn find(asked: Option<&Path>, root: &Path, now: Timestamp) -> Result<Option<Self>, Refusal> {
-        let root = std::path::absolute(root).at("look for", root)?;
-        let root = root.canonicalize().unwrap_or(root);
+        let root = real(root)?;
         let above = root.ancestors().skip(1).map(|top| top.join(POLICY));
         for path in asked.map(Path::to_owned).into_iter().chain(above) {
             let bytes = match std::fs::read(&path) {
@@ -148,6 +147,21 @@ impl HostPolicy {
             }),
         }
     }
+}
+
+/// Where `root` lies, whether it is there yet or not: a link above it may lead to where another policy holds.
+fn real(root: &Path) -> Result<PathBuf, IoError> {
+    let root = std::path::absolute(root).at("look for", root)?;
+    for there in root.ancestors() {
+        match there.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            real => {
+                let rest = root.strip_prefix(there).unwrap_or(Path::new(""));
+                return Ok(real.at("resolve", there)?.join(rest));
+            }
+        }
+    }
+    Ok(root)
 }
 
 /// What came to the host with the artifact that was installed or unpacked last.
