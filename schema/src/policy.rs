@@ -1,6 +1,5 @@
 //! Owns the policy: which keys are trusted, until when, and how many of them it takes.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -60,9 +59,20 @@ pub enum PolicyError {
     /// Written for a newer `store`.
     #[error("policy format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
     Format(u32),
-    /// One name or key for two, which would count one signer twice.
+    /// One name for two keys.
     #[error("the policy names `{0}` twice")]
     Twice(String),
+    /// One key under two names or two numbers, which would count one signer twice; or one number for two, which would
+    /// leave it open whose signature it is.
+    #[error(
+        "the keys of `{first}` and `{second}` are the same key, or have the same number; name each key once"
+    )]
+    OneKey {
+        /// Whose it is.
+        first: String,
+        /// Whose it is said to be, too.
+        second: String,
+    },
     /// Nothing could ever meet it.
     #[error("the policy asks for {threshold} of {keys} keys, so nothing can meet it")]
     Unmet {
@@ -98,12 +108,16 @@ impl Policy {
         if policy.format != FORMAT {
             return Err(PolicyError::Format(policy.format));
         }
-        let mut seen = BTreeSet::new();
-        for key in &policy.keys {
-            for text in [key.name.clone(), key.key.to_string()] {
-                if !seen.insert(text.clone()) {
-                    return Err(PolicyError::Twice(text));
-                }
+        for (at, key) in policy.keys.iter().enumerate() {
+            let mut before = policy.keys.iter().take(at);
+            if let Some(other) = before.clone().find(|other| other.name == key.name) {
+                return Err(PolicyError::Twice(other.name.clone()));
+            }
+            if let Some(other) = before.find(|other| other.key.is_mistakable_for(&key.key)) {
+                return Err(PolicyError::OneKey {
+                    first: other.name.clone(),
+                    second: key.name.clone(),
+                });
             }
         }
         let (threshold, keys) = (policy.threshold.get(), policy.keys.len());
@@ -130,6 +144,11 @@ impl PublicKey {
     /// All 42 bytes.
     pub fn as_bytes(&self) -> &[u8; 42] {
         &self.0
+    }
+
+    /// Whether signatures by one could count as those by the other: whoever makes a key chooses its number.
+    fn is_mistakable_for(&self, other: &Self) -> bool {
+        self.0[2..10] == other.0[2..10] || self.0[10..] == other.0[10..]
     }
 }
 
@@ -210,9 +229,18 @@ mod tests {
                 keys: 2
             })
         ));
-        for (field, twice) in [("name", json!("ada")), ("key", json!(key(1)))] {
-            let parsed = parse(|policy| policy["keys"][1][field] = twice);
-            assert!(matches!(parsed, Err(PolicyError::Twice(_))), "{parsed:?}");
+        let parsed = parse(|policy| policy["keys"][1]["name"] = json!("ada"));
+        assert!(matches!(parsed, Err(PolicyError::Twice(_))), "{parsed:?}");
+        let ada: PublicKey = key(1).parse().unwrap();
+        let with = |at: usize| {
+            let mut bytes = ada.0;
+            bytes[at] ^= 1;
+            PublicKey(bytes).to_string()
+        };
+        // The same key; the same under another number; another with the same number.
+        for twin in [key(1), with(2), with(9), with(10), with(41)] {
+            let parsed = parse(|policy| policy["keys"][1]["key"] = json!(twin));
+            assert!(matches!(parsed, Err(PolicyError::OneKey { .. })), "{parsed:?}");
         }
         assert!(matches!(
             parse(|policy| policy["configuration_threshold"] = json!(3)),
