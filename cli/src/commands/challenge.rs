@@ -7,6 +7,9 @@ use builder::challenge::{Challenge, Comparison, Malformed, Standing, Verdict};
 use builder::fetch::Network;
 use builder::fetch::medium::Medium;
 use serde::Serialize;
+use store::artifact::reader::ReadError;
+use store::rendered::Rendered;
+use store::seekable::stream::Unpacker;
 
 use crate::args::signing;
 use crate::commands::verify::signature;
@@ -118,7 +121,9 @@ fn known(
     if let Some(place) = &args.artifact {
         let reader = Medium::artifact(place, challenge.cwd, challenge.options)?;
         let manifest = reader.manifest();
-        let configuration = manifest.configuration_package().map(|package| &package.id);
+        let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+        let rendered = Rendered::in_artifact(&reader, &mut unpacker)?;
+        let configuration = rendered.map(|rendered| &rendered.package().id);
         let ids = manifest.packages.iter().map(|package| &package.id);
         // Nobody can build that again, so there is nothing to compare.
         return Ok(ids.filter(|id| Some(*id) != configuration).cloned().collect());
