@@ -248,3 +248,8 @@ fn publication() {
 fn publication_where_folders_cannot_be_exchanged() {
     on_channel::without_exchange(&Publication::after(1));
 }
+
+#[test]
+fn publication_where_what_is_old_cannot_be_removed() {
+    on_channel::without_removal(&Publication::after(1));
+}

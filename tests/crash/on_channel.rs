@@ -215,6 +215,25 @@ pub fn without_exchange(publication: &Publication) {
     assert_eq!(publication.left_over(&folder), [] as [PathBuf; 0]);
 }
 
+/// Publishes where what is old cannot be removed.
+pub fn without_removal(publication: &Publication) {
+    let folder = publication.tree.path("unable");
+    let log = publication.tree.path("log");
+    let command = publication.command(&folder);
+    copy(&publication.host, &folder);
+    let (_, points) = trace::points(&command, &folder, &log);
+    let swap = points.iter().position(|point| point.name == "renameat2").unwrap();
+    let is_removal = |point: &&Point| point.name.starts_with("unlink") && point.text.contains("channels");
+    let removal = points[swap..].iter().find(is_removal).unwrap();
+    remove(&folder);
+    copy(&publication.host, &folder);
+    let fault = Fault::Error("EIO");
+    let ended = trace::run_to(&command, removal, [&folder, &folder], fault, &log);
+    assert!(ended.hit && ended.code == Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("the release is published"), "{ended:?}");
+    assert_eq!(publication.state(&folder), Ok(State::New));
+}
+
 fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(copied.unwrap().success());
