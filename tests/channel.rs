@@ -187,12 +187,12 @@ fn the_root_key_is_rotated_and_the_old_one_says_nothing_any_more() {
     site.saves("before");
     // Both have to sign: the old key, whom hosts believe, and the new one, which shows that somebody has it.
     site.publish("--key online --root-key other --new-root-key root2")
-        .fails(1, &["none of the channel's root keys"]);
+        .fails(1, &["not one of the channel's root keys"]);
     let rotated = site.published("--key online --root-key root --new-root-key root2");
     assert_eq!(rotated["root_version"], json!(2));
     site.follows().ok();
     site.publish("--key other --root-key root")
-        .fails(1, &["none of the channel's root keys"]);
+        .fails(1, &["not one of the channel's root keys"]);
     site.saves("rotated");
     // Whoever stole the old root key makes another channel of the one before.
     site.restores("before");

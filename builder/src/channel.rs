@@ -77,7 +77,7 @@ pub enum ChannelError {
     #[error("the keys given do not sign for the channel: {0}")]
     Keys(String),
     /// A root key that the channel knows nothing of.
-    #[error("the key {0} is none of the channel's root keys, so its signature would count for nothing")]
+    #[error("the key {0} is not one of the channel's root keys, so its signature would count for nothing")]
     NoRootKey(KeyId),
     /// No host believes the channel any more.
     #[error(

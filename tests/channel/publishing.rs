@@ -60,8 +60,10 @@ fn a_root_key_that_the_channel_does_not_have_is_refused_by_its_number() {
         .unwrap()
         .to_owned();
     let extra = "--key online --root-key root --root-key other";
-    site.publish(extra)
-        .fails(1, &[&number, "none of the channel's root keys", "--new-root-key"]);
+    site.publish(extra).fails(
+        1,
+        &[&number, "not one of the channel's root keys", "--new-root-key"],
+    );
     assert!(snapshot(&site.tree.path("out")) == before);
     site.publish("--key online --root-key root --new-root-key root --new-root-key other")
         .ok();

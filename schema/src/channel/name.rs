@@ -14,10 +14,10 @@ const MAX_LEN: usize = 100;
 #[schemars(with = "String", extend("pattern" = "^[a-z0-9_-][a-z0-9._-]{0,99}$"))]
 pub struct ChannelName(String);
 
-/// A text that is no name of a channel.
+/// A text that is not the name of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no name of a channel: lowercase letters, digits, `-`, `_` and `.` make one, of which the last does not begin it"
+    "`{0}` is not the name of a channel: a name has lowercase letters, digits, `-`, `_` and `.`, and does not begin with `.`"
 )]
 pub struct NoChannelName(String);
 
