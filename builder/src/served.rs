@@ -75,6 +75,7 @@ fn delivery(
     let mut found: Vec<Difference> = index
         .files
         .par_iter()
+        .filter(|_| !observer.is_stopped())
         .filter_map(|file| Some(about(&file.name, delivered(folder, file, observer)?)))
         .collect();
     let own = digests(folder, INDEX)?;
@@ -151,6 +152,7 @@ fn cache(
     observer.begin(ids.len(), 0);
     let entries: Vec<(Option<CacheEntry>, Vec<Difference>)> = ids
         .par_iter()
+        .filter(|_| !observer.is_stopped())
         .map(|id| {
             let checked = entry(folder, id, keys, observer);
             observer.verified(id, &checked.1);
@@ -171,7 +173,12 @@ fn cache(
             }));
         }
     }
-    for below in ["trees", "archives"] {
+    // What belongs to entries that were not looked at is no surplus.
+    let folders: &[&str] = match observer.is_stopped() {
+        true => &[],
+        false => &["trees", "archives"],
+    };
+    for below in folders {
         for name in names(&folder.join(below))? {
             let path = format!("{below}/{name}");
             if !known.contains(&path) {

@@ -66,13 +66,51 @@ pub struct Report {
     /// How many packages were not looked at, or not to their end, since the run was stopped.
     #[serde(skip_serializing_if = "is_zero")]
     pub left: usize,
+    /// Whether that is all there was to look at.
+    #[serde(skip_serializing_if = "Extent::is_whole")]
+    pub extent: Extent,
     /// Everything that is not as it should be, by package and path.
     pub differences: Vec<Difference>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_zero(count: &usize) -> bool {
+pub(crate) fn is_zero(count: &usize) -> bool {
     *count == 0
+}
+
+/// How far a verification came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Extent {
+    /// To its end.
+    #[default]
+    Whole,
+    /// It was stopped before everything was looked at, packages or what lies beside them.
+    Stopped,
+}
+
+impl Extent {
+    /// How far a verification came that `observer` hears of, asked when it is over. Nobody who asked to stop is asked to
+    /// go on, so whoever does not ask by then has skipped nothing.
+    pub fn of(observer: &dyn VerifyObserver) -> Self {
+        match observer.is_stopped() {
+            true => Self::Stopped,
+            false => Self::Whole,
+        }
+    }
+
+    /// How far one came that left so many of its parts.
+    pub fn leaving(parts: usize) -> Self {
+        match parts {
+            0 => Self::Whole,
+            _ => Self::Stopped,
+        }
+    }
+
+    /// Whether everything was looked at.
+    pub fn is_whole(&self) -> bool {
+        *self == Self::Whole
+    }
 }
 
 impl Report {
@@ -81,6 +119,15 @@ impl Report {
         Self {
             differences: vec![difference],
             ..Self::default()
+        }
+    }
+
+    /// Adds what was found beside the packages, and that it was all there was to look at unless `observer` asked to stop.
+    pub fn add(&mut self, differences: Vec<Difference>, observer: &dyn VerifyObserver) {
+        self.differences.extend(differences);
+        self.differences.sort();
+        if self.extent.is_whole() {
+            self.extent = Extent::of(observer);
         }
     }
 }
@@ -116,23 +163,24 @@ pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<R
         ..*run
     };
     let verified = run::packages(&subjects, run);
+    let left = records.len() - verified.packages;
     let mut report = Report {
         packages: verified.packages,
         files: verified.files,
         bytes: verified.bytes,
-        left: records.len() - verified.packages,
+        left,
+        extent: Extent::leaving(left),
         differences: rows::compare(store, &records, &verified.findings)?,
     };
     report.differences.extend(beside::holes(store, &records)?);
-    if matches!(selection, Selection::All) && report.left == 0 {
-        report
-            .differences
-            .extend(archives::verify(store, &records, &verified.findings, run));
-        report.differences.extend(beside::strays(store, &records)?);
-        report.differences.extend(beside::roots(store)?);
-        report.differences.extend(kept::inputs(store, run)?);
-        report.differences.extend(kept::attestations(store, run)?);
-        report.differences.extend(kept::logs(store, run)?);
+    if matches!(selection, Selection::All) && report.extent.is_whole() {
+        let mut found = archives::verify(store, &records, &verified.findings, run);
+        found.extend(beside::strays(store, &records)?);
+        found.extend(beside::roots(store)?);
+        found.extend(kept::inputs(store, run)?);
+        found.extend(kept::attestations(store, run)?);
+        found.extend(kept::logs(store, run)?);
+        report.add(found, run.observer);
     }
     let found = verified.findings.into_iter().flatten();
     report

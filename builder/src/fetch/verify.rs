@@ -10,7 +10,7 @@ use store::Store;
 use store::io_error::{IoContext, IoError};
 use store::listing::ListError;
 use store::removal;
-use store::verify::{Difference, DifferenceKind, FileKind, VerifyObserver};
+use store::verify::{Difference, DifferenceKind, FileKind, Report, VerifyObserver};
 
 use super::digesting;
 
@@ -19,11 +19,11 @@ const PARTIAL: &str = ".part";
 /// Where sources lie within a store.
 const FOLDER: &str = "sources";
 
-/// What is wrong with the sources of `store`; those that are being fetched are passed over.
+/// Adds to `report` what is wrong with the sources of `store`; those that are being fetched are passed over.
 ///
 /// # Errors
 /// When their folder cannot be read.
-pub fn sources(store: &Store, observer: &dyn VerifyObserver) -> Result<Vec<Difference>, IoError> {
+pub fn sources(store: &Store, report: &mut Report, observer: &dyn VerifyObserver) -> Result<(), IoError> {
     let folder = store.root().join(FOLDER);
     let mut paths: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(&folder).at("read folder", &folder)? {
@@ -47,7 +47,8 @@ pub fn sources(store: &Store, observer: &dyn VerifyObserver) -> Result<Vec<Diffe
         };
         Some(Difference::new(None, format!("{FOLDER}/{name}"), kind))
     };
-    Ok(paths.into_par_iter().filter_map(look).collect())
+    report.add(paths.into_par_iter().filter_map(look).collect(), observer);
+    Ok(())
 }
 
 /// Removes the source that a difference is about, to be fetched again when it is needed; says whether it did.
@@ -111,13 +112,45 @@ mod tests {
         ] {
             fs::write(store.source_path(&name), content).unwrap();
         }
-        let found = sources(&store, &()).unwrap();
-        let mut paths: Vec<&str> = found.iter().map(|it| it.path.as_str()).collect();
+        let found = || {
+            let mut report = Report::default();
+            sources(&store, &mut report, &()).unwrap();
+            assert!(report.extent.is_whole());
+            report.differences
+        };
+        let found_at_first = found();
+        let mut paths: Vec<&str> = found_at_first.iter().map(|it| it.path.as_str()).collect();
         paths.sort_unstable();
         let damaged = format!("sources/{}", blake3(b"other"));
         assert_eq!(paths, [damaged.as_str(), "sources/note"]);
-        let forgotten: Vec<bool> = found.iter().map(|it| forget(&store, it).unwrap()).collect();
+        let forgotten: Vec<bool> = found_at_first
+            .iter()
+            .map(|it| forget(&store, it).unwrap())
+            .collect();
         assert_eq!(forgotten.iter().filter(|it| **it).count(), 1);
-        assert_eq!(sources(&store, &()).unwrap().len(), 1);
+        assert_eq!(found().len(), 1);
+    }
+
+    /// Asks to stop from the beginning.
+    struct Stopped;
+
+    impl VerifyObserver for Stopped {
+        fn begin(&self, _: usize, _: u64) {}
+        fn read(&self, _: u64) {}
+        fn verified(&self, _: &schema::id::PackageId, _: &[Difference]) {}
+        fn is_stopped(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn sources_that_were_passed_over_are_not_said_to_be_sound() {
+        let temporary = tempfile::tempdir().unwrap();
+        let store = Store::open_or_create(&temporary.path().join("store")).unwrap();
+        let key = SourceDigest::Blake3(Digest::of(b"sound")).key();
+        fs::write(store.source_path(&key), "other").unwrap();
+        let mut report = Report::default();
+        sources(&store, &mut report, &Stopped).unwrap();
+        assert_eq!((report.differences.len(), report.extent.is_whole()), (0, false));
     }
 }

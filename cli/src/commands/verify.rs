@@ -21,7 +21,7 @@ use store::artifact::reader::Reader;
 use store::index::{self, IndexError};
 use store::store::OpenError;
 use store::verify::locate::Reference;
-use store::verify::{self, Difference, Report, Run, Selection};
+use store::verify::{self, Difference, Extent, Report, Run, Selection};
 
 use self::repair::Repair;
 use self::signature::Demand;
@@ -114,11 +114,13 @@ fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
         true => Selection::All,
         false => Selection::Packages(&ids),
     };
-    let report = verified(context, args, &store, selection, from.as_ref())?;
+    let mut report = verified(context, args, &store, selection, from.as_ref())?;
     let mut remaining = None;
-    if args.repair && report.left == 0 && !(report.differences.is_empty() && repaired.is_empty()) {
+    if args.repair && report.extent.is_whole() && !(report.differences.is_empty() && repaired.is_empty()) {
         repaired.extend(repair::store(context, args, &store, &report, from.as_ref())?);
-        remaining = Some(verified(context, args, &store, selection, from.as_ref())?.differences);
+        let again = verified(context, args, &store, selection, from.as_ref())?;
+        (report.extent, report.left) = (again.extent, again.left);
+        remaining = Some(again.differences);
     }
     Ok(show(context, report, repaired, remaining))
 }
@@ -147,7 +149,7 @@ fn show(
         remaining,
     };
     context.output.result(&document, || summary(&document));
-    exit(document.is_sound(), document.report.left)
+    exit(document.is_sound(), document.report.extent)
 }
 
 fn verified(
@@ -166,38 +168,39 @@ fn verified(
         journal: journal.as_ref(),
         ..Run::new(&watch)
     };
-    let report = verify::store(store, selection, &run);
-    let sources = match selection {
-        Selection::All => fetch::verify::sources(store, &watch),
-        Selection::Packages(_) => Ok(Vec::new()),
-    };
+    let report = verify::store(store, selection, &run).map_err(Failure::from);
+    let report = report.and_then(|mut report| {
+        if matches!(selection, Selection::All) && report.extent.is_whole() {
+            fetch::verify::sources(store, &mut report, &watch)?;
+        }
+        Ok(report)
+    });
     watch.finish();
-    let mut report = report?;
-    report.differences.extend(sources?);
-    report.differences.sort();
-    watch::close(context, journal, report.left)?;
+    let report = report?;
+    watch::close(context, journal, report.extent);
     Ok(report)
 }
 
 /// How a verification ends: with what it found, or as one that was interrupted before it found anything.
-fn exit(is_sound: bool, left: usize) -> ExitCode {
-    ExitCode::from(match (is_sound, left) {
+fn exit(is_sound: bool, extent: Extent) -> ExitCode {
+    ExitCode::from(match (is_sound, extent) {
         (false, _) => failure::DIFFERS,
-        (true, 0) => failure::DONE,
-        (true, _) => failure::FAILED,
+        (true, Extent::Whole) => failure::DONE,
+        (true, Extent::Stopped) => failure::FAILED,
     })
 }
 
 /// The last line of a report.
-fn verdict(looked_at: &str, differences: usize, left: usize) -> String {
-    let found = match (differences, left) {
-        (0, 0) => "all as it should be".to_owned(),
-        (0, _) => "as it should be".to_owned(),
+fn verdict(looked_at: &str, differences: usize, extent: Extent, left: usize) -> String {
+    let found = match (differences, extent) {
+        (0, Extent::Whole) => "all as it should be".to_owned(),
+        (0, Extent::Stopped) => "as it should be".to_owned(),
         (count, _) => counted(count, "difference"),
     };
-    match left {
-        0 => format!("{looked_at}: {found}"),
-        left => format!("{looked_at}: {found}; {left} more not looked at"),
+    match (extent, left) {
+        (Extent::Whole, _) => format!("{looked_at}: {found}"),
+        (Extent::Stopped, 0) => format!("{looked_at}: {found}; not everything beside that was looked at"),
+        (Extent::Stopped, left) => format!("{looked_at}: {found}; {left} more not looked at"),
     }
 }
 
@@ -223,11 +226,16 @@ fn summary(document: &Document) -> String {
         counted(report.files, "file"),
         text::size(report.bytes)
     );
-    out.push_str(&verdict(&looked_at, report.differences.len(), report.left));
-    match document.remaining.as_ref().map(Vec::len) {
-        None => {}
-        Some(0) => out.push_str(", all mended"),
-        Some(left) => out.push_str(&format!(", {left} not mended")),
+    out.push_str(&verdict(
+        &looked_at,
+        report.differences.len(),
+        report.extent,
+        report.left,
+    ));
+    match (document.remaining.as_ref().map(Vec::len), report.extent) {
+        (None, _) | (Some(0), Extent::Stopped) => {}
+        (Some(0), Extent::Whole) => out.push_str(", all mended"),
+        (Some(left), _) => out.push_str(&format!(", {left} not mended")),
     }
     out
 }

@@ -19,6 +19,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{FrameStream, StreamError, Unpacker};
 use crate::verify::journal::{Journal, Line};
+use crate::verify::{Extent, is_zero};
 
 /// Hears how far a verification or an extraction is.
 pub trait Observer: Sync {
@@ -70,9 +71,11 @@ pub struct Report {
     pub differences: Vec<Difference>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
+impl Report {
+    /// Whether that is all there was to look at.
+    pub fn extent(&self) -> Extent {
+        Extent::leaving(self.left)
+    }
 }
 
 /// The journal of a verification, and a stamp of the file that is verified.

@@ -18,7 +18,7 @@ use super::existing::Existing;
 use super::system::System;
 use super::{GENERATION, GENERATIONS, Host, HostError, MANIFEST, Manifest, PACKAGES, Pending, status};
 use crate::facts;
-use crate::verify::{self, Difference, DifferenceKind, Run, Subject};
+use crate::verify::{self, Difference, DifferenceKind, Extent, Run, Subject};
 use beside::Named;
 
 /// What a verification of a host found.
@@ -36,6 +36,9 @@ pub struct HostReport {
     pub bytes: u64,
     /// How many packages were not looked at, or not to their end, since the run was stopped.
     pub left: usize,
+    /// Whether that is all there was to look at.
+    #[serde(skip_serializing_if = "Extent::is_whole")]
+    pub extent: Extent,
     /// Local changes that are active, with the files that differ.
     pub overrides: Vec<OverrideStatus>,
     /// The activation that is under way, or was interrupted. It is no difference: both of its ends are whole.
@@ -86,7 +89,7 @@ pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostRepor
     let installed = known.add_installed(host, &mut differences);
     differences.extend(beside::manifest(host, installed.as_ref(), run));
     let packages = known.verify(host, run);
-    if packages.left == 0 {
+    if packages.extent.is_whole() {
         let program = installed.map(|manifest| beside::program(host, &manifest, run));
         differences.extend(program.transpose()?.into_iter().flatten());
         differences.extend(beside::strays(host, &known.named())?);
@@ -112,6 +115,7 @@ pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostRepor
         files: packages.files,
         bytes: packages.bytes,
         left: packages.left,
+        extent: packages.extent,
         overrides: overrides.unwrap_or_default(),
         pending,
         differences,
@@ -152,6 +156,7 @@ pub fn packages(host: &Host, names: &[String], run: &Run<'_>) -> Result<HostRepo
         files: packages.files,
         bytes: packages.bytes,
         left: packages.left,
+        extent: packages.extent,
         overrides: Vec::new(),
         pending: host.pending()?,
         differences,
@@ -236,11 +241,13 @@ impl Known {
         };
         let subjects: Vec<Subject> = there.iter().map(subject).collect();
         let verified = verify::packages(&subjects, run);
+        let left = there.len() - verified.packages;
         let mut report = verify::Report {
             packages: verified.packages + self.local.len(),
             files: verified.files,
             bytes: verified.bytes,
-            left: there.len() - verified.packages,
+            left,
+            extent: Extent::leaving(left),
             differences: Vec::new(),
         };
         for (subject, findings) in subjects.iter().zip(verified.findings) {

@@ -63,13 +63,13 @@ pub fn run(
     watch.finish();
     let mut report = report?;
     locate(context, place, args, opened.as_ref(), &mut report)?;
-    watch::close(context, journal, report.left)?;
+    watch::close(context, journal, report.extent());
     let reader = opened.as_ref();
     let signature = signature::check(context, place, &options, demand, reader, &mut report.differences)?;
     let document = Document { report, signature };
     context.output.result(&document, || summary(&document));
     let report = &document.report;
-    Ok(super::exit(report.differences.is_empty(), report.left))
+    Ok(super::exit(report.differences.is_empty(), report.extent()))
 }
 
 /// Says where the artifact begins to differ from the one that --from names.
@@ -142,6 +142,11 @@ fn summary(document: &Document) -> String {
             .map(|difference| format!("{difference}\n")),
     );
     let packages = counted(report.packages, "package");
-    out.push_str(&super::verdict(&packages, report.differences.len(), report.left));
+    out.push_str(&super::verdict(
+        &packages,
+        report.differences.len(),
+        report.extent(),
+        report.left,
+    ));
     out
 }

@@ -52,7 +52,7 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
     };
     let report = verify(&run)?;
     watch.finish();
-    watch::close(context, journal, report.left)?;
+    watch::close(context, journal, report.extent);
     let mut document = Document {
         report,
         repaired: Vec::new(),
@@ -60,7 +60,7 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
     };
     if let Some(lock) = lock
         && !document.report.differences.is_empty()
-        && document.report.left == 0
+        && document.report.extent.is_whole()
     {
         let (report, system) = (&document.report, system.as_ref());
         document.repaired = repair::repair(&opened, &lock, system, report, from.as_ref(), &())?;
@@ -68,7 +68,7 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
     }
     context.output.result(&document, || summary(&document));
     let last = document.remaining.as_ref().unwrap_or(&document.report);
-    Ok(super::exit(last.is_sound(), last.left))
+    Ok(super::exit(last.is_sound(), last.extent))
 }
 
 #[derive(Serialize)]
@@ -135,6 +135,6 @@ fn found(report: &HostReport) -> String {
         text::size(report.bytes)
     );
     let found = report.differences.len() + changed;
-    out.push_str(&super::verdict(&looked_at, found, report.left));
+    out.push_str(&super::verdict(&looked_at, found, report.extent, report.left));
     out
 }

@@ -12,7 +12,7 @@ use store::artifact::difference::Difference as InArtifact;
 use store::artifact::reader::ReadError;
 use store::keys::CheckingKey;
 use store::trust::Signer;
-use store::verify::{Difference, VerifyObserver};
+use store::verify::{Difference, Extent};
 
 use super::signature::{self, Demand};
 use super::watch::Watch;
@@ -83,14 +83,13 @@ pub fn run(
             .differences
             .extend(found.into_iter().map(Found::Artifact));
     }
-    // Of a folder that was not read to its end nothing is known.
-    let left = usize::from(watch.is_stopped());
+    let extent = Extent::of(&watch);
     context.output.result(&document, || {
         let mut lines: String = document.signature.iter().map(signature::line).collect();
         lines.extend(document.differences.iter().map(|it| format!("{it}\n")));
-        lines + &super::verdict(&document.folder, document.differences.len(), left)
+        lines + &super::verdict(&document.folder, document.differences.len(), extent, 0)
     });
-    Ok(super::exit(document.differences.is_empty(), left))
+    Ok(super::exit(document.differences.is_empty(), extent))
 }
 
 /// Who signed the artifact of a delivery, and what of that which is asked for it has not.

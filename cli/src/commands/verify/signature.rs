@@ -13,6 +13,7 @@ use store::artifact::difference::{Difference, Part, Problem};
 use store::artifact::reader::{ReadError, Reader};
 use store::io_error::IoContext;
 use store::trust::{Rejection, Signer, Trust};
+use store::verify::Extent;
 
 use crate::args::signing::Trusted;
 use crate::commands::{Context, fetch};
@@ -162,5 +163,5 @@ pub fn run(context: &Context<'_>, place: &str, trust: &Trust) -> Result<ExitCode
             .map(|difference| format!("{difference}\n"));
         signed.chain(differs).collect::<String>().trim_end().to_owned()
     });
-    Ok(super::exit(document.differences.is_empty(), 0))
+    Ok(super::exit(document.differences.is_empty(), Extent::Whole))
 }

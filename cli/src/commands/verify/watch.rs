@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{SigId, flag, low_level};
 use store::artifact::verify::Observer;
 use store::verify::journal::{Beginning, Journal};
-use store::verify::{Difference, VerifyObserver};
+use store::verify::{Difference, Extent, VerifyObserver};
 
 use crate::args::verify::Verify;
 use crate::commands::Context;
@@ -115,22 +115,19 @@ pub fn journal(context: &Context<'_>, args: &Verify, about: &str) -> Result<Opti
     }
 }
 
-/// Removes the journal of a run that came to its end; says how to go on with one that did not.
-///
-/// # Errors
-/// When the journal cannot be removed.
-pub fn close(context: &Context<'_>, journal: Option<Journal>, left: usize) -> Result<(), Failure> {
-    match (journal, left) {
-        (Some(journal), 0) => Ok(journal.finish()?),
-        (None, 0) => Ok(()),
-        (Some(_), _) => {
-            let hint = "interrupted; the same command with --resume goes on from here";
-            context.output.complain(hint);
-            Ok(())
+/// Removes the journal of a run that came to its end; says how to go on with one that did not. A journal that cannot be
+/// removed is told of and costs nobody the report: what is verified next begins anew.
+pub fn close(context: &Context<'_>, journal: Option<Journal>, extent: Extent) {
+    let text = match (journal, extent) {
+        (Some(journal), Extent::Whole) => match journal.finish() {
+            Ok(()) => return,
+            Err(error) => format!("warning: {error}"),
+        },
+        (None, Extent::Whole) => return,
+        (Some(_), Extent::Stopped) => {
+            "interrupted; the same command with --resume goes on from here".to_owned()
         }
-        (None, _) => {
-            context.output.complain("interrupted");
-            Ok(())
-        }
-    }
+        (None, Extent::Stopped) => "interrupted".to_owned(),
+    };
+    context.output.complain(&text);
 }

@@ -1,4 +1,4 @@
-//! Owns the test of verifications that are stopped and go on.
+//! Owns the tests of verifications that are stopped, wherever that is, and go on.
 
 use super::*;
 
@@ -71,4 +71,64 @@ fn a_run_that_was_stopped_goes_on_with_what_was_not_whole_or_was_touched() {
         1,
         "what was touched since is read again"
     );
+}
+
+/// Stops when it is asked for the so-manieth time whether to.
+struct StoppingAt {
+    question: usize,
+    asked: std::sync::atomic::AtomicUsize,
+}
+
+impl VerifyObserver for StoppingAt {
+    fn begin(&self, _: usize, _: u64) {}
+    fn read(&self, _: u64) {}
+    fn verified(&self, _: &PackageId, _: &[Difference]) {}
+    fn is_stopped(&self) -> bool {
+        self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= self.question
+    }
+}
+
+/// A store with something wrong in each thing that is looked at once the packages are done.
+fn damaged_beside_its_package() -> TestStore {
+    let (test, id, _) = one();
+    let record = test.store.index().package(&id).unwrap().unwrap();
+    let request = crate::archive::record::Request {
+        id: id.clone(),
+        tree: record.tree,
+        source_date_epoch: EPOCH as u64,
+        size: record.size,
+    };
+    let threads = crate::archive::press::Threads::available();
+    crate::archive::ensure(&test.store, &[request], threads, &()).unwrap();
+    fs::remove_file(test.store.archive_path(&record.tree)).unwrap();
+    fs::write(test.store.recipes_path(&Digest::of(b"make")), "made").unwrap();
+    fs::write(test.root().join(crate::attestations::path_of(&id)), "{}").unwrap();
+    fs::write(test.store.log_path(&id), "no log").unwrap();
+    test
+}
+
+#[test]
+fn whoever_stops_anywhere_is_never_told_that_all_was_looked_at() {
+    let test = damaged_beside_its_package();
+    let everything = all(&test);
+    assert_eq!(everything.differences.len(), 4, "{everything:?}");
+    assert!(everything.extent.is_whole());
+    let (mut stopped_beside, mut question) = (0, 0);
+    loop {
+        let observer = StoppingAt {
+            question,
+            asked: std::sync::atomic::AtomicUsize::new(0),
+        };
+        let report = store(&test.store, Selection::All, &Run::new(&observer)).unwrap();
+        if report.extent.is_whole() {
+            assert_eq!(report, everything, "question {question}");
+            break;
+        }
+        if report.left == 0 {
+            stopped_beside += 1;
+        }
+        question += 1;
+    }
+    // Archives, inputs, attestations and logs ask once each, and so does the end.
+    assert_eq!(stopped_beside, 5);
 }
