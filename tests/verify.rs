@@ -449,3 +449,53 @@ fn a_binary_cache_is_verified_as_it_is_served() {
     tree.store(&["verify", "../recipes"])
         .fails(2, &["neither a delivery nor"]);
 }
+
+#[test]
+fn no_option_is_passed_over_in_silence() {
+    let tree = built();
+    let key = tree.store(&["keygen", "../key", "--json"]).json();
+    let key = key["key"].as_str().unwrap();
+    tree.store(&["push", "../cache", "--key", "../key"]).ok();
+    let artifact = tree.small_artifact("1", &["base"]);
+    let artifact = artifact.to_str().unwrap();
+    tree.file("elsewhere.json", "{}");
+    let misuses: [(&[&str], &str); 19] = [
+        (&["../cache", "--key", key], "--cache-key"),
+        (&["../cache", "--repair"], "--repair"),
+        (&["../cache", "--resume"], "--resume"),
+        (&["../cache", "--rebuild"], "--rebuild"),
+        (&["../cache", "--from", artifact], "--from"),
+        (&["../cache", "--root", "../host"], "--root"),
+        (&[artifact, "--root", "../host"], "--root"),
+        (&[artifact, "--rebuild", "--vary"], "--rebuild"),
+        (&[artifact, "--repair"], "--from"),
+        (&[artifact, "--cache-key", key], "--cache-key"),
+        (&[artifact, "base"], "one file"),
+        (&[artifact, artifact], "one file"),
+        (&["base", "--key", key], "--key"),
+        (&["base", "--cache-key", key], "--repair"),
+        (&["base", "--cache", "../cache", "--cache-key", key], "--repair"),
+        (&["--repair", "--cache-key", key], "--cache"),
+        (&["base", "--rebuild", "--repair"], "--repair"),
+        (
+            &[
+                "--root",
+                "../host",
+                "--repair",
+                "--cache",
+                "../cache",
+                "--cache-key",
+                key,
+            ],
+            "--from",
+        ),
+        (&["../elsewhere.json"], "--key"),
+    ];
+    for (args, word) in misuses {
+        tree.store(&[&["verify"], args].concat()).fails(2, &[word]);
+    }
+    for mistyped in ["../cash", "cash.tar.zst", "cash.json"] {
+        tree.store(&["verify", mistyped])
+            .fails(1, &["there is no file", mistyped.trim_start_matches("../")]);
+    }
+}

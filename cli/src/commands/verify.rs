@@ -5,16 +5,14 @@ mod host;
 mod repair;
 mod served;
 pub mod signature;
+mod target;
 mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use ::schema::id::PackageId;
-use builder::fetch::{
-    self,
-    medium::{Medium, is_address},
-};
+use builder::fetch::{self, medium::Medium};
 use serde::Serialize;
 use store::Store;
 use store::artifact::reader::Reader;
@@ -25,6 +23,7 @@ use store::verify::{self, Difference, Extent, Report, Run, Selection};
 
 use self::repair::Repair;
 use self::signature::Demand;
+use self::target::Target;
 use self::watch::Watch;
 use crate::args::verify::Verify;
 use crate::commands::{Context, rebuild, workshop};
@@ -58,39 +57,16 @@ impl Document {
 /// When something cannot be read; differences are no error but an exit code.
 pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     let demand = signature::demand(context, &args.trusted)?;
-    if let [place] = args.what.as_slice()
-        && place.contains('/')
-        && context.world.cwd().join(place).is_dir()
-    {
-        return served::run(context, Path::new(place), args, demand.as_ref());
+    let trust = demand.as_ref().map(Demand::trust);
+    let is_plain = |place: &str| signature::is_plain(context, place, trust);
+    match Target::of(args, context.world.cwd(), &is_plain)? {
+        Target::Store => store(context, args),
+        Target::Builds => rebuild::reproduce(context, &args.what, &args.again),
+        Target::Host(root) => host::run(context, root, args),
+        Target::Artifact(place) => artifact::run(context, place, args, demand.as_ref()),
+        Target::Document(place) => signature::run(context, place, trust),
+        Target::Served(folder) => served::run(context, folder, args, demand.as_ref()),
     }
-    if let [place] = args.what.as_slice()
-        && args.root.is_none()
-        && (is_address(place) || Path::new(place).is_file())
-    {
-        if args.repair {
-            return Err(Failure::misuse("an artifact cannot be mended").help(
-                "create it again, or fetch it again; `--from` says which bytes of it differ from a sound one",
-            ));
-        }
-        return match signature::alone(context, place, demand.as_ref().map(Demand::trust))? {
-            Some(trust) => signature::run(context, place, trust),
-            None => artifact::run(context, place, args, demand.as_ref()),
-        };
-    }
-    if demand.is_some() {
-        let failure = Failure::misuse(
-            "--key and --policy ask who signed or attests an artifact, a delivery or a document",
-        );
-        return Err(failure.help("name the file, or its address"));
-    }
-    if let Some(root) = &args.root {
-        return host::run(context, root.as_deref(), args);
-    }
-    if args.again.rebuild {
-        return rebuild::reproduce(context, &args.what, &args.again);
-    }
-    store(context, args)
 }
 
 fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {

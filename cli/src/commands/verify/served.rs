@@ -66,6 +66,10 @@ pub fn run(
             return Err(failure.help("name the keys that its entries are signed with by --cache-key"));
         }
     };
+    if matches!(served, Served::Delivery(_)) && !args.caches.keys.is_empty() {
+        let failure = Failure::misuse("--cache-key says nothing about a delivery");
+        return Err(failure.help("name the keys that its artifact is signed with by --key"));
+    }
     let keys = args.caches.keys.iter().map(|key| CheckingKey::read(key, cwd));
     let keys: Vec<CheckingKey> = keys.collect::<Result<_, _>>()?;
     let watch = Watch::new(context)?;

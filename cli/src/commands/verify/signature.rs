@@ -119,21 +119,16 @@ pub fn line(signer: &Signer) -> String {
     )
 }
 
-/// Whom to ask for the signature of what lies at `place`, if it is verified by that alone.
+/// Whether what lies at `place` is verified by its signature alone, where somebody's is asked for.
 ///
 /// # Errors
 /// When it cannot be told what it is.
-pub fn alone<'a>(
-    context: &Context<'_>,
-    place: &str,
-    trust: Option<&'a Trust>,
-) -> Result<Option<&'a Trust>, Failure> {
-    let Some(trust) = trust else {
-        return Ok(None);
-    };
+pub fn is_plain(context: &Context<'_>, place: &str, trust: Option<&Trust>) -> Result<bool, Failure> {
+    if trust.is_none() {
+        return Ok(false);
+    }
     let options = fetch::options(context, Network::Allowed);
-    let is_plain = signature::is_plain(place, context.world.cwd(), &options)?;
-    Ok(is_plain.then_some(trust))
+    Ok(signature::is_plain(place, context.world.cwd(), &options)?)
 }
 
 #[derive(Serialize)]
@@ -146,8 +141,14 @@ struct Document {
 /// Verifies a manifest, an entry of a cache or another document by its signature alone.
 ///
 /// # Errors
-/// When it or its signature cannot be read.
-pub fn run(context: &Context<'_>, place: &str, trust: &Trust) -> Result<ExitCode, Failure> {
+/// When nobody is trusted, or it or its signature cannot be read.
+pub fn run(context: &Context<'_>, place: &str, trust: Option<&Trust>) -> Result<ExitCode, Failure> {
+    let Some(trust) = trust else {
+        let failure = Failure::misuse(format!("it is not said whose signature of {place} counts"));
+        return Err(
+            failure.help("a document is verified by its signature: name a key with --key, or --policy")
+        );
+    };
     let options = fetch::options(context, Network::Allowed);
     let mut differences = Vec::new();
     let signature = signed(context, place, &options, trust, &mut differences)?;
