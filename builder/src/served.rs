@@ -14,6 +14,7 @@ use schema::id::PackageId;
 use store::io_error::{IoContext, IoError};
 use store::keys::CheckingKey;
 use store::listing;
+use store::regular;
 use store::verify::{Difference, DifferenceKind, FileKind, FirstByte, VerifyObserver};
 
 use crate::configure::delivery::{B3SUMS, INDEX, SHA256SUMS, digests, sums};
@@ -30,7 +31,7 @@ pub enum Served {
 impl Served {
     /// What is in `folder`; nothing when it is neither.
     pub fn of(folder: &Path) -> Option<Self> {
-        if let Ok(bytes) = fs::read(folder.join(INDEX)) {
+        if let Ok(bytes) = regular::read(&folder.join(INDEX)) {
             return serde_json::from_slice(&bytes).ok().map(Self::Delivery);
         }
         let names = names(folder).ok()?;
@@ -107,7 +108,7 @@ const CHANNELS: &str = "channels";
 fn delivered(folder: &Path, file: &DeliveredFile, observer: &dyn VerifyObserver) -> Option<DifferenceKind> {
     let found = match digests(folder, &file.name) {
         Ok(found) => found,
-        Err(error) => return Some(unreadable(&error)),
+        Err(error) => return Some(DifferenceKind::unreadable(&error.source)),
     };
     observer.read(found.size);
     if found.size != file.size {
@@ -129,9 +130,9 @@ fn delivered(folder: &Path, file: &DeliveredFile, observer: &dyn VerifyObserver)
 /// Compares a file that follows from others.
 fn list(folder: &Path, name: &str, expected: &[u8]) -> Result<Option<Difference>, IoError> {
     let path = folder.join(name);
-    let bytes = match fs::read(&path).at("read", &path) {
+    let bytes = match regular::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) => return Ok(Some(about(name, unreadable(&error)))),
+        Err(error) => return Ok(Some(about(name, DifferenceKind::unreadable(&error.source)))),
     };
     let first = FirstByte::between(expected, &bytes);
     Ok(first.map(|first| {
@@ -200,16 +201,16 @@ fn entry(
     let mut found = Vec::new();
     let mut note = |path: &str, kind| found.push(Difference::new(Some(id), path, kind));
     let document = |reason: String| DifferenceKind::Document { reason };
-    let bytes = match fs::read(folder.join(&name)).at("read", folder.join(&name)) {
+    let bytes = match regular::read(&folder.join(&name)) {
         Ok(bytes) => bytes,
         Err(error) => {
-            note(&name, unreadable(&error));
+            note(&name, DifferenceKind::unreadable(&error.source));
             return (None, found);
         }
     };
     let signature = format!("{name}.minisig");
-    match fs::read_to_string(folder.join(&signature)).at("read", folder.join(&signature)) {
-        Err(error) => note(&signature, unreadable(&error)),
+    match regular::read(&folder.join(&signature)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
+        Err(error) => note(&signature, DifferenceKind::unreadable(&error.source)),
         Ok(text) if keys.is_empty() || keys.iter().any(|key| key.accepts(&bytes, &text)) => {}
         Ok(_) => note(
             &name,
@@ -237,7 +238,7 @@ fn entry(
     ];
     for (path, expected, length) in files {
         match listing::hash_file(&folder.join(&path), &mut |bytes| observer.read(bytes)) {
-            Err(error) => note(&path, unreadable(&error)),
+            Err(error) => note(&path, DifferenceKind::unreadable(&error.source)),
             Ok((_, size)) if length.is_some_and(|length| length != size) => {
                 let (expected, found) = (length.unwrap_or_default(), size);
                 note(&path, DifferenceKind::Size { expected, found });
@@ -247,15 +248,6 @@ fn entry(
         }
     }
     (Some(entry), found)
-}
-
-fn unreadable(error: &IoError) -> DifferenceKind {
-    match error.is_not_found() {
-        true => DifferenceKind::Missing,
-        false => DifferenceKind::Unreadable {
-            reason: error.source.to_string(),
-        },
-    }
 }
 
 fn extra(folder: &Path, path: &str) -> Result<Difference, IoError> {

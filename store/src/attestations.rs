@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::io_error::{IoContext, IoError};
 use crate::keys::{KeyId, SigningKey};
 use crate::publish;
+use crate::regular;
 use crate::removal;
 use crate::store::{ATTESTATIONS, Store};
 use crate::trust::{Rejection, Trust};
@@ -82,10 +83,10 @@ pub fn sign(statement: &[u8], key: &SigningKey) -> Envelope {
 /// See [`KeepError`].
 pub fn read(store: &Store, id: &PackageId) -> Result<Attestations, KeepError> {
     let path = store.root().join(path_of(id));
-    match fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Attestations::default()),
+    match regular::read(&path) {
+        Err(error) if error.is_not_found() => Ok(Attestations::default()),
         read => {
-            let bytes = read.at("read", &path)?;
+            let bytes = read?;
             Attestations::parse(&bytes).map_err(|source| KeepError::Document { path, source })
         }
     }

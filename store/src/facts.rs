@@ -1,7 +1,6 @@
 //! Owns what the store itself reads of a package's `buildinfo.full.json`, the file that its ID is the digest of.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::index::Registration;
 use crate::io_error::{IoContext, IoError};
+use crate::regular;
 
 /// The name of that file in a package's folder.
 pub const RESOLVED_RECIPE: &str = "buildinfo.full.json";
@@ -132,7 +132,7 @@ pub fn resolved_from(bytes: &[u8], id: &PackageId) -> Result<ResolvedRecipe, Fac
 
 fn bytes(folder: &Path) -> Result<(PathBuf, Vec<u8>), FactsError> {
     let path = folder.join(RESOLVED_RECIPE);
-    let file = File::open(&path).at("open", &path)?;
+    let file = regular::open(&path)?;
     let mut bytes = Vec::new();
     file.take(MAX_SIZE + 1)
         .read_to_end(&mut bytes)

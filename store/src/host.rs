@@ -51,6 +51,7 @@ pub use root::RootError;
 use crate::activation::FOLDERS;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
+use crate::regular::{self, NotRegular};
 use system::SystemError;
 
 const PACKAGES: &str = "packages";
@@ -113,7 +114,16 @@ impl Manifest {
     /// # Errors
     /// When it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<Self, HostError> {
-        Self::parse(fs::read(path).at("read", path)?).map_err(|source| HostError::Manifest {
+        Self::of(path, fs::read(path).at("read", path)?)
+    }
+
+    /// Reads one that the host itself keeps.
+    fn kept(path: &Path) -> Result<Self, HostError> {
+        Self::of(path, regular::read(path)?)
+    }
+
+    fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, HostError> {
+        Self::parse(bytes).map_err(|source| HostError::Manifest {
             path: path.to_owned(),
             source: Box::new(source),
         })
@@ -252,7 +262,7 @@ impl Host {
     /// When there is none or it cannot be used.
     pub fn manifest(&self) -> Result<Manifest, HostError> {
         let path = self.root.join(MANIFEST);
-        match Manifest::read(&path) {
+        match Manifest::kept(&path) {
             Err(HostError::Io(error)) if error.is_not_found() => Err(HostError::NoManifest(path)),
             read => read,
         }
@@ -324,10 +334,10 @@ impl Host {
     /// When it is not there or damaged.
     pub fn generation(&self, number: u64) -> Result<Generation, HostError> {
         let path = self.generation_folder(number).join(GENERATION);
-        let bytes = match fs::read(&path) {
+        let bytes = match regular::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.absent(number)),
-            Err(error) => return Err(error).at("read", &path)?,
+            Err(error) if error.is_not_found() => return Err(self.absent(number)),
+            Err(error) => return Err(error.into()),
         };
         Generation::parse(&bytes).map_err(|error: GenerationError| HostError::Damaged {
             number,
@@ -342,7 +352,11 @@ impl Host {
     pub fn generation_manifest(&self, number: u64, digest: &Digest) -> Result<Manifest, HostError> {
         let damaged = |reason: String| HostError::Damaged { number, reason };
         let path = self.generation_folder(number).join(MANIFEST);
-        let manifest = Manifest::read(&path).map_err(|error| damaged(error.to_string()))?;
+        let manifest = match Manifest::kept(&path) {
+            Ok(manifest) => manifest,
+            Err(HostError::Io(error)) if NotRegular::of(&error.source).is_some() => return Err(error.into()),
+            Err(error) => return Err(damaged(error.to_string())),
+        };
         match manifest.digest == *digest {
             true => Ok(manifest),
             false => Err(damaged(format!("{} is another manifest", path.display()))),

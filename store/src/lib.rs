@@ -25,6 +25,7 @@ mod protection;
 pub mod publish;
 pub mod recipes;
 pub mod registrar;
+pub mod regular;
 pub mod removal;
 pub mod rendered;
 pub mod repair;

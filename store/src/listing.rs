@@ -10,6 +10,7 @@ use schema::digest::Digest;
 use schema::listing::{Entry, EntryKind, Listing};
 
 use crate::io_error::{IoContext, IoError};
+use crate::regular;
 use crate::tree::{self, Node, NodeKind, Special, Walk};
 
 /// Bytes read at a time; large enough that a system call costs nothing beside the hashing of what it brings.
@@ -125,12 +126,19 @@ fn entry(folder: &Path, node: Node) -> Result<Entry, ListError> {
     })
 }
 
-/// The digest and length of the file at `path`; `read` is told of every so many bytes read.
+/// The digest and length of the regular file at `path`; `read` is told of every so many bytes read.
 ///
 /// # Errors
-/// When the file cannot be opened or read.
+/// When the file cannot be opened or read, or is none.
 pub fn hash_file(path: &Path, read: &mut dyn FnMut(u64)) -> Result<(Digest, u64), IoError> {
-    let mut file = File::open(path).at("open", path)?;
+    hash(regular::open(path)?, path, read)
+}
+
+/// The digest and length of `file`, which was opened at `path`.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn hash(mut file: File, path: &Path, read: &mut dyn FnMut(u64)) -> Result<(Digest, u64), IoError> {
     let spread = file.metadata().at("look at", path)?.len() >= SPREAD_FROM;
     let mut hasher = blake3::Hasher::new();
     let mut size = 0u64;

@@ -11,6 +11,7 @@ use schema::id::PackageId;
 
 use crate::io_error::{IoContext, IoError};
 use crate::publish;
+use crate::regular;
 use crate::removal;
 use crate::store::{LOGS, Store};
 
@@ -64,7 +65,7 @@ pub(crate) fn id_at(path: &str) -> Option<PackageId> {
 /// # Errors
 /// When it cannot be opened.
 pub(crate) fn fault(path: &Path) -> Result<Option<io::Error>, IoError> {
-    let mut file = BufReader::new(File::open(path).at("open", path)?);
+    let mut file = BufReader::new(regular::open(path)?);
     // To zstd no frame at all is nothing that was compressed; a power cut leaves that.
     match file.fill_buf() {
         Ok([]) => Ok(Some(io::ErrorKind::UnexpectedEof.into())),

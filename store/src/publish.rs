@@ -22,6 +22,7 @@ use crate::index::{Attempt, IndexError, Registration};
 use crate::io_error::{IoContext, IoError};
 use crate::listing::{self, ListError};
 use crate::lock::PackageLock;
+use crate::regular::{self, NotRegular};
 use crate::removal;
 use crate::store::Store;
 use crate::tree::{self, Node, NodeKind, Walk};
@@ -303,11 +304,11 @@ pub(crate) fn seal(folder: &Path, epoch: i64) -> Result<(), IoError> {
 
 /// Puts the listing in place. One with other bytes can only be what a power cut left of it, and is replaced.
 pub(crate) fn write_listing(store: &Store, bytes: &[u8], target: &Path) -> Result<(), IoError> {
-    match fs::read(target) {
+    match regular::read(target) {
         Ok(there) if there == bytes => return Ok(()),
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).at("read", target),
+        Err(error) if error.is_not_found() || NotRegular::of(&error.source).is_some() => {}
+        Err(error) => return Err(error),
     }
     // Durable together with the package's folder, before that is registered.
     let aside = write_aside(store, bytes)?;

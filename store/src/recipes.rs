@@ -5,7 +5,6 @@
 //! is named by `store verify`.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use schema::digest::Digest;
@@ -15,6 +14,7 @@ use schema::resolved::ResolvedRecipe;
 use crate::facts::RESOLVED_RECIPE;
 use crate::io_error::{IoContext, IoError};
 use crate::publish;
+use crate::regular;
 use crate::removal;
 use crate::store::{RECIPES, Store};
 
@@ -80,9 +80,9 @@ pub fn resolved(store: &Store, id: &PackageId) -> Result<Option<ResolvedRecipe>,
 }
 
 fn checked(path: PathBuf, digest: &Digest) -> Result<Option<Vec<u8>>, IoError> {
-    match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => Ok(Some(read.at("read", &path)?).filter(|bytes| Digest::of(bytes) == *digest)),
+    match regular::read(&path) {
+        Err(error) if error.is_not_found() => Ok(None),
+        read => Ok(Some(read?).filter(|bytes| Digest::of(bytes) == *digest)),
     }
 }
 

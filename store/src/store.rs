@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::lock::{FileLock, PackageLock};
 use crate::protection::Needs;
 use crate::publish;
+use crate::regular;
 use crate::work::{self, KEPT, LOCKS, NEEDS, WorkArea};
 
 /// The format of the folder that this program reads and writes.
@@ -372,14 +373,15 @@ pub(crate) fn prepare(root: &Path) -> Result<(Layout, File), OpenError> {
     let root = fs::canonicalize(root).at("resolve", root)?;
     let layout = Layout { root };
     let path = layout.folder(FORMAT_FILE);
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let mut file = match regular::open(&path) {
+        Err(error) if error.is_not_found() => {
             create(&layout)?;
-            File::open(&path).at("open", &path)?
+            regular::open(&path)?
         }
-        opened => opened.at("open", &path)?,
+        opened => opened?,
     };
-    let text = fs::read_to_string(&path).at("read", &path)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).at("read", &path)?;
     match text.trim_end().parse() {
         Ok(FORMAT) => {
             make_folders(&layout)?;

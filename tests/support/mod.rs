@@ -11,6 +11,7 @@
 )]
 
 pub mod artifacts;
+pub mod damage;
 pub mod dice;
 pub mod forgery;
 pub mod hosts;

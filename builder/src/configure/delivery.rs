@@ -1,6 +1,5 @@
 //! Owns what is in the folder that hosts install from.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -18,6 +17,7 @@ use store::artifact::reader::{ReadError, Reader};
 use store::artifact::{INSTALLER_PATH, MANIFEST_PATH};
 use store::durable;
 use store::io_error::{IoContext, IoError};
+use store::regular;
 use store::removal;
 use store::seekable::ranges::ByteRanges;
 use store::seekable::stream::{StreamError, Unpacker};
@@ -169,7 +169,7 @@ fn installer_bytes<R: ByteRanges>(
 /// What is at `name` in `folder`.
 pub(crate) fn digests(folder: &Path, name: &str) -> Result<DeliveredFile, IoError> {
     let path = folder.join(name);
-    let mut file = File::open(&path).at("open", &path)?;
+    let mut file = regular::open_behind(&path)?;
     let (mut sha256, mut blake3) = (Sha256::new(), blake3::Hasher::new());
     let mut buffer = vec![0; READ_SIZE];
     let mut size = 0;

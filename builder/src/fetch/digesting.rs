@@ -8,6 +8,7 @@ use schema::source::SourceDigest;
 use sha2::Digest as _;
 use store::io_error::{IoContext, IoError};
 use store::listing::{self, ListError};
+use store::regular;
 
 /// Bytes read at a time from a file that is hashed.
 const READ_SIZE: usize = 256 * 1024;
@@ -65,7 +66,7 @@ impl Hasher {
 /// The digest of a file's bytes, by the algorithm of `expected`.
 pub(super) fn of_file(path: &Path, expected: &SourceDigest) -> Result<SourceDigest, IoError> {
     let mut hasher = Hasher::like(expected);
-    let mut file = File::open(path).at("open", path)?;
+    let mut file = regular::open(path)?;
     hasher.read(&mut file).at("read", path)?;
     Ok(hasher.digest())
 }

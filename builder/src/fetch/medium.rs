@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use store::artifact::reader::{ReadError, Reader};
-use store::io_error::{IoContext, IoError};
+use store::io_error::IoError;
+use store::regular;
 use store::seekable::ranges::ByteRanges;
 
 use super::file_url;
@@ -121,11 +122,7 @@ impl Medium {
 
     /// Opens a file of this machine.
     pub(crate) fn local(path: &Path) -> Result<Self, MediumError> {
-        let file = File::open(path).at("open", path)?;
-        // A folder can be opened, too, and a pipe has no ranges.
-        if !file.metadata().at("look at", path)?.is_file() {
-            return Err(MediumError::NotLocal(path.display().to_string()));
-        }
+        let file = regular::open_behind(path)?;
         let read = AtomicU64::new(0);
         Ok(Self::Local(LocalFile { file, read }))
     }

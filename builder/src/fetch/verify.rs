@@ -80,6 +80,7 @@ fn of_source(path: &std::path::Path, expected: &SourceDigest, name: &str) -> Opt
         // Collected as garbage meanwhile.
         Ok(None) => None,
         Err(ListError::Io(error)) if error.is_not_found() => None,
+        Err(ListError::Io(error)) => Some(DifferenceKind::unreadable(&error.source)),
         Err(error) => Some(DifferenceKind::Unreadable {
             reason: error.to_string(),
         }),

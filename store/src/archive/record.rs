@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::io_error::{IoContext, IoError};
 use crate::publish;
+use crate::regular;
 use crate::seekable::Frame;
 use crate::seekable::frames::Encoder;
 use crate::store::Store;
@@ -94,7 +95,7 @@ impl Record {
     /// When there is none, or it is none.
     pub fn read(store: &Store, tree: &Digest) -> Result<Self, RecordError> {
         let path = path(store, tree);
-        let bytes = fs::read(&path).at("read", &path)?;
+        let bytes = regular::read(&path)?;
         Ok(serde_json::from_slice(&bytes)?)
     }
 

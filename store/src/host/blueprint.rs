@@ -17,6 +17,7 @@ use crate::activation::{Activation, ActivationError, Item};
 use crate::durable;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::FILE_MODE;
+use crate::regular;
 use crate::tree::{self, Node, NodeKind, Owner};
 use crate::verify::{self, Difference, DifferenceKind, FileKind, FirstByte, Mode};
 
@@ -244,7 +245,7 @@ fn unlike(
             kinds.extend(mode(FILE_MODE));
             let length = bytes.len() as u64;
             let mut there = Vec::new();
-            let file = fs::File::open(place).at("open", place)?;
+            let file = regular::open(place)?;
             // Whoever put something longer there does not get it into memory.
             let read = file
                 .take(length + FirstByte::SHOWN as u64)

@@ -1,6 +1,5 @@
 //! Owns the note that an activation is under way, from which it is finished or undone after a power cut.
 
-use std::fs;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,7 @@ use super::{Host, HostError};
 use crate::durable;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::FILE_MODE;
+use crate::regular;
 
 /// The name of its file in a host's root.
 pub(super) const PENDING: &str = "pending";
@@ -30,9 +30,9 @@ impl Host {
     /// When the note cannot be read.
     pub fn pending(&self) -> Result<Option<Pending>, HostError> {
         let path = self.root.join(PENDING);
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes.at("read", &path)?,
+        let bytes = match regular::read(&path) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            bytes => bytes?,
         };
         // Written aside and renamed, so anything else in it is somebody else's doing.
         let read: Result<Pending, _> = serde_json::from_slice(&bytes);

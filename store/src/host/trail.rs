@@ -1,14 +1,11 @@
 //! Owns the memory of switches: which number was the highest, and what the last activation came from.
 
-use std::fs;
-use std::io;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Host, HostError};
 use crate::durable;
-use crate::io_error::IoContext;
 use crate::publish::FILE_MODE;
+use crate::regular;
 
 /// The name of its file among the generations.
 pub(super) const LAST: &str = ".last";
@@ -27,9 +24,9 @@ impl Host {
     /// What is remembered; nothing before the first activation.
     pub(super) fn trail(&self) -> Result<Option<Trail>, HostError> {
         let path = self.generations_folder().join(LAST);
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes.at("read", &path)?,
+        let bytes = match regular::read(&path) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            bytes => bytes?,
         };
         // Written whole or not at all; what anybody else wrote is nothing to go by, and is written anew.
         Ok(serde_json::from_slice(&bytes).ok())

@@ -14,6 +14,7 @@ use crate::activation::roles::UNITS;
 use crate::activation::{Activation, Item};
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
+use crate::regular;
 
 /// How the names of units end.
 const KINDS: [&str; 10] = [
@@ -118,7 +119,10 @@ fn wrong(name: &str) -> Option<&'static str> {
 }
 
 fn unit(target: &str, file: PathBuf, package: Option<PackageId>) -> Unit {
-    let blake3 = listing::hash_file(&file, &mut |_| {})
+    // A unit may be a link to another.
+    let opened = regular::open_behind(&file);
+    let blake3 = opened
+        .and_then(|opened| listing::hash(opened, &file, &mut |_| {}))
         .ok()
         .map(|(digest, _): (Digest, u64)| digest);
     Unit {

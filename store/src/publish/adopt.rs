@@ -1,7 +1,6 @@
 //! Owns the registration of package folders that are whole but unknown to the index, and the proof that they are whole.
 
 use std::collections::HashSet;
-use std::fs;
 
 use rayon::prelude::*;
 use schema::id::PackageId;
@@ -12,6 +11,7 @@ use crate::facts;
 use crate::index::Registration;
 use crate::listing;
 use crate::lock::PackageLock;
+use crate::regular;
 use crate::store::{Layout, Store};
 use crate::tree;
 
@@ -70,7 +70,7 @@ pub(crate) fn examine(layout: &Layout, id: &PackageId) -> Result<Registration, P
     check_normal(&folder, &walk, &facts)?;
     let listed = listing::of_walk(&folder, walk)?;
     // The listing was written before the folder was placed, so a torn folder hashes to one that is not there.
-    match fs::read(layout.tree(&listed.tree)) {
+    match regular::read(&layout.tree(&listed.tree)) {
         Ok(bytes) if bytes == listed.bytes => {}
         _ => return Err(PublishError::NotListed(folder)),
     }

@@ -1,7 +1,5 @@
 //! Owns the verification of the archives that a store keeps: each against its record, and both against the package.
 
-use std::fs::File;
-
 use rayon::prelude::*;
 
 use super::{Difference, DifferenceKind, Findings, Run, Stated};
@@ -12,6 +10,7 @@ use crate::artifact::package::{self, Stopped, Visitor};
 use crate::index::PackageRecord;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
+use crate::regular;
 use crate::seekable::Frame;
 use crate::seekable::stream::{FrameStream, Unpacker};
 use crate::store::Store;
@@ -41,6 +40,12 @@ fn one(store: &Store, package: &PackageRecord, stated: Option<&Stated>, run: &Ru
     let record = match Record::read(store, &tree) {
         Ok(record) => record,
         Err(RecordError::Io(error)) if error.is_not_found() => return None,
+        Err(RecordError::Io(error)) => {
+            return Some(about(
+                &format!("{tree}.json"),
+                DifferenceKind::unreadable(&error.source),
+            ));
+        }
         Err(error) => return Some(about_record(error.to_string())),
     };
     let archive = |kind| Some(about(&format!("{tree}.tar.zst"), kind));
@@ -48,11 +53,7 @@ fn one(store: &Store, package: &PackageRecord, stated: Option<&Stated>, run: &Ru
     let (found, length) = match listing::hash_file(&path, &mut |bytes| run.observer.read(bytes)) {
         Ok(hashed) => hashed,
         // The record goes first when an archive is forgotten, so it was not forgotten.
-        Err(error) if error.is_not_found() => return archive(DifferenceKind::Missing),
-        Err(error) => {
-            let reason = error.source.to_string();
-            return archive(DifferenceKind::Unreadable { reason });
-        }
+        Err(error) => return archive(DifferenceKind::unreadable(&error.source)),
     };
     if found == record.blake3 && length == record.length && speaks_of(&record, package, stated) {
         return None;
@@ -107,7 +108,7 @@ fn read(store: &Store, record: &Record) -> Result<Result<(), Stopped>, IoError> 
         .map_err(|error| std::io::Error::other(error.to_string()))
         .at("read", &path)?;
     let frames: Vec<Frame> = record.frames().collect();
-    let file = File::open(&path).at("open", &path)?;
+    let file = regular::open(&path)?;
     let mut unpacker = Unpacker::new().at("unpack", &path)?;
     let mut stream = FrameStream::new(&file, &frames, 0, &mut unpacker);
     let outcome = package::read(&mut stream, &plan, &mut Strict);

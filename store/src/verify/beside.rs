@@ -88,7 +88,7 @@ fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>
             Ok((found, _)) => DifferenceKind::Listing { expected, found },
             // Collected as garbage meanwhile.
             Err(error) if error.is_not_found() => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => DifferenceKind::unreadable(&error.source),
         },
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -7,6 +7,7 @@ use schema::id::PackageId;
 use schema::name::PackageName;
 use serde::{Serialize, Serializer};
 
+use crate::regular::NotRegular;
 use crate::tree::{NodeKind, Owner, Special};
 
 pub use first_byte::FirstByte;
@@ -269,6 +270,20 @@ impl Serialize for Mode {
 }
 
 impl DifferenceKind {
+    /// That something cannot be read which should be a file: it is not there, something else is, or the system refuses.
+    pub fn unreadable(error: &std::io::Error) -> Self {
+        match NotRegular::of(error) {
+            Some(NotRegular(found)) => Self::Type {
+                expected: FileKind::File,
+                found,
+            },
+            None if error.kind() == std::io::ErrorKind::NotFound => Self::Missing,
+            None => Self::Unreadable {
+                reason: error.to_string(),
+            },
+        }
+    }
+
     /// Whether it is a file with other bytes than it should have.
     pub fn is_about_content(&self) -> bool {
         matches!(self, Self::Content { .. } | Self::Size { .. })

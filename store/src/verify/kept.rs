@@ -64,7 +64,7 @@ fn input(path: &Path, expected: Digest, run: &Run<'_>) -> Option<DifferenceKind>
         Ok((found, _)) => Some(DifferenceKind::Content { expected, found }),
         // Collected as garbage meanwhile.
         Err(error) if error.is_not_found() => None,
-        Err(error) => Some(unreadable(&error)),
+        Err(error) => Some(DifferenceKind::unreadable(&error.source)),
     }
 }
 
@@ -81,7 +81,7 @@ fn attested(store: &Store, id: &PackageId) -> Option<DifferenceKind> {
                 }),
                 Err(error) => Some(error.to_string()),
             })?,
-        Err(KeepError::Io(error)) => return Some(unreadable(&error)),
+        Err(KeepError::Io(error)) => return Some(DifferenceKind::unreadable(&error.source)),
         Err(KeepError::Document { source, .. }) => source.to_string(),
         Err(error @ KeepError::Canonical(_)) => error.to_string(),
     };
@@ -95,12 +95,6 @@ fn logged(path: &Path) -> Option<DifferenceKind> {
         }),
         // Collected as garbage meanwhile.
         Err(error) if error.is_not_found() => None,
-        Err(error) => Some(unreadable(&error)),
-    }
-}
-
-fn unreadable(error: &IoError) -> DifferenceKind {
-    DifferenceKind::Unreadable {
-        reason: error.source.to_string(),
+        Err(error) => Some(DifferenceKind::unreadable(&error.source)),
     }
 }

@@ -16,6 +16,7 @@ use crate::index::Registration;
 use crate::io_error::IoError;
 use crate::listing;
 use crate::publish::{EXECUTABLE_MODE, FILE_MODE, FOLDER_MODE, epoch};
+use crate::regular;
 use crate::tree::{self, Node, NodeKind, Owner, Walk};
 
 /// What was found in one package.
@@ -105,7 +106,7 @@ pub fn package(subject: &Subject, run: &Run<'_>) -> Findings {
         }
     };
     match fs::symlink_metadata(folder) {
-        Err(error) => wrong.push((String::new(), unreadable(error))),
+        Err(error) => wrong.push((String::new(), DifferenceKind::unreadable(&error))),
         Ok(metadata) if !metadata.is_dir() => {
             let (expected, found) = (FileKind::Dir, FileKind::from(&metadata));
             wrong.push((String::new(), DifferenceKind::Type { expected, found }));
@@ -254,7 +255,7 @@ impl Checking<'_> {
         kinds.extend(check_time(time.0, time.1, self.epoch));
         match tree::attributes(path) {
             Ok(names) => kinds.extend(names.into_iter().map(|name| DifferenceKind::Attribute { name })),
-            Err(error) => kinds.push(unreadable(error.source)),
+            Err(error) => kinds.push(DifferenceKind::unreadable(&error.source)),
         }
         kinds
     }
@@ -301,7 +302,7 @@ fn check_content(
             };
             ((found != *expected).then_some(content), bytes)
         }
-        Err(error) => (Some(unreadable(error.source)), 0),
+        Err(error) => (Some(DifferenceKind::unreadable(&error.source)), 0),
     }
 }
 
@@ -311,7 +312,7 @@ fn check_recipe(folder: &Path, id: &PackageId, wrong: &mut Vec<Wrong>) -> Option
         Ok(facts) => return Some(facts),
         // That it is missing follows from the listing too.
         Err(FactsError::Io(error)) if error.is_not_found() => return None,
-        Err(FactsError::Io(error)) => unreadable(error.source),
+        Err(FactsError::Io(error)) => DifferenceKind::unreadable(&error.source),
         Err(FactsError::OtherId { found, .. }) => DifferenceKind::Id {
             expected: *id.digest(),
             found,
@@ -348,7 +349,7 @@ fn read_listing(path: &Path, tree: &Digest) -> Result<Listing, Unusable> {
         kind: DifferenceKind::NoListing { tree: *tree, reason },
         found: None,
     };
-    let bytes = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let bytes = regular::read(path).map_err(|error| unusable(error.source.to_string()))?;
     let (expected, found) = (*tree, Digest::of(&bytes));
     if found != expected {
         return Err(Unusable {
@@ -373,14 +374,8 @@ fn at_root(kind: DifferenceKind) -> Wrong {
 
 fn from_io(folder: &Path, error: IoError) -> Wrong {
     let path = error.path.strip_prefix(folder).unwrap_or(&error.path);
-    (path.to_string_lossy().into_owned(), unreadable(error.source))
-}
-
-fn unreadable(error: std::io::Error) -> DifferenceKind {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => DifferenceKind::Missing,
-        _ => DifferenceKind::Unreadable {
-            reason: error.to_string(),
-        },
-    }
+    (
+        path.to_string_lossy().into_owned(),
+        DifferenceKind::unreadable(&error.source),
+    )
 }
