@@ -8,13 +8,14 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, FileTimes, Permissions};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use support::damage::{inside, rewrite, set_time};
 use support::dice::Dice;
 use support::{Ran, TestTree};
 
@@ -73,20 +74,6 @@ fn flip(files: &[PathBuf], count: usize, dice: &mut Dice) -> BTreeMap<PathBuf, u
         first.entry(file.clone()).or_insert(at);
     }
     first
-}
-
-/// Gives a read-only file other bytes; mode and time stay.
-fn rewrite(path: &Path, bytes: &[u8]) {
-    let metadata = path.metadata().unwrap();
-    fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
-    fs::write(path, bytes).unwrap();
-    set_time(path, metadata.modified().unwrap());
-    fs::set_permissions(path, metadata.permissions()).unwrap();
-}
-
-fn set_time(path: &Path, time: SystemTime) {
-    let times = FileTimes::new().set_modified(time);
-    File::open(path).unwrap().set_times(times).unwrap();
 }
 
 /// What a difference is about: the package, or nothing, and the path.
@@ -188,6 +175,9 @@ fn each_of_500_flipped_bytes_of_a_store_is_found_and_mended() {
 fn each_of_500_flipped_bytes_of_a_host_is_found_and_mended() {
     let (tree, artifact) = built();
     let root = tree.path("host");
+    // Of two generations the second is active.
+    let first = tree.small_artifact("0", &PACKAGES);
+    tree.install(first.to_str().unwrap(), &root).ok();
     tree.install(&artifact, &root).ok();
     let packages = trees(&tree);
     let verify = |more: &[&str]| {
@@ -201,14 +191,15 @@ fn each_of_500_flipped_bytes_of_a_host_is_found_and_mended() {
     at_risk.push(root.join("store"));
     // What says what the rest should be is flipped alone: where it is gone, so is what follows from it.
     let mut deciding = files(&root.join("generations/1"));
+    deciding.extend(files(&root.join("generations/2")));
     deciding.push(root.join("manifest.json"));
-    let alone = 20;
+    let alone = 30;
     let mut dice = Dice(2);
     let flipped = flip(&at_risk, FLIPS - alone, &mut dice);
     let name = |path: &Path| name_of(&root, path, &packages);
     let mut found = differences(&verify(&[]));
     // What a package whose resolved recipe is damaged asks of a generation cannot be told.
-    found.retain(|it| named(it) != (String::new(), "generations/1".to_owned()));
+    found.retain(|it| !["generations/1", "generations/2"].contains(&named(it).1.as_str()));
     all_are_named(&found, &flipped, name);
     assert_eq!(verify(&["--repair"]).json()["remaining"], json!([]));
     tree.on(&root, &["verify"]).ok();
@@ -223,23 +214,14 @@ fn each_of_500_flipped_bytes_of_a_host_is_found_and_mended() {
             "{file:?}: {found:?}"
         );
         let ran = verify(&["--repair"]);
-        match file.ends_with("generation.json") {
-            // An activation makes another.
+        match file.ends_with("generation.json") || file.ends_with("generations/1/manifest.json") {
+            // An activation makes another, and the artifact is another release than that of the first generation.
             true => rewrite(file, &sound),
             false => assert_eq!(ran.json()["remaining"], json!([])),
         }
         tree.on(&root, &["verify"]).ok();
         assert_eq!(fs::read(file).unwrap(), sound, "{file:?}");
     }
-}
-
-/// Does something to what lies in a read-only folder, which looks untouched afterwards.
-fn inside(folder: &Path, damage: impl FnOnce()) {
-    let metadata = folder.metadata().unwrap();
-    fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
-    damage();
-    set_time(folder, metadata.modified().unwrap());
-    fs::set_permissions(folder, metadata.permissions()).unwrap();
 }
 
 /// Damages what is at `path` in one of the ways there are; gives the kind of difference that it is, and where.
@@ -444,4 +426,49 @@ fn what_the_system_around_a_host_lost_is_named_and_given_again_as_root() {
     fs::remove_file(units.join("web.service")).unwrap();
     tree.on(&root, &["verify", "--repair"]).ok();
     tree.on(&root, &["verify"]).ok();
+}
+
+#[test]
+fn what_is_not_active_is_verified_like_what_is() {
+    let tree = TestTree::new();
+    let [first, second] = tree.two_versions();
+    let root = tree.path("host");
+    for artifact in [first, second] {
+        tree.install(artifact.to_str().unwrap(), &root).ok();
+    }
+    tree.on(&root, &["verify"]).ok();
+    let generation = root.join("generations/1");
+    let active = generation.join("active");
+    let (base, app) = (active.join("base"), active.join("app"));
+    inside(&active, || {
+        fs::remove_file(&app).unwrap();
+        symlink(fs::read_link(&base).unwrap(), &app).unwrap();
+    });
+    inside(&generation.join("bin"), || {
+        fs::write(generation.join("bin/evil"), "evil").unwrap();
+    });
+    let environment = generation.join("environment");
+    let bytes = fs::read(&environment).unwrap();
+    rewrite(&environment, [&bytes[1..], b"#"].concat());
+    // The manifest that was installed last is that of the second generation, too.
+    let manifest = root.join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let changed = text.replacen("1700000000", "1700000001", 1);
+    assert_ne!(text, changed);
+    rewrite(&manifest, changed);
+    let found = differences(&tree.on(&root, &["verify", "--json"]));
+    let found: BTreeSet<(&str, &str)> = found
+        .iter()
+        .map(|it| (it["path"].as_str().unwrap(), it["difference"].as_str().unwrap()))
+        .collect();
+    let expected = BTreeSet::from([
+        ("generations/1/active/app", "target"),
+        ("generations/1/bin/evil", "extra"),
+        ("generations/1/environment", "content"),
+        ("manifest.json", "content"),
+    ]);
+    assert_eq!(found, expected);
+    tree.on(&root, &["verify", "--repair"]).ok();
+    tree.on(&root, &["verify"]).ok();
+    assert_eq!(fs::read_to_string(manifest).unwrap(), text);
 }

@@ -6,7 +6,7 @@
 
 mod support;
 
-use std::fs::{self, File, FileTimes, Permissions};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use support::TestTree;
+use support::damage::{inside, pipe, rewrite, set_time};
 use support::dice::Dice;
 use support::web::{Fault, Web};
 
@@ -33,29 +34,6 @@ fn built() -> TestTree {
     );
     tree.store(&["build", "all"]).ok();
     tree
-}
-
-/// Does something to what lies in a read-only folder, which looks untouched afterwards.
-fn inside(folder: &Path, damage: impl FnOnce()) {
-    let metadata = folder.metadata().unwrap();
-    fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
-    damage();
-    set_time(folder, metadata.modified().unwrap());
-    fs::set_permissions(folder, metadata.permissions()).unwrap();
-}
-
-fn set_time(path: &Path, time: SystemTime) {
-    let times = FileTimes::new().set_modified(time);
-    File::open(path).unwrap().set_times(times).unwrap();
-}
-
-/// Gives a read-only file other bytes; mode and time stay.
-fn rewrite(path: &Path, bytes: impl AsRef<[u8]>) {
-    let metadata = path.metadata().unwrap();
-    fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
-    fs::write(path, bytes).unwrap();
-    set_time(path, metadata.modified().unwrap());
-    fs::set_permissions(path, metadata.permissions()).unwrap();
 }
 
 fn listing(tree: &TestTree, name: &str) -> PathBuf {
@@ -498,4 +476,81 @@ fn no_option_is_passed_over_in_silence() {
         tree.store(&["verify", mistyped])
             .fails(1, &["there is no file", mistyped.trim_start_matches("../")]);
     }
+}
+
+/// What a verification says, by path.
+fn kinds(ran: &support::Ran) -> std::collections::BTreeMap<String, String> {
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let differences = report["differences"].as_array().unwrap().iter();
+    differences
+        .map(|it| (text(&it["path"]), text(&it["difference"])))
+        .collect()
+}
+
+#[test]
+fn nothing_is_waited_for_that_is_no_file() {
+    let tree = built();
+    tree.seed("seed", json!({ "version": "1" }), &[("data", "seed")]);
+    let artifact = tree.small_artifact("1", &["seed", "base"]);
+    tree.store(&["keygen", "../key"]).ok();
+    tree.store(&["attest", "all", "--key", "../key"]).ok();
+    let store = tree.store_dir();
+    tree.store(&["verify"]).ok();
+    let mut expected = Vec::new();
+    let folders = ["archives", "attestations", "logs", "recipes"];
+    let first = |folder| fs::read_dir(store.join(folder)).unwrap().next().unwrap().unwrap();
+    let mut paths = folders.map(|folder| first(folder).path()).to_vec();
+    paths.push(store.join(format!("sources/sha256-{}", "0".repeat(64))));
+    for path in paths {
+        pipe(&path);
+        expected.push(path.strip_prefix(&store).unwrap().to_str().unwrap().to_owned());
+    }
+    pipe(&tree.package("top").join("buildinfo.full.json"));
+    expected.push("buildinfo.full.json".to_owned());
+    pipe(&listing(&tree, "base"));
+    let found = kinds(&tree.store(&["verify", "--json"]));
+    for path in expected {
+        assert_eq!(
+            found.get(&path).map(String::as_str),
+            Some("type"),
+            "{path}: {found:?}"
+        );
+    }
+    tree.store(&["verify"]).fails(3, &[]);
+    let said = tree.store(&["verify", "base"]);
+    assert!(said.stdout.contains("named pipe"), "{said:?}");
+    pipe(&store.join("format"));
+    tree.store(&["verify"]).fails(1, &["format", "named pipe"]);
+
+    let artifact = artifact.to_str().unwrap();
+    let root = tree.path("host");
+    tree.install(artifact, &root).ok();
+    tree.on(&root, &["verify"]).ok();
+    let listed = fs::read_dir(root.join("trees")).unwrap().next().unwrap().unwrap();
+    for path in [
+        "manifest.json".to_owned(),
+        "generations/1/generation.json".to_owned(),
+        "generations/1/manifest.json".to_owned(),
+        format!("trees/{}", listed.file_name().to_str().unwrap()),
+    ] {
+        let sound = fs::read(root.join(&path)).unwrap();
+        pipe(&root.join(&path));
+        let found = kinds(&tree.on(&root, &["verify", "--json"]));
+        let kind = match path.starts_with("trees/") {
+            true => found.get("").map(String::as_str) == Some("no_listing"),
+            false => found.get(&path).map(String::as_str) == Some("type"),
+        };
+        assert!(kind, "{path}: {found:?}");
+        fs::remove_file(root.join(&path)).unwrap();
+        fs::write(root.join(&path), sound).unwrap();
+        fs::set_permissions(root.join(&path), Permissions::from_mode(0o444)).unwrap();
+    }
+    tree.on(&root, &["verify"]).ok();
+    let nobody_writes = tree.path("pipe");
+    fs::write(&nobody_writes, "").unwrap();
+    pipe(&nobody_writes);
+    tree.on(&root, &["verify", "--from", "../pipe"])
+        .fails(1, &["named pipe"]);
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::manifest::SelectedPackage;
 use serde::Serialize;
@@ -91,6 +92,7 @@ pub fn repair<R: ByteRanges>(
         repair.packages(report, reader, observer)?;
         repair.documents(report, reader)?;
     }
+    repair.manifest(report)?;
     repair.links(report)?;
     repair.generations(report)?;
     repair.system(report, system)?;
@@ -216,6 +218,30 @@ impl Repair<'_> {
                 self.done(path, "replaced from the artifact");
             }
             durable::sync(root)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the manifest that was installed last from the generation that it was compared with.
+    fn manifest(&mut self, report: &HostReport) -> Result<(), HostError> {
+        let wanted = report.differences.iter().find_map(|it| match &it.kind {
+            DifferenceKind::Content { expected, .. } if it.package.is_none() && it.path == MANIFEST => {
+                Some(*expected)
+            }
+            _ => None,
+        });
+        let is_there = |wanted: &Digest| self.host.manifest().is_ok_and(|there| there.digest == *wanted);
+        let Some(wanted) = wanted.filter(|wanted| !is_there(wanted)) else {
+            return Ok(());
+        };
+        for number in self.host.generations()? {
+            if let Ok(manifest) = self.host.generation_manifest(number, &wanted) {
+                let root = self.host.root();
+                durable::write(&root.join(MANIFEST), &manifest.bytes, FILE_MODE)?;
+                durable::sync(root)?;
+                self.done(MANIFEST, "copied from the generation that was made from it");
+                break;
+            }
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::verify::{self, Difference, DifferenceKind, Extent, Run, Subject};
 use beside::Named;
 
 /// What a verification of a host found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct HostReport {
     /// What is active; nothing when nothing is.
     pub generation: Option<u64>,
@@ -48,6 +48,22 @@ pub struct HostReport {
 }
 
 impl HostReport {
+    /// What was found in `packages`, and beside them.
+    fn of(packages: verify::Report, mut differences: Vec<Difference>) -> Self {
+        differences.extend(packages.differences);
+        differences.sort();
+        differences.dedup();
+        Self {
+            packages: packages.packages,
+            files: packages.files,
+            bytes: packages.bytes,
+            left: packages.left,
+            extent: packages.extent,
+            differences,
+            ..Self::default()
+        }
+    }
+
     /// Whether the host holds exactly what its manifest says.
     pub fn is_sound(&self) -> bool {
         self.differences.is_empty() && self.overrides.iter().all(|local| local.changed.is_empty())
@@ -61,65 +77,59 @@ impl HostReport {
 /// When the host cannot be looked at; what is wrong with its content is a difference.
 pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostReport, HostError> {
     let mut differences = Vec::new();
-    let mut known = Known::default();
     let current = generation::current(host, &mut differences)?;
-    let mut active = None;
-    for number in host.generations()? {
-        match Existing::read(host, number) {
-            Ok(existing) => {
-                known.add(host, &existing, &mut differences);
-                if current == Some(number) {
-                    active = Some(existing);
-                }
-            }
-            Err(error) => differences.push(of_error(number, GENERATION, &error)),
-        }
+    let (mut known, generations) = Known::of_generations(host, &mut differences)?;
+    if let Some(number) = current
+        && fs::symlink_metadata(host.generation_folder(number)).is_err()
+    {
+        differences.push(difference(&in_generations(number, ""), DifferenceKind::Missing));
     }
     let pending = host.pending()?;
-    match (current, &active) {
-        (Some(number), None) if !host.generation_folder(number).exists() => {
-            differences.push(difference(&in_generations(number, ""), DifferenceKind::Missing));
+    let active = generations.iter().find(|it| Some(it.existing.number) == current);
+    if active.is_some() {
+        differences.extend(generation::links(host)?);
+    }
+    let mut laid_out = Extent::Whole;
+    for told in &generations {
+        if run.is_stopped() {
+            laid_out = Extent::Stopped;
+            break;
         }
-        (_, Some(existing)) => {
-            differences.extend(generation::links(host)?);
-            differences.extend(generation::layout(host, existing, system, pending)?);
-        }
-        _ => {}
+        let around = (Some(told.existing.number) == current && pending.is_none()).then_some(system);
+        differences.extend(generation::layout(host, told, around)?);
     }
     let installed = known.add_installed(host, &mut differences);
-    differences.extend(beside::manifest(host, installed.as_ref(), run));
-    let packages = known.verify(host, run);
+    differences.extend(beside::manifest(host, installed.as_ref(), &generations, run));
+    let mut packages = known.verify(host, run);
+    if !laid_out.is_whole() {
+        packages.extent = laid_out;
+    }
     if packages.extent.is_whole() {
         let program = installed.map(|manifest| beside::program(host, &manifest, run));
         differences.extend(program.transpose()?.into_iter().flatten());
         differences.extend(beside::strays(host, &known.named())?);
     }
-    differences.extend(packages.differences);
-    let mut problems = Vec::new();
-    let overrides = active
-        .as_ref()
-        .map(|active| status::overrides(host, &active.generation, &mut problems));
-    for reason in problems {
-        differences.push(difference(
-            Path::new(PACKAGES),
-            DifferenceKind::Unreadable { reason },
-        ));
-    }
-    differences.sort();
-    differences.dedup();
-    let root_digest = active.as_ref().map(|active| active.generation.root_digest());
+    let active = active.map(|told| &told.existing.generation);
+    let (overrides, unreadable) = active
+        .map(|active| local_changes(host, active))
+        .unwrap_or_default();
+    differences.extend(unreadable);
+    let root_digest = active.map(Generation::root_digest).transpose()?;
     Ok(HostReport {
         generation: current,
-        root_digest: root_digest.transpose()?,
-        packages: packages.packages,
-        files: packages.files,
-        bytes: packages.bytes,
-        left: packages.left,
-        extent: packages.extent,
-        overrides: overrides.unwrap_or_default(),
+        root_digest,
+        overrides,
         pending,
-        differences,
+        ..HostReport::of(packages, differences)
     })
+}
+
+/// What the local changes that are active changed, and those of which that cannot be told.
+fn local_changes(host: &Host, active: &Generation) -> (Vec<OverrideStatus>, Vec<Difference>) {
+    let mut problems = Vec::new();
+    let overrides = status::overrides(host, active, &mut problems);
+    let unreadable = |reason| difference(Path::new(PACKAGES), DifferenceKind::Unreadable { reason });
+    (overrides, problems.into_iter().map(unreadable).collect())
 }
 
 /// Verifies only those packages of `host` that `names`, names or store IDs, stand for, active or not.
@@ -128,13 +138,7 @@ pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostRepor
 /// [`HostError::NotActive`] for a name of none, or when the host cannot be looked at.
 pub fn packages(host: &Host, names: &[String], run: &Run<'_>) -> Result<HostReport, HostError> {
     let mut differences = Vec::new();
-    let mut known = Known::default();
-    for number in host.generations()? {
-        match Existing::read(host, number) {
-            Ok(existing) => known.add(host, &existing, &mut differences),
-            Err(error) => differences.push(of_error(number, GENERATION, &error)),
-        }
-    }
+    let (mut known, _) = Known::of_generations(host, &mut differences)?;
     known.add_installed(host, &mut differences);
     for name in names {
         if !known.named().packages.iter().any(|id| is_called(id, name)) {
@@ -145,26 +149,22 @@ pub fn packages(host: &Host, names: &[String], run: &Run<'_>) -> Result<HostRepo
     known.trees.retain(|id, _| is_meant(id));
     known.needed.retain(is_meant);
     known.local.retain(is_meant);
-    let packages = known.verify(host, run);
-    differences.extend(packages.differences);
-    differences.sort();
-    differences.dedup();
     Ok(HostReport {
         generation: host.current()?,
-        root_digest: None,
-        packages: packages.packages,
-        files: packages.files,
-        bytes: packages.bytes,
-        left: packages.left,
-        extent: packages.extent,
-        overrides: Vec::new(),
         pending: host.pending()?,
-        differences,
+        ..HostReport::of(known.verify(host, run), differences)
     })
 }
 
 fn is_called(id: &PackageId, name: &str) -> bool {
     id.name().as_str() == name || id.to_string() == name
+}
+
+/// A generation that could be read.
+struct Told {
+    existing: Existing,
+    /// What it was made from; nothing when that cannot be relied on, which is a difference already.
+    manifest: Option<Manifest>,
 }
 
 /// Packages whose listing is known, and those that must be there.
@@ -178,7 +178,23 @@ struct Known {
 }
 
 impl Known {
-    fn add(&mut self, host: &Host, existing: &Existing, differences: &mut Vec<Difference>) {
+    /// What all generations name, and what each is made from, as far as that can be read.
+    fn of_generations(
+        host: &Host,
+        differences: &mut Vec<Difference>,
+    ) -> Result<(Self, Vec<Told>), HostError> {
+        let mut known = Self::default();
+        let mut told = Vec::new();
+        for number in host.generations()? {
+            match Existing::read(host, number) {
+                Ok(existing) => told.push(known.add(host, existing, differences)),
+                Err(error) => differences.push(of_error(number, GENERATION, &error)),
+            }
+        }
+        Ok((known, told))
+    }
+
+    fn add(&mut self, host: &Host, existing: Existing, differences: &mut Vec<Difference>) -> Told {
         let generation: &Generation = &existing.generation;
         for package in &generation.packages {
             self.needed.insert(package.id.clone());
@@ -187,10 +203,17 @@ impl Known {
                 None => self.trees.insert(package.id.clone(), package.tree).is_some(),
             };
         }
-        match existing.manifest(host) {
-            Ok(manifest) => self.add_all(manifest.document.packages),
-            Err(error) => differences.push(of_error(existing.number, MANIFEST, &error)),
-        }
+        let manifest = match existing.manifest(host) {
+            Ok(manifest) => {
+                self.add_all(manifest.document.packages.clone());
+                Some(manifest)
+            }
+            Err(error) => {
+                differences.push(of_error(existing.number, MANIFEST, &error));
+                None
+            }
+        };
+        Told { existing, manifest }
     }
 
     /// What was installed but is not active yet. An installation puts the manifest in place last, so nothing of it
@@ -296,7 +319,10 @@ fn of_error(number: u64, inside: &str, error: &HostError) -> Difference {
 }
 
 fn unreadable(error: &HostError) -> DifferenceKind {
-    DifferenceKind::Unreadable {
-        reason: error.to_string(),
+    match error {
+        HostError::Io(error) => DifferenceKind::unreadable(&error.source),
+        error => DifferenceKind::Unreadable {
+            reason: error.to_string(),
+        },
     }
 }

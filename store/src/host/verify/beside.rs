@@ -12,12 +12,13 @@ use schema::id::PackageId;
 
 use super::super::sweep::NEW;
 use super::super::{GENERATIONS, Host, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, root, trail};
-use super::difference;
+use super::{Told, difference};
 use crate::durable::PARTIAL;
 use crate::facts;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
 use crate::publish::EXECUTABLE_MODE;
+use crate::regular;
 use crate::tree;
 use crate::verify::{Difference, DifferenceKind, FileKind, FirstByte, Mode, Run};
 
@@ -58,28 +59,58 @@ pub(super) fn program(host: &Host, manifest: &Manifest, run: &Run<'_>) -> Result
     Ok(differences)
 }
 
-/// Compares the installed manifest with that of a reference which is the same release: nothing on the host vouches for the
-/// one that was installed last, except that it can be read.
-pub(super) fn manifest(host: &Host, installed: Option<&Manifest>, run: &Run<'_>) -> Option<Difference> {
-    let expected = run.references.iter().find_map(|reference| reference.manifest())?;
-    let release = Manifest::parse(expected.clone()).ok()?.document;
-    let is_it = |installed: &Manifest| {
-        let installed = &installed.document;
-        (&installed.name, &installed.version) == (&release.name, &release.version)
+/// Compares the manifest that was installed last with that of a reference which is the same release, or else with that of
+/// a generation which is: nothing else vouches for it, except that it can be read.
+pub(super) fn manifest(
+    host: &Host,
+    installed: Option<&Manifest>,
+    generations: &[Told],
+    run: &Run<'_>,
+) -> Option<Difference> {
+    let references = run.references.iter().filter_map(|reference| reference.manifest());
+    let referred = references.take(1).find_map(|bytes| Manifest::parse(bytes).ok());
+    let referred = referred.filter(|it| installed.is_none_or(|installed| is_same_release(installed, it)));
+    let expected = match &referred {
+        Some(referred) => referred,
+        None => of_generation(host, installed?, generations)?,
     };
-    if !installed.is_none_or(is_it) {
-        return None;
-    }
-    let bytes = fs::read(host.root().join(MANIFEST)).ok()?;
-    let first = FirstByte::between(&expected, &bytes)?;
+    let bytes = regular::read(&host.root().join(MANIFEST)).ok()?;
+    let first = FirstByte::between(&expected.bytes, &bytes)?;
     let kind = DifferenceKind::Content {
-        expected: Digest::of(&expected),
+        expected: expected.digest,
         found: Digest::of(&bytes),
     };
     Some(Difference {
         first: Some(first),
         ..difference(Path::new(MANIFEST), kind)
     })
+}
+
+fn is_same_release(one: &Manifest, other: &Manifest) -> bool {
+    let (one, other) = (&one.document, &other.document);
+    (&one.name, &one.version) == (&other.name, &other.version)
+}
+
+/// The manifest of the newest generation that `installed` should be equal to. A release that was made again under its old
+/// name need not be: it selects packages that are here and that no generation of that name selects, or fewer.
+fn of_generation<'a>(host: &Host, installed: &Manifest, generations: &'a [Told]) -> Option<&'a Manifest> {
+    let manifests = generations.iter().filter_map(|told| told.manifest.as_ref());
+    let same: Vec<&Manifest> = manifests.filter(|it| is_same_release(installed, it)).collect();
+    if same.iter().any(|it| it.digest == installed.digest) {
+        return None;
+    }
+    let ids = |manifest: &'a Manifest| manifest.document.packages.iter().map(|package| &package.id);
+    let selected: BTreeSet<&PackageId> = same.iter().flat_map(|it| ids(it)).collect();
+    let packages = &installed.document.packages;
+    let (old, new): (Vec<_>, Vec<_>) = packages
+        .iter()
+        .partition(|package| selected.contains(&package.id));
+    let is_there = |id: &PackageId| fs::symlink_metadata(host.package(id)).is_ok();
+    let is_another = match new.is_empty() {
+        true => old.len() < selected.len(),
+        false => new.iter().any(|package| is_there(&package.id)),
+    };
+    same.last().copied().filter(|_| !is_another)
 }
 
 /// What manifests and generations name.
@@ -124,11 +155,12 @@ pub(super) fn strays(host: &Host, named: &Named) -> Result<Vec<Difference>, IoEr
             None => strays.push(extra(TREES, &path)?),
             Some(tree) if named.trees.contains(&tree) => {}
             Some(expected) => {
-                let (found, _) = listing::hash_file(&path, &mut |_| {})?;
-                if found != expected {
-                    let kind = DifferenceKind::Listing { expected, found };
-                    strays.push(difference(&Path::new(TREES).join(&name), kind));
-                }
+                let kind = match listing::hash_file(&path, &mut |_| {}) {
+                    Ok((found, _)) if found == expected => continue,
+                    Ok((found, _)) => DifferenceKind::Listing { expected, found },
+                    Err(error) => DifferenceKind::unreadable(&error.source),
+                };
+                strays.push(difference(&Path::new(TREES).join(&name), kind));
             }
         }
     }
@@ -165,8 +197,8 @@ fn extra(folder: &str, path: &Path) -> Result<Difference, IoError> {
 fn is_whole(host: &Host, id: &PackageId) -> bool {
     let folder = host.package(id);
     let is_listed = |listed: listing::Listed| {
-        fs::read(host.listing(&listed.tree)).is_ok_and(|listing| listing == listed.bytes)
+        regular::read(&host.listing(&listed.tree)).is_ok_and(|listing| listing == listed.bytes)
     };
-    facts::read(&folder, id).is_ok_and(|facts| facts.host.local.is_some())
-        || facts::read(&folder, id).is_ok() && listing::of(&folder).is_ok_and(is_listed)
+    facts::read(&folder, id)
+        .is_ok_and(|facts| facts.host.local.is_some() || listing::of(&folder).is_ok_and(is_listed))
 }

@@ -1,4 +1,5 @@
-//! Owns the verification of what is active: the link to it, its folder, and what the system around was given for it.
+//! Owns the verification of generations: their folders, the link to what is active, and what the system around was given
+//! for that.
 
 use std::fs;
 use std::io;
@@ -7,12 +8,11 @@ use std::path::{Path, PathBuf};
 use schema::generation::{ActivePackage, Generation};
 use schema::manifest::ActiveManifest;
 
-use super::super::blueprint::difference;
-use super::super::existing::Existing;
+use super::super::blueprint::{Blueprint, difference};
 use super::super::layout::Change;
 use super::super::system::System;
-use super::super::{CURRENT, GENERATION, GENERATIONS, Host, HostError, Pending, top_links};
-use super::in_generations;
+use super::super::{CURRENT, GENERATION, GENERATIONS, Host, HostError, top_links};
+use super::{Told, in_generations};
 use crate::io_error::IoContext;
 use crate::verify::{Difference, DifferenceKind, FileKind};
 
@@ -62,20 +62,18 @@ pub(super) fn links(host: &Host) -> Result<Vec<Difference>, HostError> {
     Ok(differences)
 }
 
-/// The active generation: that it is what its manifest says of its roles, its folder, and the system around it, unless
-/// an activation is under way there.
+/// One generation: that it is what its manifest says of its roles, its folder, and for the active one, what the system
+/// around was given for it.
 pub(super) fn layout(
     host: &Host,
-    existing: &Existing,
-    system: &dyn System,
-    pending: Option<Pending>,
+    told: &Told,
+    around: Option<&dyn System>,
 ) -> Result<Vec<Difference>, HostError> {
+    let Told { existing, manifest } = told;
     let number = existing.number;
-    let manifest = match existing.manifest(host) {
-        Ok(manifest) => manifest,
-        // Told of with the manifest itself.
-        Err(HostError::Damaged { .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
+    // That there is none is told of with the manifest itself.
+    let Some(manifest) = manifest else {
+        return Ok(Vec::new());
     };
     let mut differences = Vec::new();
     if !is_expected(&existing.generation, &manifest.document) {
@@ -84,7 +82,7 @@ pub(super) fn layout(
         differences.push(difference(&in_generations(number, GENERATION), kind));
     }
     let shown = in_generations(number, "");
-    let blueprint = match existing.blueprint(host) {
+    let blueprint = match Blueprint::draw(host, existing.generation.clone(), manifest) {
         Ok(blueprint) => blueprint,
         // Each package that is gone or damaged is a difference of its own.
         Err(HostError::Findings(findings)) => {
@@ -96,7 +94,7 @@ pub(super) fn layout(
         Err(error) => return Err(error),
     };
     differences.extend(blueprint.compare(&host.generation_folder(number), &shown)?);
-    if pending.is_none() {
+    if let Some(system) = around {
         let change = Change {
             root: host.root().to_owned(),
             prefix: PathBuf::from(&existing.generation.prefix),
