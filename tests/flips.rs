@@ -99,6 +99,13 @@ fn name_of(root: &Path, path: &Path, packages: &BTreeMap<String, String>) -> Nam
     {
         return (id.to_owned(), path.to_owned());
     }
+    // A source is one thing, and so is its digest, whether it is a file or a folder.
+    if let Some((source, _)) = inside
+        .strip_prefix("sources/")
+        .and_then(|rest| rest.split_once('/'))
+    {
+        return (String::new(), format!("sources/{source}"));
+    }
     let tree = inside
         .strip_prefix("trees/")
         .and_then(|rest| rest.strip_suffix(".json"));
@@ -134,30 +141,46 @@ fn all_are_named(found: &[Value], flipped: &BTreeMap<PathBuf, u64>, name: impl F
             located += 1;
         }
     }
-    let is_archive = |(_, path): &&Named| path.starts_with("archives/");
-    let archives = expected.keys().filter(is_archive).count();
+    let is_kept = |(_, path): &&Named| {
+        let kept = ["archives/", "attestations/", "sources/"];
+        kept.iter().any(|folder| path.starts_with(folder))
+    };
+    let kept = expected.keys().filter(is_kept).count();
     assert_eq!(
         located,
-        expected.len() - archives,
-        "every flip but those in archives"
+        expected.len() - kept,
+        "every flip but those in archives, attestations and sources"
     );
 }
 
 #[test]
 fn each_of_500_flipped_bytes_of_a_store_is_found_and_mended() {
     let (tree, artifact) = built();
+    tree.store(&["keygen", "../key"]).ok();
+    tree.store(&[&["attest"], &PACKAGES[..], &["--key", "../key"]].concat())
+        .ok();
     let store = tree.store_dir();
     let packages = trees(&tree);
     let mut at_risk = Vec::new();
-    for folder in ["packages", "trees", "archives", "sources", "recipes", "logs"] {
+    for folder in [
+        "packages",
+        "trees",
+        "archives",
+        "sources",
+        "recipes",
+        "logs",
+        "attestations",
+    ] {
         at_risk.extend(files(&store.join(folder)));
     }
-    // What is known of an archive says what is wrong with it, and is wrong itself when both are damaged.
-    let describes_an_archive = |path: &PathBuf| {
-        path.parent().is_some_and(|it| it.ends_with("archives"))
-            && path.extension().is_some_and(|end| end == "json")
+    // What is known of an archive or of attestations says what is wrong with them, and is wrong itself when both are
+    // damaged.
+    let describes = |path: &PathBuf| {
+        let is_in = |folder: &str| path.parent().is_some_and(|it| it.ends_with(folder));
+        let ends = |with: &str| path.extension().is_some_and(|end| end == with);
+        is_in("archives") && ends("json") || ends("b3sum")
     };
-    at_risk.retain(|path| !describes_an_archive(path));
+    at_risk.retain(|path| !describes(path));
     let flipped = flip(&at_risk, FLIPS, &mut Dice(1));
     let ran = tree.store(&["verify", "--from", &artifact, "--json"]);
     all_are_named(&differences(&ran), &flipped, |path| {

@@ -332,6 +332,22 @@ impl Envelope {
         })
     }
 
+    /// The packages that were there when it was built, with their tree digests, as far as it names any.
+    ///
+    /// # Errors
+    /// When it is no provenance.
+    pub fn dependencies(&self) -> Result<Vec<(PackageId, Digest)>, AttestationError> {
+        let statement: Value = serde_json::from_slice(&self.statement()?)?;
+        let named = statement.pointer("/predicate/buildDefinition/resolvedDependencies");
+        let named = named.and_then(Value::as_array).into_iter().flatten();
+        let packages = named.filter_map(|named| {
+            let id = named["name"].as_str()?.parse().ok()?;
+            let tree = named["digest"]["blake3"].as_str()?.parse().ok()?;
+            Some((id, tree))
+        });
+        Ok(packages.collect())
+    }
+
     fn statement(&self) -> Result<Vec<u8>, AttestationError> {
         decode("payload", &self.payload)
     }

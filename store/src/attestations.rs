@@ -1,7 +1,7 @@
 //! Owns what is kept of attestations, and whose word they are.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
 use schema::attestation::{self, AttestationError, Attestations, Claim, Envelope, EnvelopeSignature};
@@ -53,11 +53,13 @@ pub fn path_of(id: &PackageId) -> String {
 /// # Errors
 /// When it cannot be removed.
 pub fn forget(store: &Store, path: &str) -> Result<bool, IoError> {
-    let is_one = id_at(path).is_some();
-    if is_one {
-        removal::remove(&store.root().join(path))?;
+    if let Some(id) = id_at(path).or_else(|| sum_at(path)) {
+        removal::remove(&store.root().join(path_of(&id)))?;
+        // Without anything to be the digest of, it says nothing.
+        removal::remove(&sum_path(store, &id))?;
+        return Ok(true);
     }
-    Ok(is_one)
+    Ok(false)
 }
 
 /// The package that [`path_of`] gives `path` for.
@@ -97,17 +99,96 @@ pub fn read(store: &Store, id: &PackageId) -> Result<Attestations, KeepError> {
 /// # Errors
 /// See [`KeepError`].
 pub fn keep(store: &Store, id: &PackageId, envelope: Envelope) -> Result<(), KeepError> {
+    let _lock = store.lock_package(id)?;
     let mut all = read(store, id)?;
     let path = store.root().join(path_of(id));
+    let before = regular::read(&path).ok().map(|bytes| Digest::of(&bytes));
     let added = all.add([envelope]);
     added.map_err(|source| KeepError::Document {
         path: path.clone(),
         source,
     })?;
+    let bytes = all.to_bytes()?;
+    let new = Digest::of(&bytes);
+    // Whichever of both a kill leaves there is right.
+    note(store, id, before.into_iter().chain([new]))?;
+    write(store, &bytes, &path)?;
+    Ok(note(store, id, [new])?)
+}
+
+fn write(store: &Store, bytes: &[u8], path: &Path) -> Result<(), IoError> {
     let staged = store.work_area("attestation")?;
     let aside = staged.path().join(FILE);
-    fs::write(&aside, all.to_bytes()?).at("write", &aside)?;
-    Ok(publish::replacing(&aside, &path)?)
+    fs::write(&aside, bytes).at("write", &aside)?;
+    publish::replacing(&aside, path)
+}
+
+/// Writes down which digests what is kept of `id` may have. Only the keys of those who signed tell a signature from
+/// another one, so without that nobody else could say that it is still what was written.
+fn note(store: &Store, id: &PackageId, digests: impl IntoIterator<Item = Digest>) -> Result<(), IoError> {
+    let lines = digests.into_iter().map(|digest| format!("{digest}  {id}.json\n"));
+    let text: String = lines.collect();
+    write(store, text.as_bytes(), &sum_path(store, id))
+}
+
+/// `attestations/<id>.b3sum`, in the format of `b3sum`.
+fn sum_path(store: &Store, id: &PackageId) -> PathBuf {
+    store.root().join(ATTESTATIONS).join(format!("{id}{SUM}"))
+}
+
+/// How the names of files with digests end.
+pub(crate) const SUM: &str = ".b3sum";
+
+/// The package whose digests lie at `path`, relative to the store.
+pub(crate) fn sum_at(path: &str) -> Option<PackageId> {
+    let name = path.strip_prefix(ATTESTATIONS)?.strip_prefix('/')?;
+    name.strip_suffix(SUM)?.parse().ok()
+}
+
+/// Whether what is kept of a package has a digest that was written down for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sum {
+    found: Digest,
+    pub(crate) is_right: bool,
+}
+
+impl std::fmt::Display for Sum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "its BLAKE3 is {}, which its file `{SUM}` does not say",
+            self.found
+        )
+    }
+}
+
+/// Compares what is kept of `id` with what was written down for it; nothing where nothing was, as earlier versions did
+/// not, or where nothing is kept.
+///
+/// # Errors
+/// When either cannot be read, or what was written down is no list of digests.
+pub(crate) fn sum_of(store: &Store, id: &PackageId) -> Result<Option<Sum>, IoError> {
+    let path = sum_path(store, id);
+    let text = match regular::read(&path) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        read => String::from_utf8_lossy(&read?).into_owned(),
+    };
+    let end = format!("  {id}.json");
+    let digests = text
+        .lines()
+        .map(|line| line.strip_suffix(&end)?.parse::<Digest>().ok());
+    let digests: Option<Vec<Digest>> = digests.collect();
+    let digests = digests.filter(|digests| !digests.is_empty() && text.ends_with('\n'));
+    let digests = digests.ok_or_else(|| std::io::Error::other("it is no list of digests"));
+    let digests = digests.at("understand", &path)?;
+    match regular::read(&store.root().join(path_of(id))) {
+        Err(error) if error.is_not_found() => Ok(None),
+        read => {
+            let found = Digest::of(&read?);
+            let is_right = digests.contains(&found);
+            Ok(Some(Sum { found, is_right }))
+        }
+    }
 }
 
 /// An attestation that somebody who is trusted made.

@@ -18,6 +18,7 @@ use schema::digest::Digest;
 use schema::id::PackageId;
 use serde::Serialize;
 
+use crate::attestations;
 use crate::closure;
 use crate::index::{IndexError, PackageRecord};
 use crate::io_error::{IoContext, IoError};
@@ -249,8 +250,8 @@ fn dead_files(
         digest.parse().is_ok_and(|tree| trees.contains(&tree))
     };
     let names_live_package = |name: &str| {
-        let id = name.strip_suffix(".zst").or_else(|| name.strip_suffix(".json"));
-        let id = id.unwrap_or(name);
+        let ends = [".zst", ".json", attestations::SUM];
+        let id = ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         id.parse().is_ok_and(|id| is_live(&id))
     };
     let kept_until = options

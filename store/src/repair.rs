@@ -5,6 +5,8 @@
 //! replaced keeps its row in the index, so a kill at any point leaves a store of which a verification finds the rest.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::lchown;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -14,14 +16,14 @@ use crate::durable;
 use crate::exchange::exchange;
 use crate::facts;
 use crate::index::{IndexError, Registration};
-use crate::io_error::IoError;
+use crate::io_error::{IoContext, IoError};
 use crate::listing::{self, ListError};
 use crate::lock::PackageLock;
 use crate::publish::{self, PublishError};
 use crate::removal;
 use crate::store::Store;
 use crate::tree;
-use crate::verify::{self, Run, Subject};
+use crate::verify::{self, Difference, DifferenceKind, Run, Subject};
 
 /// What became of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,29 @@ pub fn records(store: &Store, lock: &PackageLock) -> Result<Repaired, RepairErro
             Ok(Repaired::Records)
         }
         _ => Ok(Repaired::Damaged),
+    }
+}
+
+/// Gives what stands at the path of `difference`, below `root` and in no package, the mode or the owner that it should have;
+/// says whether that was what differs, and could be done.
+///
+/// # Errors
+/// When it cannot be changed.
+pub fn stand_again(root: &Path, difference: &Difference) -> Result<bool, IoError> {
+    let path = root.join(&difference.path);
+    match (&difference.package, &difference.kind) {
+        (None, DifferenceKind::Mode { expected, .. }) => {
+            publish::set_mode(&path, expected.0)?;
+            Ok(true)
+        }
+        (None, DifferenceKind::Owner { expected, .. }) => {
+            match lchown(&path, Some(expected.user), Some(expected.group)) {
+                // Nobody but root can give files away.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
+                changed => changed.at("change the owner of", &path).map(|()| true),
+            }
+        }
+        _ => Ok(false),
     }
 }
 

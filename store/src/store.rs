@@ -42,7 +42,8 @@ pub(crate) const RECIPES: &str = "recipes";
 const TMP: &str = "tmp";
 /// What file systems put at their own top, which a store may be.
 const LOST_AND_FOUND: &str = "lost+found";
-const FOLDERS: [&str; 8] = [
+/// The folders within a store.
+pub(crate) const FOLDERS: [&str; 8] = [
     PACKAGES,
     TREES,
     ARCHIVES,

@@ -10,6 +10,7 @@ pub mod locate;
 mod package;
 mod rows;
 mod run;
+mod standing;
 
 use std::path::Path;
 
@@ -20,6 +21,7 @@ pub use difference::{Difference, DifferenceKind, FileKind, FirstByte, Mode, Pack
 pub use package::{Findings, Stated, Subject, package};
 pub(crate) use run::packages;
 pub use run::{Run, VerifyObserver};
+pub use standing::Standing;
 
 use crate::index::{IndexError, PackageRecord};
 use crate::io_error::{IoContext, IoError};
@@ -143,7 +145,7 @@ pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<R
         }
         records => records?,
     };
-    let owner = Some(owner_of(store.root())?);
+    let owner = owner_of(store.root())?;
     let bytes = records.iter().map(|r| r.size).fold(0, u64::saturating_add);
     run.observer.begin(records.len(), bytes);
     let subject = |record: &PackageRecord| Subject {
@@ -151,7 +153,7 @@ pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<R
         id: record.id.clone(),
         tree: record.tree,
         listing: store.tree_path(&record.tree),
-        owner,
+        owner: Some(owner),
     };
     let subjects: Vec<Subject> = records.iter().map(subject).collect();
     let kept = KeptArchives(store);
@@ -175,11 +177,14 @@ pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<R
     report.differences.extend(beside::holes(store, &records)?);
     if matches!(selection, Selection::All) && report.extent.is_whole() {
         let mut found = archives::verify(store, &records, &verified.findings, run);
-        found.extend(beside::strays(store, &records)?);
+        found.extend(archives::strays(store, &records, owner, run)?);
+        found.extend(beside::folders(store, owner));
+        found.extend(beside::strays(store, &records, owner)?);
         found.extend(beside::roots(store)?);
-        found.extend(kept::inputs(store, run)?);
-        found.extend(kept::attestations(store, run)?);
-        found.extend(kept::logs(store, run)?);
+        let kept = kept::Kept { store, owner, run };
+        found.extend(kept.inputs()?);
+        found.extend(kept.attestations(&records)?);
+        found.extend(kept.logs()?);
         report.add(found, run.observer);
     }
     let found = verified.findings.into_iter().flatten();

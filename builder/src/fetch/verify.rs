@@ -1,7 +1,7 @@
 //! Owns the verification of the sources that a store keeps: each by the digest that its name is.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use schema::source::SourceDigest;
@@ -10,7 +10,8 @@ use store::Store;
 use store::io_error::{IoContext, IoError};
 use store::listing::ListError;
 use store::removal;
-use store::verify::{Difference, DifferenceKind, FileKind, Report, VerifyObserver};
+use store::tree::Owner;
+use store::verify::{Difference, DifferenceKind, FileKind, Report, Standing, VerifyObserver};
 
 use super::digesting;
 
@@ -29,25 +30,30 @@ pub fn sources(store: &Store, report: &mut Report, observer: &dyn VerifyObserver
     for entry in fs::read_dir(&folder).at("read folder", &folder)? {
         paths.push(entry.at("read folder", &folder)?.path());
     }
-    let look = |path: PathBuf| {
+    let owner = Owner::from(&fs::metadata(store.root()).at("look at", store.root())?);
+    let look = |path: PathBuf| -> Vec<Difference> {
         let name = path
             .file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        let is_being_fetched = name.ends_with(PARTIAL);
-        if observer.is_stopped() || is_being_fetched {
-            return None;
+        let partial = name.strip_suffix(PARTIAL);
+        if observer.is_stopped() {
+            return Vec::new();
         }
-        let kind = match digest(&name) {
-            Some(expected) => of_source(&path, &expected, &name)?,
-            None => DifferenceKind::Extra {
-                found: FileKind::from(&fs::symlink_metadata(&path).ok()?),
-            },
-        };
-        Some(Difference::new(None, format!("{FOLDER}/{name}"), kind))
+        let mut kinds = Standing::Any.faults(&path, owner);
+        match (digest(partial.unwrap_or(&name)), partial) {
+            (Some(expected), None) => kinds.extend(of_source(&path, &expected, &name)),
+            (Some(_), Some(_)) => {}
+            (None, _) => kinds = extra(&path),
+        }
+        let path = format!("{FOLDER}/{name}");
+        let named = kinds.into_iter();
+        named
+            .map(|kind| Difference::new(None, path.clone(), kind))
+            .collect()
     };
-    report.add(paths.into_par_iter().filter_map(look).collect(), observer);
+    report.add(paths.into_par_iter().flat_map_iter(look).collect(), observer);
     Ok(())
 }
 
@@ -70,7 +76,7 @@ pub fn forget(store: &Store, difference: &Difference) -> Result<bool, IoError> {
     }
 }
 
-fn of_source(path: &std::path::Path, expected: &SourceDigest, name: &str) -> Option<DifferenceKind> {
+fn of_source(path: &Path, expected: &SourceDigest, name: &str) -> Option<DifferenceKind> {
     match digesting::of_path(path, expected) {
         Ok(Some(found)) if found == *expected => None,
         Ok(Some(found)) => Some(DifferenceKind::Source {
@@ -85,6 +91,15 @@ fn of_source(path: &std::path::Path, expected: &SourceDigest, name: &str) -> Opt
             reason: error.to_string(),
         }),
     }
+}
+
+fn extra(path: &Path) -> Vec<DifferenceKind> {
+    // What is gone by now does not matter.
+    let found = fs::symlink_metadata(path).map(|metadata| FileKind::from(&metadata));
+    found
+        .map(|found| DifferenceKind::Extra { found })
+        .into_iter()
+        .collect()
 }
 
 /// The digest that a source's name is.
@@ -110,6 +125,7 @@ mod tests {
             (blake3(b"other"), b"othes"),
             (format!("{}.part", blake3(b"half")), b"ha"),
             ("note".to_owned(), b"mine"),
+            ("note.part".to_owned(), b"mine, too"),
         ] {
             fs::write(store.source_path(&name), content).unwrap();
         }
@@ -123,13 +139,13 @@ mod tests {
         let mut paths: Vec<&str> = found_at_first.iter().map(|it| it.path.as_str()).collect();
         paths.sort_unstable();
         let damaged = format!("sources/{}", blake3(b"other"));
-        assert_eq!(paths, [damaged.as_str(), "sources/note"]);
+        assert_eq!(paths, [damaged.as_str(), "sources/note", "sources/note.part"]);
         let forgotten: Vec<bool> = found_at_first
             .iter()
             .map(|it| forget(&store, it).unwrap())
             .collect();
         assert_eq!(forgotten.iter().filter(|it| **it).count(), 1);
-        assert_eq!(found().len(), 1);
+        assert_eq!(found().len(), 2);
     }
 
     /// Asks to stop from the beginning.

@@ -87,6 +87,7 @@ pub fn repair<R: ByteRanges>(
         host,
         mended: Vec::new(),
     };
+    repair.standing(report)?;
     repair.strays(report)?;
     if let Some(reader) = source {
         repair.packages(report, reader, observer)?;
@@ -108,6 +109,20 @@ impl Repair<'_> {
     fn done(&mut self, path: impl AsRef<Path>, how: &'static str) {
         let path = path.as_ref().to_string_lossy().into_owned();
         self.mended.push(Mended { path, how });
+    }
+
+    /// Sets modes and owners again of the host's own folders and of listings.
+    fn standing(&mut self, report: &HostReport) -> Result<(), IoError> {
+        let is_ours = |path: &str| {
+            let own = [".", PACKAGES, TREES, GENERATIONS];
+            own.contains(&path) || Path::new(path).parent() == Some(Path::new(TREES))
+        };
+        for difference in report.differences.iter().filter(|it| is_ours(&it.path)) {
+            if crate::repair::stand_again(self.host.root(), difference)? {
+                self.done(&difference.path, "mode or owner set again");
+            }
+        }
+        Ok(())
     }
 
     /// Removes torn packages that nothing names, and listings that are neither named nor what their names say.

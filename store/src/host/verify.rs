@@ -98,6 +98,7 @@ pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostRepor
         let around = (Some(told.existing.number) == current && pending.is_none()).then_some(system);
         differences.extend(generation::layout(host, told, around)?);
     }
+    differences.extend(beside::standing(host)?);
     let installed = known.add_installed(host, &mut differences);
     differences.extend(beside::manifest(host, installed.as_ref(), &generations, run));
     let mut packages = known.verify(host, run);

@@ -1,8 +1,12 @@
 //! Owns the verification of the archives that a store keeps: each against its record, and both against the package.
 
-use rayon::prelude::*;
+use std::collections::HashSet;
+use std::fs;
 
-use super::{Difference, DifferenceKind, Findings, Run, Stated};
+use rayon::prelude::*;
+use schema::digest::Digest;
+
+use super::{Difference, DifferenceKind, FileKind, Findings, Run, Standing, Stated};
 use crate::archive;
 use crate::archive::plan::Plan;
 use crate::archive::record::{Record, RecordError, Request};
@@ -14,6 +18,7 @@ use crate::regular;
 use crate::seekable::Frame;
 use crate::seekable::stream::{FrameStream, Unpacker};
 use crate::store::Store;
+use crate::tree::Owner;
 
 /// What is wrong with the kept archives of `records`. A package without one, or without its record, has simply none.
 pub(super) fn verify(
@@ -32,6 +37,65 @@ pub(super) fn verify(
         .filter(|_| !run.is_stopped())
         .filter_map(|(record, stated)| one(store, record, stated, run))
         .collect()
+}
+
+/// What in the folder of archives is wrong with how it stands there, or belongs to no package and is not what its name or
+/// its record says. What a killed garbage collection left is as it should be, and so is an archive without a record: nobody
+/// reads it, and it is made again when it is needed.
+pub(super) fn strays(
+    store: &Store,
+    records: &[PackageRecord],
+    owner: Owner,
+    run: &Run<'_>,
+) -> Result<Vec<Difference>, IoError> {
+    let live: HashSet<&Digest> = records.iter().map(|record| &record.tree).collect();
+    let mut strays = Vec::new();
+    let folder = store.layout().archives();
+    for entry in fs::read_dir(&folder).at("read folder", &folder)? {
+        if run.is_stopped() {
+            break;
+        }
+        let entry = entry.at("read folder", &folder)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let document = name.strip_suffix(".json").and_then(|tree| tree.parse().ok());
+        let archive: Option<Digest> = name.strip_suffix(".tar.zst").and_then(|tree| tree.parse().ok());
+        let kinds = match (document, archive) {
+            (None, None) => {
+                let metadata = entry.metadata().at("look at", entry.path());
+                let found = metadata.map(|metadata| FileKind::from(&metadata));
+                found.map(|found| vec![DifferenceKind::Extra { found }])?
+            }
+            (Some(tree), _) if !live.contains(&tree) => {
+                let mut kinds = Standing::Document.faults(&entry.path(), owner);
+                kinds.extend(of_no_package(store, &tree, run));
+                kinds
+            }
+            _ => Standing::Document.faults(&entry.path(), owner),
+        };
+        strays.extend(kinds.into_iter().map(|kind| about(&name, kind)));
+    }
+    Ok(strays)
+}
+
+/// What is wrong with a record that no package asks for.
+fn of_no_package(store: &Store, tree: &Digest, run: &Run<'_>) -> Option<DifferenceKind> {
+    let document = |reason: &str| {
+        let reason = reason.to_owned();
+        Some(DifferenceKind::Document { reason })
+    };
+    let record = match Record::read(store, tree) {
+        Ok(record) => record,
+        // Collected as garbage meanwhile.
+        Err(RecordError::Io(error)) if error.is_not_found() => return None,
+        Err(RecordError::Io(error)) => return Some(DifferenceKind::unreadable(&error.source)),
+        Err(error) => return document(&error.to_string()),
+    };
+    match listing::hash_file(&store.archive_path(tree), &mut |bytes| run.observer.read(bytes)) {
+        Ok((found, length)) if found == record.blake3 && length == record.length => None,
+        Err(error) if error.is_not_found() => None,
+        Ok(_) => document("it describes another archive than the one beside it, and no package needs either"),
+        Err(error) => Some(DifferenceKind::unreadable(&error.source)),
+    }
 }
 
 fn one(store: &Store, package: &PackageRecord, stated: Option<&Stated>, run: &Run<'_>) -> Option<Difference> {

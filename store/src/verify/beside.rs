@@ -6,11 +6,12 @@ use std::path::Path;
 use schema::digest::Digest;
 use schema::id::PackageId;
 
-use super::{Difference, DifferenceKind, FileKind, VerifyError};
+use super::{Difference, DifferenceKind, FileKind, Standing, VerifyError};
 use crate::index::PackageRecord;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
-use crate::store::Store;
+use crate::store::{self, Store};
+use crate::tree::Owner;
 
 /// What is required at run time, but not there.
 pub(super) fn holes(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, VerifyError> {
@@ -31,8 +32,24 @@ pub(super) fn holes(store: &Store, records: &[PackageRecord]) -> Result<Vec<Diff
     Ok(holes.collect())
 }
 
+/// What is wrong with the store's own folders: whoever may write them may exchange what is in them.
+pub(super) fn folders(store: &Store, owner: Owner) -> Vec<Difference> {
+    let own = std::iter::once(".").chain(store::FOLDERS);
+    let faults = own.flat_map(|name| {
+        let faults = Standing::Folder.faults(&store.layout().folder(name), owner);
+        faults
+            .into_iter()
+            .map(move |kind| Difference::new(None, name, kind))
+    });
+    faults.collect()
+}
+
 /// What the index knows nothing of, and listings of no package that are not what their names say.
-pub(super) fn strays(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, VerifyError> {
+pub(super) fn strays(
+    store: &Store,
+    records: &[PackageRecord],
+    owner: Owner,
+) -> Result<Vec<Difference>, VerifyError> {
     let known: HashSet<String> = records.iter().map(|r| r.id.to_string()).collect();
     let layout = store.layout();
     let mut strays = Vec::new();
@@ -58,6 +75,9 @@ pub(super) fn strays(store: &Store, records: &[PackageRecord]) -> Result<Vec<Dif
         let tree = path
             .file_name()
             .and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
+        let faults = tree.iter().flat_map(|_| Standing::Document.faults(&path, owner));
+        let shown = format!("trees/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        strays.extend(faults.map(|kind| Difference::new(None, shown.clone(), kind)));
         match tree {
             Some(tree) if trees.contains(&tree) => {}
             tree => strays.extend(stray_listing(&path, tree)?),
@@ -81,7 +101,7 @@ fn is_stray(store: &Store, name: &str) -> Result<bool, VerifyError> {
 fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>, IoError> {
     let kind = match tree {
         None => DifferenceKind::Extra {
-            found: FileKind::File,
+            found: FileKind::from(&std::fs::symlink_metadata(path).at("look at", path)?),
         },
         Some(expected) => match listing::hash_file(path, &mut |_| {}) {
             Ok((found, _)) if found == expected => return Ok(None),

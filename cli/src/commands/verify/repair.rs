@@ -124,7 +124,9 @@ fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
     for difference in &report.differences {
         let name = difference.path.strip_prefix("archives/");
         let tree = name.and_then(|name| name.split_once('.')?.0.parse().ok());
-        let how = if let Some(tree) = tree {
+        let how = if repair::stand_again(store.root(), difference)? {
+            "mode or owner set again"
+        } else if let Some(tree) = tree {
             record::forget(store, &tree)?;
             "forgotten, and made again when it is needed"
         } else if sources::forget(store, difference)? {

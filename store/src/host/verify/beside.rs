@@ -12,15 +12,15 @@ use schema::id::PackageId;
 
 use super::super::sweep::NEW;
 use super::super::{GENERATIONS, Host, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, root, trail};
-use super::{Told, difference};
+use super::{Told, difference, in_generations};
 use crate::durable::PARTIAL;
 use crate::facts;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
 use crate::publish::EXECUTABLE_MODE;
 use crate::regular;
-use crate::tree;
-use crate::verify::{Difference, DifferenceKind, FileKind, FirstByte, Mode, Run};
+use crate::tree::{self, Owner};
+use crate::verify::{self, Difference, DifferenceKind, FileKind, FirstByte, Mode, Run, Standing};
 
 /// Compares the program for hosts with what the installed manifest says of it.
 pub(super) fn program(host: &Host, manifest: &Manifest, run: &Run<'_>) -> Result<Vec<Difference>, IoError> {
@@ -44,6 +44,10 @@ pub(super) fn program(host: &Host, manifest: &Manifest, run: &Run<'_>) -> Result
     if mode != EXECUTABLE_MODE {
         let (expected, found) = (Mode(EXECUTABLE_MODE), Mode(mode));
         differences.push(about(DifferenceKind::Mode { expected, found }));
+    }
+    let (expected, found) = (verify::owner_of(host.root())?, Owner::from(&metadata));
+    if found != expected && found != Owner::ROOT {
+        differences.push(about(DifferenceKind::Owner { expected, found }));
     }
     let expected = installer.blake3;
     let (found, _) = listing::hash_file(&path, &mut |bytes| run.observer.read(bytes))?;
@@ -118,6 +122,27 @@ fn of_generation<'a>(host: &Host, installed: &Manifest, generations: &'a [Told])
 pub(super) struct Named {
     pub(super) packages: BTreeSet<PackageId>,
     pub(super) trees: BTreeSet<Digest>,
+}
+
+/// What is wrong with how the host's own folders, generations and listings stand there: who may write them may exchange
+/// what is in them.
+pub(super) fn standing(host: &Host) -> Result<Vec<Difference>, IoError> {
+    let owner = verify::owner_of(host.root())?;
+    let mut differences = Vec::new();
+    let mut look = |path: PathBuf, standing: Standing| {
+        let faults = standing.faults(&host.root().join(&path), owner);
+        differences.extend(faults.into_iter().map(|kind| difference(&path, kind)));
+    };
+    for folder in [".", PACKAGES, TREES, GENERATIONS] {
+        look(folder.into(), Standing::Folder);
+    }
+    for number in host.generations()? {
+        look(in_generations(number, ""), Standing::Folder);
+    }
+    for (name, _) in entries(&host.root().join(TREES))? {
+        look(Path::new(TREES).join(name), Standing::Document);
+    }
+    Ok(differences)
 }
 
 /// What stands in the host's own folders and has no business there. What a killed command left has: the next clears it.

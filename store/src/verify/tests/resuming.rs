@@ -104,6 +104,13 @@ fn damaged_beside_its_package() -> TestStore {
     fs::write(test.store.recipes_path(&Digest::of(b"make")), "made").unwrap();
     fs::write(test.root().join(crate::attestations::path_of(&id)), "{}").unwrap();
     fs::write(test.store.log_path(&id), "no log").unwrap();
+    for path in [
+        test.store.recipes_path(&Digest::of(b"make")),
+        test.root().join(crate::attestations::path_of(&id)),
+        test.store.log_path(&id),
+    ] {
+        set_mode(&path, 0o444);
+    }
     test
 }
 
@@ -129,6 +136,6 @@ fn whoever_stops_anywhere_is_never_told_that_all_was_looked_at() {
         }
         question += 1;
     }
-    // Archives, inputs, attestations and logs ask once each, and so does the end.
-    assert_eq!(stopped_beside, 5);
+    // Archives ask twice, inputs, attestations and logs once each, and so does the end.
+    assert_eq!(stopped_beside, 6);
 }
