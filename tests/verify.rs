@@ -373,6 +373,27 @@ fn a_damaged_index_is_a_difference_and_made_anew() {
 }
 
 #[test]
+fn an_index_that_is_a_database_with_nonsense_in_it_is_mended_too() {
+    let tree = built();
+    let index = tree.store_dir().join("index.sqlite");
+    let bytes = fs::read(&index).unwrap();
+    let base = tree.id("base");
+    // Of all rows that name the package, those of builds are compared with nothing.
+    let at: Vec<usize> = (0..bytes.len() - base.len())
+        .filter(|at| bytes[*at..].starts_with(base.as_bytes()))
+        .collect();
+    for at in at {
+        let mut flipped = bytes.clone();
+        flipped[at + base.len() - 1] = b'!';
+        fs::write(&index, flipped).unwrap();
+        let ran = tree.store(&["verify", "--json"]);
+        assert_eq!(ran.code, Some(3), "byte {at}: {ran:?}");
+        tree.store(&["verify", "--repair"]).ok();
+        tree.holds_only(&["base", "shell", "top"]);
+    }
+}
+
+#[test]
 fn a_binary_cache_is_verified_as_it_is_served() {
     let tree = built();
     tree.store(&["keygen", "../key"]).ok();

@@ -202,6 +202,9 @@ fn failed(path: &Path, action: &'static str) -> impl Fn(rusqlite::Error) -> Inde
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::IntegralValueOutOfRange(..) => IndexError::Corrupt { path, detail },
+            rusqlite::Error::SqlInputError { msg, .. } if msg.starts_with("no such") => {
+                IndexError::Corrupt { path, detail }
+            }
             // The memory shared between processes lies in a file beside the index, which could not be made longer.
             rusqlite::Error::SqliteFailure(error, _)
                 if error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE =>

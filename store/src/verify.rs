@@ -134,17 +134,42 @@ impl Report {
     }
 }
 
-/// Verifies `selection` of `store`.
+impl VerifyError {
+    /// What is wrong with the index itself, if that is why.
+    fn damage_of_index(&self) -> Option<&IndexError> {
+        match self {
+            Self::Index(error) | Self::Publish(PublishError::Index(error)) => match error {
+                IndexError::Corrupt { .. } | IndexError::Missing(_) => Some(error),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Verifies `selection` of `store`. That its index is damaged is a difference, wherever it shows, and the only one then: what
+/// else there is to verify is what the index says.
 ///
 /// # Errors
 /// See [`VerifyError`].
 pub fn store(store: &Store, selection: Selection<'_>, run: &Run<'_>) -> Result<Report, VerifyError> {
-    let records = match select(store, selection) {
-        Err(VerifyError::Index(error @ IndexError::Corrupt { .. })) => {
-            return Ok(Report::of(damaged_index(error.to_string())));
-        }
-        records => records?,
-    };
+    let verified = select(store, selection).and_then(|records| selected(store, selection, records, run));
+    match verified {
+        Err(error) => match error.damage_of_index() {
+            Some(damage) => Ok(Report::of(damaged_index(damage.to_string()))),
+            None => Err(error),
+        },
+        verified => verified,
+    }
+}
+
+/// Verifies the packages of `records`, which are those of `selection`.
+fn selected(
+    store: &Store,
+    selection: Selection<'_>,
+    records: Vec<PackageRecord>,
+    run: &Run<'_>,
+) -> Result<Report, VerifyError> {
     let owner = owner_of(store.root())?;
     let bytes = records.iter().map(|r| r.size).fold(0, u64::saturating_add);
     run.observer.begin(records.len(), bytes);

@@ -128,9 +128,21 @@ impl Index {
             .pragma_query_value(None, "quick_check", |row| row.get(0))
             .map_err(self.failed("check"))?;
         match verdict.as_str() {
-            "ok" => self.check_names(),
-            wrong => Err(self.corrupt(wrong)),
+            "ok" => self.check_names()?,
+            wrong => return Err(self.corrupt(wrong)),
         }
+        self.check_rows()
+    }
+
+    /// Whether every row means something. IDs, names and digests that are none would else show to whoever asks for them
+    /// later, or to nobody.
+    fn check_rows(&self) -> Result<(), IndexError> {
+        self.packages()?;
+        self.requires()?;
+        self.sources()?;
+        self.durations()?;
+        self.roots()?;
+        self.attempted().map(drop)
     }
 
     /// What stands beside an ID, or is said to belong to one, and does not.

@@ -180,6 +180,20 @@ impl Index {
         Ok(Attempt { tree, ..attempt })
     }
 
+    /// Every package that was ever attempted to be built.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub(crate) fn attempted(&self) -> Result<BTreeSet<PackageId>, IndexError> {
+        let rows = self.ask("read the builds", |connection| {
+            connection
+                .prepare_cached("SELECT DISTINCT package FROM builds WHERE outcome IS NOT NULL")?
+                .query_map([], |row| row.get::<_, String>(0))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.iter().map(|id| self.parse(id)).collect()
+    }
+
     /// The last successful build of each package that was ever built, newest first.
     ///
     /// # Errors

@@ -341,6 +341,29 @@ fn rows_that_say_something_else_than_their_packages_are_found() {
 }
 
 #[test]
+fn an_index_whose_rows_mean_nothing_is_a_difference_and_no_error() {
+    for sql in [
+        "INSERT INTO roots VALUES ('mine', 1); INSERT INTO root_packages VALUES ('mine', 'no ID')",
+        "INSERT INTO builds VALUES (7, 'no ID', 1, 1, 'failed')",
+        "INSERT INTO durations VALUES ('No Name', 1)",
+        "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, 'set_at', 'set_bt')",
+        "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, 'outcome', 'outcomf')",
+    ] {
+        let (test, _, _) = one();
+        let other = rusqlite::Connection::open(test.root().join("index.sqlite")).unwrap();
+        other.execute_batch(sql).unwrap();
+        drop(other);
+        let store_again = test.open_again();
+        let report = store(&store_again, Selection::All, &Run::new(&())).unwrap();
+        let found = &report.differences[..];
+        let is_it = matches!(found, [it] if it.path == "index.sqlite" && matches!(it.kind, DifferenceKind::Index { .. }));
+        assert!(is_it, "{sql}: {found:?}");
+        // What was asked for by name shows it, too.
+        assert!(store_again.index().check().is_err(), "{sql}");
+    }
+}
+
+#[test]
 fn what_a_root_keeps_must_be_there() {
     let (test, _, _) = one();
     let absent = Sketch::new("absent").id();
