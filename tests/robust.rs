@@ -198,3 +198,30 @@ fn a_build_that_fills_the_disk_is_ended_before_it_is_full() {
     let left = String::from_utf8(output.stdout).unwrap();
     assert!(left.contains("shell--") && !left.contains("big--"), "{left}");
 }
+
+#[test]
+fn a_store_that_may_only_be_read_is_looked_at_and_left_as_it_is() {
+    let tree = TestTree::new();
+    tree.seed("seed", json!({ "version": "1" }), &[("data", "some text")]);
+    let script = "$STORE build seed -q || exit 98
+        ls -lR --time-style=full-iso $STORE_DIR > ../before
+        mount -o remount,ro $DISK || exit 99
+        $STORE verify || exit 97
+        $STORE list || exit 96
+        ls -lR --time-style=full-iso $STORE_DIR > ../after
+        cmp ../before ../after || exit 95
+        $STORE verify --repair && exit 94
+        mount -o remount,rw $DISK || exit 99
+        chmod u+w $STORE_DIR/packages/seed--*/data
+        mount -o remount,ro $DISK || exit 99
+        $STORE verify";
+    let output = on_a_small_disk(&tree, "8m", script);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("all as it should be") && said.contains("mode 0644"),
+        "{said}"
+    );
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("may only be read"), "{said}");
+}

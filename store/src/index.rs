@@ -36,6 +36,9 @@ pub enum IndexError {
     /// There are packages but no index.
     #[error("the index {} is gone; `store index rebuild` makes it anew from the packages", .0.display())]
     Missing(PathBuf),
+    /// Written by an older program, and not to be changed by this process.
+    #[error("the index {} is of an older format; whoever may write the store has to run a command on it once", .0.display())]
+    Older(PathBuf),
     /// Written by a newer `store`.
     #[error(
         "the index {} has format {found}, newer than this program knows ({FORMAT}); use a newer `store`", path.display()

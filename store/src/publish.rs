@@ -14,7 +14,7 @@ use filetime::FileTime;
 
 mod adopt;
 
-pub(crate) use adopt::{adopt, adopt_locked, examine};
+pub(crate) use adopt::{adopt, adopt_locked, examine, look_at};
 
 use crate::durable;
 use crate::facts::{self, Facts, FactsError};

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, eaccess};
 use schema::digest::Digest;
 use schema::id::PackageId;
 
@@ -97,11 +99,21 @@ pub enum OpenError {
 pub struct Store {
     layout: Layout,
     index: Index,
+    access: Access,
     serial: AtomicU64,
     needs: Mutex<Option<Needs>>,
     scratch: Mutex<Option<WorkArea>>,
     // Shared by all who have the store open; whoever must be alone takes it exclusively.
     _in_use: File,
+}
+
+/// What a process may do with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everything.
+    Write,
+    /// Look at it: it is another user's, or on a file system that cannot be written.
+    Look,
 }
 
 /// Where things lie in a store.
@@ -157,13 +169,44 @@ impl Layout {
 }
 
 impl Store {
-    /// Opens the store at `root`, which must be there, and removes what dead processes left unfinished.
+    /// Opens the store at `root`, which must be there, and removes what dead processes left unfinished. One that this
+    /// process may only read is opened to be looked at, and left as it is.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(root: &Path) -> Result<Self, OpenError> {
         exists(root)?;
-        Self::open_or_create(root)
+        match eaccess(root, AccessFlags::W_OK) {
+            Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => Self::open_to_look(root),
+            _ => Self::open_or_create(root),
+        }
+    }
+
+    fn open_to_look(root: &Path) -> Result<Self, OpenError> {
+        let root = fs::canonicalize(root).at("resolve", root)?;
+        let layout = Layout { root };
+        let format = layout.folder(FORMAT_FILE);
+        let in_use = known(&layout, regular::open(&format)?)?;
+        in_use.lock_shared().at("lock", &format)?;
+        let index = Index::open_to_look(&layout.index())?;
+        Ok(Self::of(layout, index, in_use, Access::Look))
+    }
+
+    fn of(layout: Layout, index: Index, in_use: File, access: Access) -> Self {
+        Self {
+            layout,
+            index,
+            access,
+            serial: AtomicU64::new(0),
+            needs: Mutex::new(None),
+            scratch: Mutex::new(None),
+            _in_use: in_use,
+        }
+    }
+
+    /// What this process may do with it.
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     /// As [`Store::open`], but makes the store when nothing is there.
@@ -177,14 +220,7 @@ impl Store {
         // Swept first: on a full disk that may be the room that the index needs.
         work::sweep(&layout.tmp())?;
         let index = Index::open(&layout.index())?;
-        Ok(Self {
-            layout,
-            index,
-            serial: AtomicU64::new(0),
-            needs: Mutex::new(None),
-            scratch: Mutex::new(None),
-            _in_use: in_use,
-        })
+        Ok(Self::of(layout, index, in_use, Access::Write))
     }
 
     /// The store's folder, absolute.
@@ -374,22 +410,27 @@ pub(crate) fn prepare(root: &Path) -> Result<(Layout, File), OpenError> {
     let root = fs::canonicalize(root).at("resolve", root)?;
     let layout = Layout { root };
     let path = layout.folder(FORMAT_FILE);
-    let mut file = match regular::open(&path) {
+    let file = match regular::open(&path) {
         Err(error) if error.is_not_found() => {
             create(&layout)?;
             regular::open(&path)?
         }
         opened => opened?,
     };
+    let file = known(&layout, file)?;
+    make_folders(&layout)?;
+    Ok((layout, file))
+}
+
+/// Checks that a store whose `format` file is `file` has a format that this program knows.
+fn known(layout: &Layout, mut file: File) -> Result<File, OpenError> {
+    let path = layout.folder(FORMAT_FILE);
     let mut text = String::new();
     file.read_to_string(&mut text).at("read", &path)?;
     match text.trim_end().parse() {
-        Ok(FORMAT) => {
-            make_folders(&layout)?;
-            Ok((layout, file))
-        }
+        Ok(FORMAT) => Ok(file),
         Ok(found) if found > FORMAT => Err(OpenError::Newer {
-            root: layout.root,
+            root: layout.root.clone(),
             found,
         }),
         _ => Err(OpenError::OddFormat { path, text }),

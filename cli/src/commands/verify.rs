@@ -17,7 +17,7 @@ use serde::Serialize;
 use store::Store;
 use store::artifact::reader::Reader;
 use store::index::{self, IndexError};
-use store::store::OpenError;
+use store::store::{Access, OpenError};
 use store::verify::locate::Reference;
 use store::verify::{self, Difference, Extent, Report, Run, Selection};
 
@@ -84,6 +84,13 @@ fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
         }
         opened => opened?,
     };
+    if args.repair && store.access() == Access::Look {
+        let failure = Failure::new(format!(
+            "the store {} may only be read, so nothing of it can be repaired",
+            root.display()
+        ));
+        return Err(failure.help("let its owner repair it; without --repair it is verified"));
+    }
     let from = artifact::sound(context, args)?;
     let ids = ids(&store, &args.what)?;
     let selection = match args.what.is_empty() {

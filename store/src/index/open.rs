@@ -1,6 +1,6 @@
 //! Owns the index's tables and how the file is made and opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -99,17 +99,42 @@ impl Index {
             return Err(IndexError::Missing(path.to_owned()));
         }
         let mut connection = connect(path, OpenFlags::empty())?;
-        let fail = failed(path, "read the format");
-        let mut version = version_of(&connection).map_err(&fail)?;
-        if version == 1 {
+        if version_of(&connection).map_err(failed(path, "read the format"))? == 1 {
             migrate(&mut connection).map_err(failed(path, "add what older programs did not keep"))?;
-            version = version_of(&connection).map_err(&fail)?;
         }
+        Self::of(path, connection)
+    }
+
+    /// Opens an index that is there and that this process may only read.
+    ///
+    /// # Errors
+    /// As [`Index::open`]; and when somebody left changes beside it that can only be taken in by writing.
+    pub(crate) fn open_to_look(path: &Path) -> Result<Self, IndexError> {
+        if !path.exists() {
+            return Err(IndexError::Missing(path.to_owned()));
+        }
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = connect_to(path, path, read_only).and_then(|connection| Self::of(path, connection));
+        match opened {
+            // Whoever has it open shares memory in a file beside it. Where nobody has, nobody can make that file here, and
+            // the index is what it is.
+            Err(IndexError::Failed { .. }) if has_no_log(path) => {
+                let address = immutable(path);
+                let connection = connect_to(path, &address, read_only | OpenFlags::SQLITE_OPEN_URI)?;
+                Self::of(path, connection)
+            }
+            opened => opened,
+        }
+    }
+
+    fn of(path: &Path, connection: Connection) -> Result<Self, IndexError> {
+        let version = version_of(&connection).map_err(failed(path, "read the format"))?;
         match version {
             FORMAT => Ok(Self {
                 path: path.to_owned(),
                 connection: Mutex::new(connection),
             }),
+            1 => Err(IndexError::Older(path.to_owned())),
             found if found > FORMAT => Err(IndexError::Newer {
                 path: path.to_owned(),
                 found,
@@ -184,7 +209,33 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 
 fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, IndexError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
-    let connection = Connection::open_with_flags(path, flags).map_err(failed(path, "open"))?;
+    connect_to(path, path, flags)
+}
+
+/// Whether nothing is written ahead of the index.
+fn has_no_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(true, |log| log.len() == 0)
+}
+
+/// The address of a database that does not change.
+fn immutable(path: &Path) -> PathBuf {
+    let mut address = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => address.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => address.push(char::from(*byte)),
+            byte => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    address.push_str("?immutable=1");
+    address.into()
+}
+
+/// Connects to the index at `path`, which SQLite knows by `address`.
+fn connect_to(path: &Path, address: &Path, flags: OpenFlags) -> Result<Connection, IndexError> {
+    let connection = Connection::open_with_flags(address, flags).map_err(failed(path, "open"))?;
     let fail = failed(path, "set up");
     connection.busy_timeout(BUSY_TIMEOUT).map_err(&fail)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);

@@ -64,6 +64,14 @@ pub(super) fn whole(store: &Store, id: &PackageId) -> Result<Option<Registration
 
 /// What there is to register of the folder of `id`, or why it is not whole.
 pub(crate) fn examine(layout: &Layout, id: &PackageId) -> Result<Registration, PublishError> {
+    let (registration, epoch) = look_at(layout, id)?;
+    // A kill may have come between the rename and this.
+    seal(&layout.packages().join(id.to_string()), epoch)?;
+    Ok(registration)
+}
+
+/// As [`examine`], for whoever may not write; gives the time of everything in the folder, too.
+pub(crate) fn look_at(layout: &Layout, id: &PackageId) -> Result<(Registration, i64), PublishError> {
     let folder = layout.packages().join(id.to_string());
     let facts = facts::read(&folder, id)?;
     let walk = tree::walk(&folder)?;
@@ -74,7 +82,7 @@ pub(crate) fn examine(layout: &Layout, id: &PackageId) -> Result<Registration, P
         Ok(bytes) if bytes == listed.bytes => {}
         _ => return Err(PublishError::NotListed(folder)),
     }
-    // A kill may have come between the rename and this.
-    seal(&folder, epoch(&facts))?;
-    Ok(facts.registration(id.clone(), listed.tree, listed.listing.size()))
+    let epoch = epoch(&facts);
+    let registration = facts.registration(id.clone(), listed.tree, listed.listing.size());
+    Ok((registration, epoch))
 }

@@ -10,7 +10,8 @@ use super::{Difference, DifferenceKind, FileKind, Standing, VerifyError};
 use crate::index::PackageRecord;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
-use crate::store::{self, Store};
+use crate::publish;
+use crate::store::{self, Access, Store};
 use crate::tree::Owner;
 
 /// What is required at run time, but not there.
@@ -92,6 +93,9 @@ fn is_stray(store: &Store, name: &str) -> Result<bool, VerifyError> {
     let Ok(id) = name.parse() else {
         return Ok(true);
     };
+    if store.access() == Access::Look {
+        return Ok(publish::look_at(store.layout(), &id).is_err() && store.package_path(&id).exists());
+    }
     match store.try_lock_package(&id)? {
         Some(lock) => Ok(!store.is_present(&lock)? && store.package_path(&id).exists()),
         None => Ok(false),
