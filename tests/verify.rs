@@ -8,7 +8,7 @@ mod support;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use support::TestTree;
-use support::damage::{inside, pipe, rewrite, set_time};
+use support::damage::{inside, listing, rewrite, set_time};
 use support::dice::Dice;
 use support::web::{Fault, Web};
 
@@ -34,12 +34,6 @@ fn built() -> TestTree {
     );
     tree.store(&["build", "all"]).ok();
     tree
-}
-
-fn listing(tree: &TestTree, name: &str) -> PathBuf {
-    let shown = tree.store(&["show", name, "--json"]).json();
-    let digest = shown["tree"].as_str().unwrap();
-    tree.store_dir().join(format!("trees/{digest}.json"))
 }
 
 /// What is done to the package `base`.
@@ -447,131 +441,4 @@ fn a_binary_cache_is_verified_as_it_is_served() {
     assert_eq!(found, expected);
     tree.store(&["verify", "../recipes"])
         .fails(2, &["neither a delivery nor"]);
-}
-
-#[test]
-fn no_option_is_passed_over_in_silence() {
-    let tree = built();
-    let key = tree.store(&["keygen", "../key", "--json"]).json();
-    let key = key["key"].as_str().unwrap();
-    tree.store(&["push", "../cache", "--key", "../key"]).ok();
-    let artifact = tree.small_artifact("1", &["base"]);
-    let artifact = artifact.to_str().unwrap();
-    tree.file("elsewhere.json", "{}");
-    let misuses: [(&[&str], &str); 19] = [
-        (&["../cache", "--key", key], "--cache-key"),
-        (&["../cache", "--repair"], "--repair"),
-        (&["../cache", "--resume"], "--resume"),
-        (&["../cache", "--rebuild"], "--rebuild"),
-        (&["../cache", "--from", artifact], "--from"),
-        (&["../cache", "--root", "../host"], "--root"),
-        (&[artifact, "--root", "../host"], "--root"),
-        (&[artifact, "--rebuild", "--vary"], "--rebuild"),
-        (&[artifact, "--repair"], "--from"),
-        (&[artifact, "--cache-key", key], "--cache-key"),
-        (&[artifact, "base"], "one file"),
-        (&[artifact, artifact], "one file"),
-        (&["base", "--key", key], "--key"),
-        (&["base", "--cache-key", key], "--repair"),
-        (&["base", "--cache", "../cache", "--cache-key", key], "--repair"),
-        (&["--repair", "--cache-key", key], "--cache"),
-        (&["base", "--rebuild", "--repair"], "--repair"),
-        (
-            &[
-                "--root",
-                "../host",
-                "--repair",
-                "--cache",
-                "../cache",
-                "--cache-key",
-                key,
-            ],
-            "--from",
-        ),
-        (&["../elsewhere.json"], "--key"),
-    ];
-    for (args, word) in misuses {
-        tree.store(&[&["verify"], args].concat()).fails(2, &[word]);
-    }
-    for mistyped in ["../cash", "cash.tar.zst", "cash.json"] {
-        tree.store(&["verify", mistyped])
-            .fails(1, &["there is no file", mistyped.trim_start_matches("../")]);
-    }
-}
-
-/// What a verification says, by path.
-fn kinds(ran: &support::Ran) -> std::collections::BTreeMap<String, String> {
-    assert_eq!(ran.code, Some(3), "{ran:?}");
-    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let differences = report["differences"].as_array().unwrap().iter();
-    differences
-        .map(|it| (text(&it["path"]), text(&it["difference"])))
-        .collect()
-}
-
-#[test]
-fn nothing_is_waited_for_that_is_no_file() {
-    let tree = built();
-    tree.seed("seed", json!({ "version": "1" }), &[("data", "seed")]);
-    let artifact = tree.small_artifact("1", &["seed", "base"]);
-    tree.store(&["keygen", "../key"]).ok();
-    tree.store(&["attest", "all", "--key", "../key"]).ok();
-    let store = tree.store_dir();
-    tree.store(&["verify"]).ok();
-    let mut expected = Vec::new();
-    let folders = ["archives", "attestations", "logs", "recipes"];
-    let first = |folder| fs::read_dir(store.join(folder)).unwrap().next().unwrap().unwrap();
-    let mut paths = folders.map(|folder| first(folder).path()).to_vec();
-    paths.push(store.join(format!("sources/sha256-{}", "0".repeat(64))));
-    for path in paths {
-        pipe(&path);
-        expected.push(path.strip_prefix(&store).unwrap().to_str().unwrap().to_owned());
-    }
-    pipe(&tree.package("top").join("buildinfo.full.json"));
-    expected.push("buildinfo.full.json".to_owned());
-    pipe(&listing(&tree, "base"));
-    let found = kinds(&tree.store(&["verify", "--json"]));
-    for path in expected {
-        assert_eq!(
-            found.get(&path).map(String::as_str),
-            Some("type"),
-            "{path}: {found:?}"
-        );
-    }
-    tree.store(&["verify"]).fails(3, &[]);
-    let said = tree.store(&["verify", "base"]);
-    assert!(said.stdout.contains("named pipe"), "{said:?}");
-    pipe(&store.join("format"));
-    tree.store(&["verify"]).fails(1, &["format", "named pipe"]);
-
-    let artifact = artifact.to_str().unwrap();
-    let root = tree.path("host");
-    tree.install(artifact, &root).ok();
-    tree.on(&root, &["verify"]).ok();
-    let listed = fs::read_dir(root.join("trees")).unwrap().next().unwrap().unwrap();
-    for path in [
-        "manifest.json".to_owned(),
-        "generations/1/generation.json".to_owned(),
-        "generations/1/manifest.json".to_owned(),
-        format!("trees/{}", listed.file_name().to_str().unwrap()),
-    ] {
-        let sound = fs::read(root.join(&path)).unwrap();
-        pipe(&root.join(&path));
-        let found = kinds(&tree.on(&root, &["verify", "--json"]));
-        let kind = match path.starts_with("trees/") {
-            true => found.get("").map(String::as_str) == Some("no_listing"),
-            false => found.get(&path).map(String::as_str) == Some("type"),
-        };
-        assert!(kind, "{path}: {found:?}");
-        fs::remove_file(root.join(&path)).unwrap();
-        fs::write(root.join(&path), sound).unwrap();
-        fs::set_permissions(root.join(&path), Permissions::from_mode(0o444)).unwrap();
-    }
-    tree.on(&root, &["verify"]).ok();
-    let nobody_writes = tree.path("pipe");
-    fs::write(&nobody_writes, "").unwrap();
-    pipe(&nobody_writes);
-    tree.on(&root, &["verify", "--from", "../pipe"])
-        .fails(1, &["named pipe"]);
 }

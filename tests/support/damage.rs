@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use super::TestTree;
 
 /// Does something to what lies in a read-only folder, which looks untouched afterwards.
 pub fn inside(folder: &Path, damage: impl FnOnce()) {
@@ -37,4 +39,11 @@ pub fn pipe(path: &Path) {
         }
         nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     });
+}
+
+/// Where the listing of a package lies.
+pub fn listing(tree: &TestTree, name: &str) -> PathBuf {
+    let shown = tree.store(&["show", name, "--json"]).json();
+    let digest = shown["tree"].as_str().unwrap();
+    tree.store_dir().join(format!("trees/{digest}.json"))
 }

@@ -1,0 +1,122 @@
+//! Owns the tests of what is verified beside packages: how files stand there, and attestations.
+
+use super::*;
+
+#[test]
+fn who_may_write_what_is_a_difference_and_so_is_what_stands_elsewhere() {
+    let (test, id, _) = one();
+    let record = test.store.index().package(&id).unwrap().unwrap();
+    set_mode(&test.root().join("packages"), 0o777);
+    set_mode(&test.store.tree_path(&record.tree), 0o646);
+    fs::rename(test.root().join("logs"), test.root().join("tmp/elsewhere")).unwrap();
+    symlink("tmp/elsewhere", test.root().join("logs")).unwrap();
+    fs::write(test.root().join("archives/evil"), "evil").unwrap();
+    let of_no_package = test.store.archive_path(&Digest::of(b"other"));
+    fs::write(
+        of_no_package.with_file_name(format!("{}.json", Digest::of(b"other"))),
+        "{}",
+    )
+    .unwrap();
+    let listing = format!("trees/{}.json", record.tree);
+    let record = format!("archives/{}.json", Digest::of(b"other"));
+    let found = found(&test);
+    let kinds: Vec<(&str, &str)> = found
+        .iter()
+        .map(|(path, kind)| {
+            let kind = match kind {
+                DifferenceKind::Mode { .. } => "mode",
+                DifferenceKind::Type { .. } => "type",
+                DifferenceKind::Extra { .. } => "extra",
+                DifferenceKind::Document { .. } => "document",
+                _ => "another",
+            };
+            (path.as_str(), kind)
+        })
+        .collect();
+    let expected = [
+        (record.as_str(), "document"),
+        (record.as_str(), "mode"),
+        ("archives/evil", "extra"),
+        ("logs", "type"),
+        ("packages", "mode"),
+        (listing.as_str(), "mode"),
+    ];
+    let sorted = |kinds: &[(&str, &str)]| {
+        let kinds = kinds.iter().map(|(path, kind)| format!("{path} {kind}"));
+        kinds.collect::<std::collections::BTreeSet<String>>()
+    };
+    assert_eq!(sorted(&kinds), sorted(&expected));
+    for difference in all(&test).differences {
+        crate::repair::stand_again(&test.root(), &difference).unwrap();
+    }
+    let modes = all(&test).differences.into_iter();
+    assert_eq!(
+        modes
+            .filter(|it| matches!(it.kind, DifferenceKind::Mode { .. }))
+            .count(),
+        0
+    );
+}
+
+/// An attestation that `id` has the digest `tree`, and that the packages `there` were there, with a signature that nobody
+/// looks at.
+fn attestation(
+    id: &PackageId,
+    tree: Digest,
+    there: &[(&PackageId, Digest)],
+) -> schema::attestation::Envelope {
+    use schema::attestation::{Envelope, EnvelopeSignature, PROVENANCE, STATEMENT};
+    let there = there
+        .iter()
+        .map(|(id, tree)| serde_json::json!({ "name": id, "digest": { "blake3": tree } }));
+    let statement = serde_json::json!({
+        "_type": STATEMENT, "predicateType": PROVENANCE,
+        "predicate": { "buildDefinition": { "resolvedDependencies": there.collect::<Vec<_>>() } },
+        "subject": [{ "name": id, "digest": { "blake3": tree } }],
+    });
+    let mut envelope = Envelope::around(statement.to_string().as_bytes());
+    envelope.signatures.push(EnvelopeSignature {
+        keyid: "0123456789ABCDEF".to_owned(),
+        sig: "c2ln".to_owned(),
+    });
+    envelope
+}
+
+#[test]
+fn attestations_are_held_against_what_is_here_and_against_their_own_digest() {
+    let test = TestStore::new();
+    let (zlib, zstd) = (test.add(&Sketch::new("zlib")), test.add(&Sketch::new("zstd")));
+    let curl = test.add(&Sketch::requiring("curl", &[&zlib]));
+    let tree = |id| test.store.index().package(id).unwrap().unwrap().tree;
+    let other = Digest::of(b"other");
+    let path = test.root().join(crate::attestations::path_of(&curl));
+    for (envelope, word) in [
+        (attestation(&curl, other, &[]), "tree digest"),
+        (attestation(&curl, tree(&curl), &[(&zlib, other)]), "tree digest"),
+        (
+            attestation(&curl, tree(&curl), &[(&zstd, tree(&zstd))]),
+            "does not ask for",
+        ),
+        (attestation(&curl, tree(&curl), &[(&zlib, tree(&zlib))]), ""),
+    ] {
+        crate::attestations::keep(&test.store, &curl, envelope).unwrap();
+        let found = all(&test).differences;
+        let expected = usize::from(!word.is_empty());
+        assert_eq!(found.len(), expected, "{word}: {found:?}");
+        assert!(found.iter().all(|it| it.to_string().contains(word)), "{found:?}");
+    }
+    let sum = path.with_file_name(format!("{curl}.b3sum"));
+    for file in [&path, &sum] {
+        let sound = fs::read(file).unwrap();
+        for at in 0..sound.len() {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1;
+            rewrite(file, &bytes, 0o444);
+            assert_ne!(all(&test).differences, [], "byte {at} of {file:?}");
+        }
+        rewrite(file, &sound, 0o444);
+    }
+    assert_eq!(all(&test).differences, []);
+    assert!(crate::attestations::forget(&test.store, &format!("attestations/{curl}.json")).unwrap());
+    assert!(!path.exists() && !sum.exists());
+}
