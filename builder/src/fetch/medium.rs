@@ -40,7 +40,7 @@ pub enum MediumError {
     /// There is no such file here.
     #[error(transparent)]
     Io(#[from] IoError),
-    /// A folder, a pipe, or an address that names no file of this machine.
+    /// An address that names no file of this machine.
     #[error("`{0}` is not a file on this machine")]
     NotLocal(String),
     /// The server does not give it.
