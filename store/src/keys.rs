@@ -46,12 +46,12 @@ pub enum KeyError {
         mode: u32,
     },
     /// Not a secret key, or one behind a password.
-    #[error("{} is not a secret key, or has a password: {reason}", path.display())]
+    #[error("{}: {source}", path.display())]
     NoSecret {
         /// The file.
         path: PathBuf,
         /// Why not.
-        reason: String,
+        source: NoSecretKey,
     },
     /// Neither a public key nor a file with one.
     #[error("`{0}` is neither a public key nor a file with one")]
@@ -69,6 +69,11 @@ pub enum KeyError {
 /// What the name of a public key's file ends with.
 const PUBLIC: &str = "pub";
 
+/// Why a text is no secret key, or one behind a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a secret key without a password: {0}")]
+pub struct NoSecretKey(String);
+
 /// Where the Ed25519 key lies in a secret key's bytes: behind the algorithms, the salt and costs of a password that it
 /// does not have, and its number.
 const RAW_SECRET: std::ops::Range<usize> = 62..126;
@@ -81,6 +86,9 @@ const CHECKSUM: std::ops::Range<usize> = 126..158;
 
 /// Where the Ed25519 key lies in a public key's bytes: behind the algorithm and its number.
 const RAW_PUBLIC: std::ops::Range<usize> = 10..42;
+
+/// Bytes of an Ed25519 signature.
+const SIGNATURE: usize = 64;
 
 /// A key that signs.
 pub struct SigningKey {
@@ -156,8 +164,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IoError> {
         .at("write", path)
 }
 
-/// A secret key whose checksum is empty, as minisign's own program leaves it where there is no password. That its halves
-/// belong together is looked at instead.
+/// A secret key whose checksum is empty, as minisign's own program leaves it where there is no password.
 fn without_checksum(text: &str) -> Option<SecretKey> {
     let bytes = BASE64.decode(text.lines().nth(1)?.as_bytes()).ok()?;
     let is_empty = |range| {
@@ -165,9 +172,7 @@ fn without_checksum(text: &str) -> Option<SecretKey> {
             .get(range)
             .is_some_and(|it: &[u8]| it.iter().all(|byte| *byte == 0))
     };
-    let raw = ed25519_compact::SecretKey::from_slice(bytes.get(RAW_SECRET)?).ok()?;
-    let belong_together = ed25519_compact::KeyPair::from_seed(raw.seed()).sk == raw;
-    let is_one = bytes.len() == CHECKSUM.end && is_empty(PASSWORD) && is_empty(CHECKSUM) && belong_together;
+    let is_one = bytes.len() == CHECKSUM.end && is_empty(PASSWORD) && is_empty(CHECKSUM);
     is_one.then(|| SecretKey::from_bytes(&bytes).ok())?
 }
 
@@ -184,18 +189,10 @@ impl SigningKey {
             return Err(KeyError::Open { path, mode });
         }
         let text = fs::read_to_string(path).at("read", path)?;
-        let none = |reason: String| KeyError::NoSecret {
+        text.parse().map_err(|source| KeyError::NoSecret {
             path: path.to_owned(),
-            reason,
-        };
-        let read = SecretKeyBox::from_string(&text).and_then(SecretKeyBox::into_unencrypted_secret_key);
-        let secret = read.or_else(|error| without_checksum(&text).ok_or(error));
-        let secret = secret.map_err(|error| none(error.to_string()))?;
-        let public = PublicKey::from_secret_key(&secret).map_err(|error| none(error.to_string()))?;
-        let bytes = secret.to_bytes();
-        let raw = ed25519_compact::SecretKey::from_slice(bytes.get(RAW_SECRET).unwrap_or_default());
-        let raw = raw.map_err(|error| none(error.to_string()))?;
-        Ok(Self { secret, public, raw })
+            source,
+        })
     }
 
     /// The key that checks what this one signs.
@@ -232,6 +229,28 @@ impl SigningKey {
     }
 }
 
+/// The text of a secret key's file.
+impl FromStr for SigningKey {
+    type Err = NoSecretKey;
+
+    fn from_str(text: &str) -> Result<Self, NoSecretKey> {
+        let read = SecretKeyBox::from_string(text).and_then(SecretKeyBox::into_unencrypted_secret_key);
+        let secret = read.or_else(|error| without_checksum(text).ok_or(error));
+        let secret = secret.map_err(|error| NoSecretKey(error.to_string()))?;
+        let public = PublicKey::from_secret_key(&secret);
+        let public = public.map_err(|error| NoSecretKey(error.to_string()))?;
+        let bytes = secret.to_bytes();
+        let raw = ed25519_compact::SecretKey::from_slice(bytes.get(RAW_SECRET).unwrap_or_default());
+        let raw = raw.map_err(|error| NoSecretKey(error.to_string()))?;
+        // Not every key has a checksum. Zeros, which a disk may give after a power cut, are no seed at all.
+        let pair = ed25519_compact::KeyPair::try_from_seed(raw.seed());
+        match pair.is_ok_and(|pair| pair.sk == raw) {
+            true => Ok(Self { secret, public, raw }),
+            false => Err(NoSecretKey("its halves do not belong together".to_owned())),
+        }
+    }
+}
+
 impl CheckingKey {
     /// Reads a public key: the key itself, or from the folder `cwd` a file with one.
     ///
@@ -242,9 +261,14 @@ impl CheckingKey {
             return Ok(Self(key));
         }
         let content = fs::read_to_string(cwd.join(text)).ok();
-        let boxed = content.and_then(|content| PublicKeyBox::from_string(&content).ok());
-        let key = boxed.and_then(|boxed| boxed.into_public_key().ok());
-        key.map(Self).ok_or_else(|| KeyError::NoPublic(text.to_owned()))
+        let key = content.and_then(|content| Self::of_file(&content));
+        key.ok_or_else(|| KeyError::NoPublic(text.to_owned()))
+    }
+
+    /// The key in `content`, the text of a public key's file, if it is one.
+    pub fn of_file(content: &str) -> Option<Self> {
+        let boxed = PublicKeyBox::from_string(content).ok()?;
+        boxed.into_public_key().ok().map(Self)
     }
 
     /// The key that a policy names.
@@ -351,9 +375,13 @@ impl Signature {
     pub fn parse(text: &str) -> Result<Self, NoSignature> {
         let none = |error: minisign::PError| NoSignature(error.to_string());
         let signature = SignatureBox::from_string(text).map_err(none)?;
-        match signature.is_prehashed() {
+        if !signature.is_prehashed() {
+            return Err(NoSignature("it is not prehashed".to_owned()));
+        }
+        // Whoever checks it takes the length for granted, and a mirror can cut it.
+        match length_of_second(text) == Some(SIGNATURE) {
             true => Ok(Self(signature)),
-            false => Err(NoSignature("it is not prehashed".to_owned())),
+            false => Err(NoSignature("its second signature is no Ed25519".to_owned())),
         }
     }
 
@@ -366,6 +394,12 @@ impl Signature {
     pub fn comment(&self) -> String {
         self.0.trusted_comment().unwrap_or_default()
     }
+}
+
+/// How many bytes the signature has that is over the first one and the comment.
+fn length_of_second(text: &str) -> Option<usize> {
+    let line = text.lines().nth(3)?.trim();
+    BASE64.decode(line.as_bytes()).ok().map(|bytes| bytes.len())
 }
 
 /// Why a text is no signature.
@@ -428,6 +462,41 @@ mod tests {
                 .checking()
                 .accepts(b"bytes", &signature)
         );
+    }
+
+    #[test]
+    fn a_signature_whose_second_half_is_cut_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        generate(&path).unwrap();
+        let key = SigningKey::read(&path).unwrap();
+        let signature = key.sign(b"bytes".as_slice(), "comment").unwrap();
+        let (first, second) = signature.trim_end().rsplit_once('\n').unwrap();
+        let whole = BASE64.decode(second.as_bytes()).unwrap();
+        let longer = [whole.as_slice(), &[0]].concat();
+        for other in [&whole[..63], &whole[..0], &longer] {
+            let text = format!("{first}\n{}\n", BASE64.encode(other));
+            assert!(Signature::parse(&text).is_err(), "{text}");
+            assert!(!key.checking().accepts(b"bytes", &text));
+        }
+    }
+
+    #[test]
+    fn a_secret_key_is_one_whose_halves_belong_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        generate(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let mut bytes = BASE64.decode(text.lines().nth(1).unwrap().as_bytes()).unwrap();
+        bytes[CHECKSUM].fill(0);
+        let spelled = |bytes: &[u8]| format!("untrusted comment: a key\n{}\n", BASE64.encode(bytes));
+        assert!(spelled(&bytes).parse::<SigningKey>().is_ok());
+        let mut other = bytes.clone();
+        other[RAW_SECRET.end - 1] ^= 1;
+        bytes[RAW_SECRET].fill(0);
+        for wrong in [other, bytes] {
+            assert!(spelled(&wrong).parse::<SigningKey>().is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -96,21 +96,23 @@ impl Trust {
     /// # Errors
     /// When one is neither.
     pub fn in_keys(texts: &[String], cwd: &Path, now: Timestamp) -> Result<Self, KeyError> {
-        let trusted = |text: &String| {
-            let key = CheckingKey::read(text, cwd)?;
-            Ok(Trusted {
-                name: key.id().to_string(),
-                key,
-                expires: None,
-                revoked: false,
-            })
+        let keys = texts.iter().map(|text| CheckingKey::read(text, cwd));
+        Ok(Self::of_keys(keys.collect::<Result<_, _>>()?, now))
+    }
+
+    /// Trusts each of these keys for ever.
+    pub fn of_keys(keys: Vec<CheckingKey>, now: Timestamp) -> Self {
+        let trusted = |key: CheckingKey| Trusted {
+            name: key.id().to_string(),
+            key,
+            expires: None,
+            revoked: false,
         };
-        let keys: Result<Vec<_>, KeyError> = texts.iter().map(trusted).collect();
-        Ok(Self {
-            keys: keys?,
+        Self {
+            keys: keys.into_iter().map(trusted).collect(),
             threshold: None,
             now,
-        })
+        }
     }
 
     /// Trusts what a policy does at the moment `now`.
