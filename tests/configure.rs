@@ -119,6 +119,37 @@ fn a_configuration_is_a_package_that_any_tar_unpacks() {
 }
 
 #[test]
+fn an_index_that_lists_what_lies_elsewhere_is_no_index() {
+    let (tree, artifact) = tree();
+    configure(&tree, "inputs.yaml", &artifact, "out").ok();
+    let path = tree.path("out/index.json");
+    let sound = fs::read(&path).unwrap();
+    tree.file("secret", "secret\n");
+    let replaced = |from: &str, to: &str| String::from_utf8_lossy(&sound).replace(from, to);
+    let outside = replaced("\"name\":\"install.sh\"", "\"name\":\"../secret\"");
+    let newer = replaced("\"format\":1", "\"format\":99");
+    let indented = serde_json::to_string_pretty(&read_json(&path)).unwrap();
+    for (index, why) in [
+        (outside, "no name of a file"),
+        (newer, "newer"),
+        (indented, "canonical"),
+    ] {
+        fs::write(&path, index).unwrap();
+        let ran = tree.store(&["verify", "../out"]);
+        assert_eq!(ran.code, Some(3), "{ran:?}");
+        assert_eq!(ran.stdout.lines().count(), 2, "nothing else is read: {ran:?}");
+        assert!(
+            ran.stdout.contains("index.json: ") && ran.stdout.contains(why),
+            "{ran:?}"
+        );
+        let again = configure(&tree, "inputs.yaml", &artifact, "out");
+        assert_eq!(again.code, Some(1), "{again:?}");
+    }
+    fs::write(&path, &sound).unwrap();
+    tree.store(&["verify", "../out"]).ok();
+}
+
+#[test]
 fn the_same_inputs_give_the_same_bytes_however_they_are_written() {
     let (tree, artifact) = tree();
     configure(&tree, "inputs.yaml", &artifact, "out").ok();

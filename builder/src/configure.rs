@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use schema::attestation::AttestationError;
 use schema::canonical::CanonicalError;
-use schema::delivery::DeliveryIndex;
+use schema::delivery::{DeliveryIndex, DeliveryIndexError};
 use schema::finding::Finding;
 use schema::id::PackageId;
 use schema::manifest::ActiveManifest;
@@ -112,6 +112,14 @@ pub enum ConfigureError {
     /// The folder to make is something else already.
     #[error("{} is there and was not made by `store configure`; name another folder, or remove it", .0.display())]
     Foreign(PathBuf),
+    /// What lies there as the index of a delivery is none, or one that this program does not know.
+    #[error("{}: {source}", path.display())]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DeliveryIndexError,
+    },
     /// Two at once would make one folder.
     #[error("another process is making {}", .0.display())]
     Busy(PathBuf),
@@ -147,6 +155,14 @@ impl ConfigureError {
         findings.sort();
         findings.dedup();
         Self::Mistakes(Box::new(Mistakes { findings, texts }))
+    }
+
+    /// Whether what is there was written by a newer `store`, and so is not for this one to judge.
+    fn is_newer(&self) -> bool {
+        let Self::Index { source, .. } = self else {
+            return false;
+        };
+        matches!(source, DeliveryIndexError::Format(_))
     }
 
     fn unreadable(path: &Path, source: io::Error) -> Self {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use schema::cache::CacheEntry;
-use schema::delivery::{DeliveredFile, DeliveryIndex};
+use schema::delivery::{DeliveredFile, DeliveryIndex, DeliveryIndexError};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use store::io_error::{IoContext, IoError};
@@ -20,10 +20,12 @@ use store::verify::{Difference, DifferenceKind, FileKind, FirstByte, VerifyObser
 use crate::configure::delivery::{B3SUMS, INDEX, SHA256SUMS, digests, sums};
 
 /// What a folder is served as.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Served {
     /// A delivery, with its index.
     Delivery(Box<DeliveryIndex>),
+    /// A delivery whose index cannot be relied on, so that nothing is known of its files.
+    Unlisted(DeliveryIndexError),
     /// A binary cache, with what its entries are called.
     Cache(Vec<PackageId>),
 }
@@ -32,7 +34,11 @@ impl Served {
     /// What is in `folder`; nothing when it is neither.
     pub fn of(folder: &Path) -> Option<Self> {
         if let Ok(bytes) = regular::read(&folder.join(INDEX)) {
-            return serde_json::from_slice(&bytes).ok().map(Self::Delivery);
+            return match DeliveryIndex::parse(&bytes) {
+                Ok(index) => Some(Self::Delivery(Box::new(index))),
+                // Others have files of that name, too, but not beside this one.
+                Err(why) => folder.join(B3SUMS).exists().then_some(Self::Unlisted(why)),
+            };
         }
         let names = names(folder).ok()?;
         let ids: Vec<PackageId> = names
@@ -55,6 +61,10 @@ impl Served {
     ) -> Result<Vec<Difference>, IoError> {
         let mut found = match self {
             Self::Delivery(index) => delivery(folder, index, observer)?,
+            Self::Unlisted(why) => {
+                let reason = why.to_string();
+                vec![about(INDEX, DifferenceKind::Document { reason })]
+            }
             Self::Cache(ids) => cache(folder, ids, keys, observer)?,
         };
         found.sort();

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::path::is_file_name;
 use crate::timestamp::Timestamp;
 
 pub use name::{ChannelName, NoChannelName};
@@ -158,11 +159,6 @@ impl Release {
             Some(begins) => Turn::From(begins),
         }
     }
-}
-
-fn is_file_name(text: &str) -> bool {
-    let is_odd = |character: char| character == '/' || character.is_control();
-    !text.is_empty() && !text.starts_with('.') && !text.contains(is_odd)
 }
 
 /// A text that is no wave.

@@ -1,4 +1,4 @@
-//! Owns paths between a recipe and the rest of its tree: how one is made relative to the root and kept inside it.
+//! Owns paths that documents name: how one of a recipe is kept inside its tree, and what is the name of a file at all.
 
 /// Why a path is not one of the tree's folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,9 +49,28 @@ pub(crate) fn inside<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
     path.strip_prefix(folder)?.strip_prefix('/')
 }
 
+/// Whether `name` is that of a file in a folder, neither a path nor a hidden file's, with nothing in it that would break a
+/// line or that addresses leave out.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    let is_odd = |character: char| character == '/' || character.is_control();
+    !name.is_empty() && !name.starts_with('.') && !name.contains(is_odd)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_files_are_no_paths() {
+        for name in ["a", "a.tar.zst", "a b", "é", "a..b"] {
+            assert!(is_file_name(name), "{name}");
+        }
+        for name in [
+            "", ".", "..", ".a", "/", "/a", "a/b", "../a", "a\0", "a\nb", "a\t", "\u{85}",
+        ] {
+            assert!(!is_file_name(name), "{name:?}");
+        }
+    }
 
     #[test]
     fn paths_stay_below_the_root() {

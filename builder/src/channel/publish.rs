@@ -138,8 +138,8 @@ fn read_delivery(request: &Request<'_>) -> Result<(Release, Vec<u8>), ChannelErr
     let read = |name: &str| {
         fs::read(request.delivery.join(name)).map_err(|error| wrong(format!("cannot read {name}: {error}")))
     };
-    let index: DeliveryIndex =
-        serde_json::from_slice(&read(INDEX)?).map_err(|error| wrong(format!("{INDEX}: {error}")))?;
+    let index = DeliveryIndex::parse(&read(INDEX)?);
+    let index = index.map_err(|error| wrong(format!("{INDEX}: {error}")))?;
     let manifest = read(TARGET)?;
     let artifact = request.delivery.join(&index.artifact);
     let reader = Reader::open(Medium::local(&artifact).map_err(Box::new)?)?;

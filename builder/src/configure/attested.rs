@@ -19,7 +19,7 @@ use crate::signature;
 /// # Errors
 /// See [`ConfigureError`]; the artifact, and the delivery that it may be in, are then as they were.
 pub fn attest(path: &Path, new: Attestations) -> Result<(), ConfigureError> {
-    let Some((folder, index)) = delivery_around(path) else {
+    let Some((folder, index)) = delivery_around(path)? else {
         attest::attest(path, new)?;
         return Ok(());
     };
@@ -28,14 +28,20 @@ pub fn attest(path: &Path, new: Attestations) -> Result<(), ConfigureError> {
 }
 
 /// The delivery whose artifact lies at `path`.
-fn delivery_around(path: &Path) -> Option<(PathBuf, DeliveryIndex)> {
-    let path = fs::canonicalize(path).ok()?;
-    let folder = path.parent()?;
-    let index = place::read_index(folder)?;
-    let is_its = path.file_name()?.to_str()? == index.artifact;
-    // A name that leads out of the folder is in none that we made.
-    let is_sound = index.files.iter().all(|file| !file.name.contains('/'));
-    (is_its && is_sound).then(|| (folder.to_owned(), index))
+fn delivery_around(path: &Path) -> Result<Option<(PathBuf, DeliveryIndex)>, ConfigureError> {
+    let Ok(path) = fs::canonicalize(path) else {
+        return Ok(None);
+    };
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(None);
+    };
+    let index = match place::read_index(folder) {
+        Err(why) if why.is_newer() => return Err(why),
+        // What is no index of ours may lie beside any artifact.
+        read => read.ok().flatten(),
+    };
+    let is_its = |index: &DeliveryIndex| name.to_str() == Some(&index.artifact);
+    Ok(index.filter(is_its).map(|index| (folder.to_owned(), index)))
 }
 
 /// Fills `aside` with what the delivery at `folder` holds, its artifact attested.

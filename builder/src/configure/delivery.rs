@@ -4,7 +4,6 @@ use std::io::Read;
 use std::path::Path;
 
 use schema::attestation::Attestations;
-use schema::canonical;
 use schema::delivery::{self, DeliveredFile, DeliveryIndex};
 use schema::digest::Digest;
 use schema::manifest::{ActiveManifest, Installer};
@@ -119,7 +118,7 @@ pub(super) fn forget_lock(folder: &Path, artifact: &str) -> Result<(), IoError> 
 
 /// Writes the index, and the lists of digests that follow from it.
 pub(super) fn write_index(folder: &Path, index: &DeliveryIndex) -> Result<(), ConfigureError> {
-    durable::write(&folder.join(INDEX), &canonical::to_bytes(index)?, PLAIN)?;
+    durable::write(&folder.join(INDEX), &index.to_bytes()?, PLAIN)?;
     let own = digests(folder, INDEX)?;
     let all = || index.files.iter().chain([&own]);
     durable::write(

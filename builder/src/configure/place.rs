@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schema::delivery::DeliveryIndex;
 use store::durable;
 use store::exchange::exchange;
-use store::io_error::{IoContext, IoError};
+use store::io_error::IoContext;
 use store::removal;
 
 use crate::channel::{CHANNELS, folder};
@@ -85,9 +85,11 @@ impl Place {
             }
             entries => entries.at("read", &self.target)?,
         };
-        match read_index(&self.target).is_some() || entries.count() == 0 {
-            true => Ok(()),
-            false => Err(ConfigureError::Foreign(self.target.clone())),
+        match read_index(&self.target) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) if entries.count() == 0 => Ok(()),
+            Err(why) if why.is_newer() => Err(why),
+            _ => Err(ConfigureError::Foreign(self.target.clone())),
         }
     }
 
@@ -105,15 +107,23 @@ impl Place {
     }
 }
 
-/// The index of the delivery at `folder`, if there is one.
-pub(super) fn read_index(folder: &Path) -> Option<DeliveryIndex> {
-    serde_json::from_slice(&fs::read(folder.join(INDEX)).ok()?).ok()
+/// The index of the delivery at `folder`; nothing when there is none.
+pub(super) fn read_index(folder: &Path) -> Result<Option<DeliveryIndex>, ConfigureError> {
+    let path = folder.join(INDEX);
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.at("read", &path)?,
+    };
+    let index = DeliveryIndex::parse(&bytes);
+    index
+        .map(Some)
+        .map_err(|source| ConfigureError::Index { path, source })
 }
 
 /// Whether `there` holds what the finished folder `aside` does, to the byte.
-fn holds_the_same(there: &Path, aside: &Path) -> Result<bool, IoError> {
-    let made = read_index(aside);
-    if read_index(there) != made {
+fn holds_the_same(there: &Path, aside: &Path) -> Result<bool, ConfigureError> {
+    let made = read_index(aside)?;
+    if read_index(there)? != made {
         return Ok(false);
     }
     for file in made.iter().flat_map(|index| &index.files) {
