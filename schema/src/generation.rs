@@ -130,7 +130,7 @@ impl Generation {
         Ok(generation)
     }
 
-    fn check(&self) -> Result<(), GenerationError> {
+    pub(crate) fn check(&self) -> Result<(), GenerationError> {
         let ordered = |what, sorted: bool| match sorted {
             true => Ok(()),
             false => Err(GenerationError::Order { what }),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::CanonicalError;
 use crate::digest::Digest;
-use crate::generation::{ActivePackage, Generation, Override};
+use crate::generation::{ActivePackage, Generation, GenerationError, Override};
 use crate::id::PackageId;
 use crate::name::{PackageName, RoleName};
 
@@ -113,13 +113,16 @@ pub enum StatusError {
         /// As follows from the rest of it.
         found: Digest,
     },
+    /// What it says is active is no generation.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
     /// No canonical form exists.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
 }
 
 impl StatusReport {
-    /// Reads a report and checks that its root digest is that of what it says is active.
+    /// Reads a report and checks that its root digest is that of what it says is active, a generation as hosts have them.
     ///
     /// # Errors
     /// See [`StatusError`].
@@ -129,7 +132,9 @@ impl StatusReport {
             return Err(StatusError::Format(report.format));
         }
         if let Some(active) = &report.active {
-            let (stated, found) = (active.root_digest, active.document().root_digest()?);
+            let document = active.document();
+            document.check()?;
+            let (stated, found) = (active.root_digest, document.root_digest()?);
             if stated != found {
                 return Err(StatusError::Digest { stated, found });
             }
@@ -191,5 +196,60 @@ impl ActiveStatus {
             overrides: overrides.collect(),
             configuration: self.configuration,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(names: &[&str]) -> StatusReport {
+        let id = |name: &str| PackageId::new(name.parse().unwrap(), Digest::of(name.as_bytes()));
+        let package = |name: &&str| PackageStatus {
+            name: name.parse().unwrap(),
+            id: id(name),
+            tree: Digest::of(b"tree"),
+        };
+        let mut active = ActiveStatus {
+            generation: 1,
+            root_digest: Digest::of(b""),
+            name: "demo".to_owned(),
+            version: "1".to_owned(),
+            prefix: "/opt/store".to_owned(),
+            platform: "x86_64-linux".to_owned(),
+            manifest: Digest::of(b"manifest"),
+            roles: Vec::new(),
+            configuration: None,
+            packages: names.iter().map(package).collect(),
+            overrides: Vec::new(),
+        };
+        active.root_digest = active.document().root_digest().unwrap();
+        StatusReport {
+            format: FORMAT,
+            host: "host".to_owned(),
+            root: "/opt/store".to_owned(),
+            active: Some(active),
+            pending: None,
+            problems: Vec::new(),
+        }
+    }
+
+    fn parse(report: &StatusReport) -> Result<StatusReport, StatusError> {
+        StatusReport::parse(&serde_json::to_vec(report).unwrap())
+    }
+
+    #[test]
+    fn what_a_report_says_is_active_is_a_generation() {
+        let sound = report(&["curl", "zlib"]);
+        assert_eq!(parse(&sound).unwrap(), sound);
+        for names in [&["zlib", "curl"], &["curl", "curl"]] {
+            let parsed = parse(&report(names));
+            assert!(matches!(parsed, Err(StatusError::Generation(_))), "{parsed:?}");
+        }
+        let mut other = sound;
+        if let Some(active) = &mut other.active {
+            active.version.push('1');
+        }
+        assert!(matches!(parse(&other), Err(StatusError::Digest { .. })));
     }
 }

@@ -407,5 +407,63 @@ fn packages(expected: &Generation, found: &ActiveStatus) -> Vec<HostDifference> 
         }),
         _ => None,
     };
-    names.into_iter().filter_map(of_name).collect()
+    let again = found.packages.iter().map(|package| original(&package.id));
+    // Of a name that is there more than once, all but one would go unseen.
+    let again = again.filter(|id| there.get(id.name()).is_some_and(|(kept, _)| kept != id));
+    let again = again.map(|id| HostDifference::PackageExtra { id });
+    names.into_iter().filter_map(of_name).chain(again).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::status::PackageStatus;
+
+    /// A report of a host on which packages of these names and contents are active.
+    fn report(packages: &[(&str, &str)]) -> StatusReport {
+        let package = |(name, content): &(&str, &str)| PackageStatus {
+            name: name.parse().unwrap(),
+            id: PackageId::new(name.parse().unwrap(), Digest::of(content.as_bytes())),
+            tree: Digest::of(b"tree"),
+        };
+        let mut active = ActiveStatus {
+            generation: 1,
+            root_digest: Digest::of(b""),
+            name: "demo".to_owned(),
+            version: "1".to_owned(),
+            prefix: "/opt/store".to_owned(),
+            platform: "x86_64-linux".to_owned(),
+            manifest: Digest::of(b"manifest"),
+            roles: Vec::new(),
+            configuration: None,
+            packages: packages.iter().map(package).collect(),
+            overrides: Vec::new(),
+        };
+        active.packages.sort_by(|a, b| a.id.cmp(&b.id));
+        active.root_digest = active.document().root_digest().unwrap();
+        let report = StatusReport {
+            format: 1,
+            host: "host".to_owned(),
+            root: "/opt/store".to_owned(),
+            active: Some(active),
+            pending: None,
+            problems: Vec::new(),
+        };
+        let bytes = serde_json::to_vec(&report).unwrap();
+        StatusReport::parse(&bytes).unwrap()
+    }
+
+    #[test]
+    fn a_package_beside_another_of_its_name_is_told_of() {
+        let sound = report(&[("curl", "a"), ("zlib", "b")]);
+        for more in ["c", "d", "e", "f"] {
+            let odd = report(&[("curl", "a"), ("curl", more), ("zlib", "b")]);
+            let reports = [sound.clone(), sound.clone(), odd].map(|report| Received {
+                origin: String::new(),
+                report: Ok(report),
+            });
+            let audit = audit(reports.into(), None).unwrap();
+            assert_eq!((audit.matching, audit.differing.len()), (2, 1), "{more}");
+        }
+    }
 }
