@@ -47,6 +47,7 @@ use schema::manifest::{ActiveManifest, ManifestError};
 pub use finding::Finding;
 pub use pending::Pending;
 pub use root::RootError;
+pub use trail::Trail;
 
 use crate::activation::FOLDERS;
 use crate::io_error::{IoContext, IoError};

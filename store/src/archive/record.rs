@@ -95,8 +95,15 @@ impl Record {
     /// When there is none, or it is none.
     pub fn read(store: &Store, tree: &Digest) -> Result<Self, RecordError> {
         let path = path(store, tree);
-        let bytes = regular::read(&path)?;
-        Ok(serde_json::from_slice(&bytes)?)
+        Self::parse(&regular::read(&path)?)
+    }
+
+    /// Reads a record, whatever it says.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        Ok(serde_json::from_slice(bytes)?)
     }
 
     /// The record of an archive that can be used as it is; `None` when it has to be made.

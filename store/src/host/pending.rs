@@ -23,6 +23,16 @@ pub struct Pending {
     pub to: u64,
 }
 
+impl Pending {
+    /// Reads the note.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+}
+
 impl Host {
     /// The activation that is under way, or was when power failed.
     ///
@@ -35,9 +45,8 @@ impl Host {
             bytes => bytes?,
         };
         // Written aside and renamed, so anything else in it is somebody else's doing.
-        let read: Result<Pending, _> = serde_json::from_slice(&bytes);
-        let read = read.map_err(io::Error::from).at("understand", &path);
-        Ok(Some(read?))
+        let read = Pending::parse(&bytes).map_err(io::Error::from);
+        Ok(Some(read.at("understand", &path)?))
     }
 
     pub(super) fn set_pending(&self, pending: Pending) -> Result<(), HostError> {

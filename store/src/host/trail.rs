@@ -12,12 +12,19 @@ pub(super) const LAST: &str = ".last";
 
 /// What is remembered of the switches of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Trail {
+pub struct Trail {
     /// The highest number that was ever active; no other generation ever gets it.
-    pub(super) highest: u64,
+    pub highest: u64,
     /// What the last activation came from; nothing when nothing was active. Going back does not change it, so that
     /// going back twice is going back once.
-    pub(super) from: Option<u64>,
+    pub from: Option<u64>,
+}
+
+impl Trail {
+    /// What a host wrote down; nothing when somebody else wrote it.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
 }
 
 impl Host {
@@ -29,7 +36,7 @@ impl Host {
             bytes => bytes?,
         };
         // Written whole or not at all; what anybody else wrote is nothing to go by, and is written anew.
-        Ok(serde_json::from_slice(&bytes).ok())
+        Ok(Trail::parse(&bytes))
     }
 
     /// Remembers a switch that has ended well.

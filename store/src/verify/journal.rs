@@ -72,7 +72,7 @@ impl Journal {
             about: about.to_owned(),
         };
         let known = match beginning {
-            Beginning::Resume => read(&path, &head),
+            Beginning::Resume => read(&path, about),
             Beginning::Fresh => HashMap::new(),
         };
         // Written whole, since the last line of the old one may be torn.
@@ -126,14 +126,17 @@ fn line<T: Serialize>(value: &T) -> Vec<u8> {
     bytes
 }
 
-/// What a journal says; nothing when it is about something else. A torn line ends it.
-fn read(path: &Path, expected: &Head) -> HashMap<String, Line> {
-    let Ok(file) = File::open(path) else {
-        return HashMap::new();
-    };
-    let mut lines = BufReader::new(file).lines().map_while(Result::ok);
+fn read(path: &Path, about: &str) -> HashMap<String, Line> {
+    let known = File::open(path).map(|file| parse(BufReader::new(file), about));
+    known.unwrap_or_default()
+}
+
+/// What the journal `text` says of each part of what `about` names; nothing when it is about something else. A torn line
+/// ends it.
+pub fn parse(text: impl BufRead, about: &str) -> HashMap<String, Line> {
+    let mut lines = text.lines().map_while(Result::ok);
     let head: Option<Head> = lines.next().and_then(|text| serde_json::from_str(&text).ok());
-    if !head.is_some_and(|head| head.format == expected.format && head.about == expected.about) {
+    if !head.is_some_and(|head| head.format == FORMAT && head.about == about) {
         return HashMap::new();
     }
     lines

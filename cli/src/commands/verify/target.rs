@@ -48,7 +48,9 @@ impl<'a> Target<'a> {
             (None, false) => Self::Store,
         };
         match (args.what.as_slice(), packages) {
-            ([place], Self::Store | Self::Builds) => Self::at(place, cwd, is_plain).map(|at| at.unwrap_or(packages)),
+            ([place], Self::Store | Self::Builds) => {
+                Self::at(place, cwd, is_plain).map(|at| at.unwrap_or(packages))
+            }
             (places, _) => match places.iter().find(|place| is_place(place)) {
                 None => Ok(packages),
                 Some(place) => Err(only_names(place, packages)),
