@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64;
 use schema::attestation::{self, AttestationError, Attestations, Claim, Envelope, EnvelopeSignature};
 use schema::canonical::CanonicalError;
+use schema::digest::Digest;
 use schema::id::PackageId;
 use serde::Serialize;
 

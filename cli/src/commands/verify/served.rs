@@ -59,7 +59,7 @@ pub fn run(
         .help("a host is verified with --root DIR, a store with --store DIR"));
     };
     let artifact = match (&served, demand) {
-        (_, None) => None,
+        (_, None) | (Served::Unlisted(_), _) => None,
         (Served::Delivery(index), Some(demand)) => Some((folder.join(&index.artifact), demand)),
         (Served::Cache(_), Some(_)) => {
             let failure = Failure::misuse("--key and --policy say nothing about a binary cache");
