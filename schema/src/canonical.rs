@@ -5,23 +5,25 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::sorted_json::sort_keys;
 
-/// A document that has no canonical form, e.g. a number beyond what JSON keeps exactly.
+/// Why a document has no canonical form.
 #[derive(Debug, thiserror::Error)]
-#[error("the document has no canonical JSON form: {0}")]
-pub struct CanonicalError(#[from] serde_json::Error);
+pub enum CanonicalError {
+    /// It cannot be expressed in JSON.
+    #[error("the document has no JSON form: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A number that not every reader of JSON takes for the same.
+    #[error("the document has no canonical JSON form: one of its numbers is not whole, or beyond 2^53 - 1")]
+    Number,
+}
 
 /// The canonical bytes of `document`: keys sorted by UTF-16 units, no white space, no trailing newline.
 ///
-/// Documents whose numbers are all integers below 10^15, as ours are, take a way that only moves bytes.
+/// All numbers are whole and at most 2^53 - 1, as RFC 8785 would round others, and two documents could share bytes.
 ///
 /// # Errors
-/// When `document` cannot be expressed in JSON.
+/// When `document` cannot be expressed in JSON, or holds another number.
 pub fn to_bytes(document: &impl Serialize) -> Result<Vec<u8>, CanonicalError> {
-    let compact = serde_json::to_vec(document)?;
-    match sort_keys(&compact) {
-        Some(sorted) => Ok(sorted),
-        None => Ok(serde_json_canonicalizer::to_vec(document)?),
-    }
+    sort_keys(&serde_json::to_vec(document)?).ok_or(CanonicalError::Number)
 }
 
 /// The BLAKE3 of the canonical bytes of `document`.
