@@ -38,6 +38,7 @@ mod sorted_json;
 pub mod source;
 mod source_digest;
 mod source_parse;
+mod stated_format;
 pub mod status;
 mod text_schema;
 pub mod timestamp;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
 use crate::digest::Digest;
+use crate::stated_format;
 
 /// The format version written into every listing.
 pub const FORMAT: u32 = 1;
@@ -59,7 +60,7 @@ pub enum ListingError {
     Parse(#[from] serde_json::Error),
     /// Written by a newer `store`.
     #[error("listing format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
-    Format(u32),
+    Format(u64),
     /// A path that is absolute, empty, out of order, twice there, or leaves the package.
     #[error("the listing's path `{0}` is unsafe, repeated or out of order")]
     Path(String),
@@ -86,10 +87,7 @@ impl Listing {
     /// # Errors
     /// See [`ListingError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ListingError> {
-        let listing: Self = serde_json::from_slice(bytes)?;
-        if listing.format != FORMAT {
-            return Err(ListingError::Format(listing.format));
-        }
+        let listing: Self = stated_format::read(bytes, FORMAT, ListingError::Format)?;
         let mut previous: Option<&str> = None;
         for entry in &listing.entries {
             let in_order = previous.is_none_or(|p| p.as_bytes() < entry.path.as_bytes());

@@ -12,6 +12,7 @@ use crate::id::PackageId;
 use crate::name::{PackageName, RoleName};
 use crate::path;
 use crate::platform::{Platform, Prefix};
+use crate::stated_format;
 
 /// The format version written into every manifest.
 pub const FORMAT: u32 = 1;
@@ -97,7 +98,7 @@ pub struct Health {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrameRange {
-    /// First byte, counted from the end of the manifest's own frame, so that the manifest need not know its own length.
+    /// First byte, counted from the end of the manifest's own frames, so that the manifest need not know its own length.
     pub offset: u64,
     /// Length in bytes, compressed.
     pub length: u64,
@@ -125,7 +126,7 @@ pub enum ManifestError {
     Parse(#[from] serde_json::Error),
     /// Written by a newer `store`.
     #[error("manifest format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
-    Format(u32),
+    Format(u64),
     /// Packages out of order or one of them twice.
     #[error("the manifest's package `{0}` is repeated or out of order")]
     Order(PackageId),
@@ -164,10 +165,7 @@ impl ActiveManifest {
     /// # Errors
     /// See [`ManifestError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let manifest: Self = serde_json::from_slice(bytes)?;
-        if manifest.format != FORMAT {
-            return Err(ManifestError::Format(manifest.format));
-        }
+        let manifest: Self = stated_format::read(bytes, FORMAT, ManifestError::Format)?;
         manifest.check()?;
         if manifest.to_bytes()? != bytes {
             return Err(ManifestError::NotCanonical);
@@ -309,6 +307,9 @@ mod fields {
                     "a unit's name is expected, e.g. `nginx.service`",
                 ));
             }
+        }
+        if let Some(pair) = health.units.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(wrong("health", &pair[1], "it is repeated or out of order"));
         }
         if let Some(command) = &health.command {
             inner("health", command)?;
