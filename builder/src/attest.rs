@@ -173,7 +173,7 @@ impl Witness<'_> {
             Some(last) if !came_out.contains(&tree) => return Ok(Word::Otherwise(*last)),
             Some(_) => {}
         }
-        let recipe = facts::resolved(&self.store.package_path(id), id)?;
+        let recipe = facts::read(&self.store.package_path(id), id)?;
         let direct = [recipe.requires.as_slice(), &recipe.build_requires].concat();
         let there: Vec<PackageId> = index.registered(&direct)?.into_iter().collect();
         let mut dependencies = BTreeMap::new();

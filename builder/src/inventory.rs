@@ -92,7 +92,7 @@ fn active_item(
         None => (&active.id, active.tree),
     };
     let about = manifest.package(of).map(|package| package.about.clone());
-    let recipe = facts::resolved(&folder, &active.id)?;
+    let recipe = facts::read(&folder, &active.id)?;
     let mut item = item(&active.id, tree, about.unwrap_or_default(), recipe);
     for required in &mut item.requires {
         *required = generation.standing_for(required).clone();
@@ -116,7 +116,7 @@ pub fn of_store(
     for id in ids {
         let record = store.index().package(&id)?;
         let record = record.ok_or_else(|| ClosureError::Absent(id.clone()))?;
-        let recipe = facts::resolved(&store.package_path(&id), &id)?;
+        let recipe = facts::read(&store.package_path(&id), &id)?;
         let about = workshop.by_id(&id).map(|package| About::of(&package.recipe));
         items.push(item(&id, record.tree, about.unwrap_or_default(), recipe));
     }

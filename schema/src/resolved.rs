@@ -13,6 +13,7 @@ use crate::name::{PackageName, RoleName, SourceName, VariantName};
 use crate::platform::{Platform, Prefix};
 use crate::recipe::{Recipe, RecipeFile};
 use crate::source::{SourceDigest, SourceForm};
+use crate::stated_format;
 use crate::tree_of_recipes::TreeInfo;
 
 /// The store's format version, written into every resolved recipe.
@@ -91,6 +92,26 @@ pub struct ResolvedSource {
     pub form: SourceForm,
     /// `None` only in DC/OS's dialect, where the package cannot be built anyway.
     pub digest: Option<SourceDigest>,
+}
+
+/// Why a document is no resolved recipe.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolvedError {
+    /// Not JSON of this shape.
+    #[error("not a resolved recipe: {0}")]
+    Parse(#[from] serde_json::Error),
+    /// Written by a newer `store`.
+    #[error("resolved recipe format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
+    Format(u64),
+    /// A list that is not in its order, or holds something twice.
+    #[error("the resolved recipe's `{0}` are out of order or repeated")]
+    Order(&'static str),
+    /// The bytes are not the canonical form, so two that say the same would have two IDs.
+    #[error("the resolved recipe is not in canonical form")]
+    NotCanonical,
+    /// No canonical form exists.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
 }
 
 /// One package of a graph with everything that can change its output, and the ID that follows from it.
@@ -174,6 +195,29 @@ impl ResolvedRecipe {
         self.sandbox == RENDERED
     }
 
+    /// Reads `buildinfo.full.json`; whether its digest is the one in an ID is the caller's matter.
+    ///
+    /// # Errors
+    /// See [`ResolvedError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, ResolvedError> {
+        let recipe: Self = stated_format::read(bytes, FORMAT, ResolvedError::Format)?;
+        let in_order = |one: &RecipeFile, other: &RecipeFile| one.path < other.path;
+        for (is_sorted, field) in [
+            (recipe.files.is_sorted_by(in_order), "files"),
+            (is_strictly_sorted(&recipe.requires), "requires"),
+            (is_strictly_sorted(&recipe.build_requires), "build_requires"),
+            (is_strictly_sorted(&recipe.roles), "roles"),
+        ] {
+            if !is_sorted {
+                return Err(ResolvedError::Order(field));
+            }
+        }
+        match canonical::to_bytes(&recipe)? == bytes {
+            true => Ok(recipe),
+            false => Err(ResolvedError::NotCanonical),
+        }
+    }
+
     /// The store ID and the canonical bytes it is the digest of (`buildinfo.full.json`, no trailing newline).
     ///
     /// # Errors
@@ -181,5 +225,77 @@ impl ResolvedRecipe {
     pub fn id(&self) -> Result<(PackageId, Vec<u8>), CanonicalError> {
         let bytes = canonical::to_bytes(self)?;
         Ok((PackageId::new(self.name.clone(), Digest::of(&bytes)), bytes))
+    }
+}
+
+fn is_strictly_sorted<T: Ord>(list: &[T]) -> bool {
+    list.is_sorted_by(|one, other| one < other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn document() -> Value {
+        let id = |name: &str| PackageId::new(name.parse().unwrap(), Digest::of(b"recipe"));
+        json!({
+            "format": 1, "sandbox": 0, "name": "demo", "version": "1", "variant": null,
+            "platform": "x86_64-linux", "prefix": "/opt/store", "source_date_epoch": 1,
+            "files": [{ "path": "build", "executable": true, "blake3": Digest::of(b"") },
+                      { "path": "extra", "target": "build" }],
+            "bootstrap": [["a", "b"]],
+            "sources": { "main": { "kind": "file", "file": "x", "digest": { "sha256": "0".repeat(64) } } },
+            "requires": [id("lib"), id("lib+")], "build_requires": [id("make")],
+            "environment": { "A": "b" }, "username": null, "group": null, "state_directory": false,
+            "sysctl": {}, "roles": ["agent", "master"], "check": true,
+        })
+    }
+
+    fn parsed(document: &Value) -> Result<ResolvedRecipe, ResolvedError> {
+        ResolvedRecipe::parse(&canonical::to_bytes(document).unwrap())
+    }
+
+    #[test]
+    fn a_resolved_recipe_reads_back() {
+        let bytes = canonical::to_bytes(&document()).unwrap();
+        let recipe = ResolvedRecipe::parse(&bytes).unwrap();
+        assert_eq!(recipe.id().unwrap().1, bytes);
+    }
+
+    #[test]
+    fn one_recipe_has_one_spelling() {
+        for (pointer, value) in [
+            ("/more", json!(1)),
+            ("/local", json!(null)),
+            ("/files/0/more", json!(1)),
+            ("/files/0/target", json!("x")),
+            ("/sources/main/more", json!(1)),
+        ] {
+            let mut wrong = document();
+            let (object, key) = pointer.rsplit_once('/').unwrap();
+            wrong.pointer_mut(object).unwrap()[key] = value;
+            assert!(parsed(&wrong).is_err(), "{pointer}");
+        }
+        for list in ["files", "requires", "roles"] {
+            let mut wrong = document();
+            wrong[list].as_array_mut().unwrap().reverse();
+            assert!(matches!(parsed(&wrong), Err(ResolvedError::Order(_))), "{list}");
+            wrong[list][1] = wrong[list][0].clone();
+            assert!(matches!(parsed(&wrong), Err(ResolvedError::Order(_))), "{list}");
+        }
+        let sound = canonical::to_bytes(&document()).unwrap();
+        let longer = [sound.as_slice(), b"\n"].concat();
+        let error = ResolvedRecipe::parse(&longer).unwrap_err();
+        assert!(matches!(error, ResolvedError::NotCanonical), "{error}");
+    }
+
+    #[test]
+    fn a_newer_format_is_told_as_such() {
+        let mut newer = document();
+        newer["format"] = json!(2);
+        newer["more"] = json!("of what nobody knows yet");
+        let said = parsed(&newer).unwrap_err().to_string();
+        assert!(said.contains("newer than this program"), "{said}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use filetime::FileTime;
 use schema::digest::Digest;
 use schema::id::PackageId;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::facts::RESOLVED_RECIPE;
@@ -43,6 +43,22 @@ pub(crate) struct Sketch {
     pub(crate) source: Digest,
 }
 
+/// The resolved recipe of a package that asks for nothing but `fields`, and the store ID that follows from it.
+pub(crate) fn recipe(name: &str, fields: &Value) -> (PackageId, Vec<u8>) {
+    let mut recipe = json!({
+        "format": 1, "sandbox": 1, "name": name, "version": "1", "variant": null, "platform": "x86_64-linux",
+        "prefix": "/opt/store", "source_date_epoch": EPOCH, "files": [], "bootstrap": [], "sources": {},
+        "requires": [], "build_requires": [], "environment": {}, "username": null, "group": null,
+        "state_directory": false, "sysctl": {}, "roles": [], "check": true,
+    });
+    for (field, value) in fields.as_object().unwrap() {
+        recipe[field] = value.clone();
+    }
+    let bytes = schema::canonical::to_bytes(&recipe).unwrap();
+    let id = PackageId::new(name.parse().unwrap(), Digest::of(&bytes));
+    (id, bytes)
+}
+
 impl Sketch {
     pub(crate) fn new(name: &'static str) -> Self {
         Self {
@@ -66,16 +82,11 @@ impl Sketch {
     }
 
     fn recipe(&self) -> (PackageId, Vec<u8>) {
-        let recipe = json!({
-            "format": 1, "name": self.name, "version": "1.0", "source_date_epoch": EPOCH,
-            "requires": self.requires, "build_requires": self.build_requires, "roles": ["master"],
-            "sources": {"main": {"extract": true, "digest": {"blake3": self.source}}},
+        let fields = json!({
+            "version": "1.0", "requires": self.requires, "build_requires": self.build_requires, "roles": ["master"],
+            "sources": {"main": {"kind": "archive", "digest": {"blake3": self.source}}},
         });
-        let bytes = schema::canonical::to_bytes(&recipe).unwrap();
-        (
-            PackageId::new(self.name.parse().unwrap(), Digest::of(&bytes)),
-            bytes,
-        )
+        recipe(self.name, &fields)
     }
 
     pub(crate) fn id(&self) -> PackageId {

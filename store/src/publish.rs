@@ -11,13 +11,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use filetime::FileTime;
+use schema::resolved::ResolvedRecipe;
 
 mod adopt;
 
 pub(crate) use adopt::{adopt, adopt_locked, examine, look_at};
 
 use crate::durable;
-use crate::facts::{self, Facts, FactsError};
+use crate::facts::{self, FactsError};
 use crate::index::{Attempt, IndexError, Registration};
 use crate::io_error::{IoContext, IoError};
 use crate::listing::{self, ListError};
@@ -234,10 +235,10 @@ pub fn place(store: &Store, staged: &Path, lock: PackageLock) -> Result<Placed, 
         }
         removal::remove(&set_aside(store, &target)?)?;
     }
-    let facts = facts::read(staged, &id)?;
+    let recipe = facts::read(staged, &id)?;
     let walk = tree::walk(staged)?;
-    check_normal(staged, &walk, &facts)?;
-    let epoch = epoch(&facts);
+    check_normal(staged, &walk, &recipe)?;
+    let epoch = epoch(&recipe);
     let listed = listing::of_walk(staged, walk)?;
     write_listing(store, &listed.bytes, &store.tree_path(&listed.tree))?;
     // Who is not root can move a folder to another parent only while it is writable.
@@ -245,7 +246,7 @@ pub fn place(store: &Store, staged: &Path, lock: PackageLock) -> Result<Placed, 
     fs::rename(staged, &target).at("publish", &target)?;
     seal(&target, epoch)?;
     Ok(Placed {
-        registration: facts.registration(id, listed.tree, listed.listing.size()),
+        registration: facts::registration(recipe, id, listed.tree, listed.listing.size()),
         published: Published::New,
         _lock: lock,
     })
@@ -277,12 +278,12 @@ pub(crate) fn not_normal(node: &Node, epoch: i64) -> Option<NotNormal> {
     (node.mtime != epoch || node.mtime_nanoseconds != 0).then_some(NotNormal::Time(node.mtime))
 }
 
-pub(crate) fn epoch(facts: &Facts) -> i64 {
-    i64::try_from(facts.source_date_epoch).unwrap_or(i64::MAX)
+pub(crate) fn epoch(recipe: &ResolvedRecipe) -> i64 {
+    i64::try_from(recipe.source_date_epoch).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn check_normal(folder: &Path, walk: &Walk, facts: &Facts) -> Result<(), PublishError> {
-    let epoch = epoch(facts);
+pub(crate) fn check_normal(folder: &Path, walk: &Walk, recipe: &ResolvedRecipe) -> Result<(), PublishError> {
+    let epoch = epoch(recipe);
     match walk
         .nodes
         .iter()

@@ -76,7 +76,7 @@ pub fn resolved(store: &Store, id: &PackageId) -> Result<Option<ResolvedRecipe>,
         None => checked(store.package_path(id).join(RESOLVED_RECIPE), id.digest())?,
     };
     // What has the right digest but is no such document was written by another version of this program.
-    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    Ok(bytes.and_then(|bytes| ResolvedRecipe::parse(&bytes).ok()))
 }
 
 fn checked(path: PathBuf, digest: &Digest) -> Result<Option<Vec<u8>>, IoError> {

@@ -118,9 +118,9 @@ pub fn replace(store: &Store, lock: &PackageLock, staged: &Path, tree: &Digest) 
     let id = lock.id();
     let target = store.package_path(id);
     store.protect(std::slice::from_ref(id))?;
-    let facts = facts::read(staged, id)?;
+    let recipe = facts::read(staged, id)?;
     let walk = tree::walk(staged)?;
-    publish::check_normal(staged, &walk, &facts)?;
+    publish::check_normal(staged, &walk, &recipe)?;
     let listed = listing::of_walk(staged, walk)?;
     if listed.tree != *tree {
         return Err(PublishError::NotListed(staged.to_owned()));
@@ -134,11 +134,11 @@ pub fn replace(store: &Store, lock: &PackageLock, staged: &Path, tree: &Digest) 
     }
     durable::sync_file_system(store.root())?;
     exchange(staged, &target, &store.fresh_path()?)?;
-    publish::seal(&target, publish::epoch(&facts))?;
+    publish::seal(&target, publish::epoch(&recipe))?;
     durable::sync_file_system(store.root())?;
     register(
         store,
-        facts.registration(id.clone(), listed.tree, listed.listing.size()),
+        facts::registration(recipe, id.clone(), listed.tree, listed.listing.size()),
     )?;
     Ok(removal::remove(staged)?)
 }

@@ -141,7 +141,7 @@ impl Target<'_> {
     fn wanted(&self, id: &PackageId) -> Result<Wanted, PushError> {
         let record = self.store.index().package(id)?;
         let record = record.ok_or_else(|| PushError::Absent(id.clone()))?;
-        let facts = facts::read(&self.store.package_path(id), id)?;
+        let recipe = facts::read(&self.store.package_path(id), id)?;
         let mut requires = record.requires;
         requires.sort();
         Ok(Wanted {
@@ -149,7 +149,7 @@ impl Target<'_> {
             request: Request {
                 id: id.clone(),
                 tree: record.tree,
-                source_date_epoch: facts.source_date_epoch,
+                source_date_epoch: recipe.source_date_epoch,
                 size: record.size,
             },
         })

@@ -74,7 +74,7 @@ fn an_id_is_the_digest_of_the_bytes_that_are_printed() {
     let package = &resolved(&files)[0];
     assert_eq!(Digest::of(&package.bytes), *package.id.digest());
     assert_eq!(package.bytes.last(), Some(&b'}'));
-    let read: ResolvedRecipe = serde_json::from_slice(&package.bytes).unwrap();
+    let read: ResolvedRecipe = ResolvedRecipe::parse(&package.bytes).unwrap();
     assert_eq!(read, package.recipe);
     assert_eq!(read.id().unwrap().1, package.bytes);
 }

@@ -8,6 +8,7 @@ use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::ListingError;
 use schema::manifest::ManifestError;
+use schema::resolved::ResolvedError;
 use serde::{Serialize, Serializer};
 
 use super::layout::LayoutError;
@@ -190,12 +191,12 @@ pub enum Problem {
         /// As found.
         found: u64,
     },
-    /// The manifest states another version, other roles or other requirements than the package's resolved recipe.
+    /// The manifest states something else than the package's resolved recipe, e.g. another version or prefix.
     #[error("the manifest states another {0} than it")]
     Stated(&'static str),
     /// The package's resolved recipe is none.
-    #[error("not a resolved recipe: {0}")]
-    Recipe(#[source] serde_json::Error),
+    #[error(transparent)]
+    Recipe(#[from] ResolvedError),
     /// The manifest is none.
     #[error(transparent)]
     Manifest(#[from] ManifestError),

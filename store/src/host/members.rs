@@ -8,17 +8,18 @@ use schema::generation::Generation;
 use schema::id::PackageId;
 use schema::name::PackageName;
 use schema::recipe;
+use schema::resolved::ResolvedRecipe;
 
 use super::finding::FactKind;
 use super::layout::Owner;
 use super::{Finding, Host};
-use crate::facts::{self, Facts, FactsError};
+use crate::facts::{self, FactsError};
 
 /// One active package that is there.
 pub(super) struct Member {
     pub(super) id: PackageId,
     pub(super) folder: PathBuf,
-    pub(super) facts: Facts,
+    pub(super) recipe: ResolvedRecipe,
 }
 
 /// What all of them together ask of a host.
@@ -55,10 +56,10 @@ fn member(host: &Host, id: &PackageId) -> Result<Member, Box<Finding>> {
         return Err(Box::new(Finding::PackageAbsent { package, path }));
     }
     match facts::read(&folder, id) {
-        Ok(facts) => Ok(Member {
+        Ok(recipe) => Ok(Member {
             id: package,
             folder,
-            facts,
+            recipe,
         }),
         Err(error) => Err(Box::new(unusable(package, &error))),
     }
@@ -74,7 +75,7 @@ fn unusable(package: PackageId, error: &FactsError) -> Finding {
 fn check(member: &Member, generation: &Generation, findings: &mut Vec<Finding>) {
     let package = || member.id.clone();
     let replaced = |id: &PackageId| generation.overrides.iter().any(|local| local.of == *id);
-    for dependency in &member.facts.requires {
+    for dependency in &member.recipe.requires {
         if generation.package(dependency).is_none() && !replaced(dependency) {
             findings.push(Finding::RequiredAbsent {
                 package: package(),
@@ -82,23 +83,19 @@ fn check(member: &Member, generation: &Generation, findings: &mut Vec<Finding>) 
             });
         }
     }
-    let host = &member.facts.host;
-    if let Some(platform) = host.platform
-        && platform.as_str() != generation.platform
-    {
+    let recipe = &member.recipe;
+    if recipe.platform.as_str() != generation.platform {
         findings.push(Finding::OtherPlatform {
             package: package(),
             expected: generation.platform.clone(),
-            found: platform.to_string(),
+            found: recipe.platform.to_string(),
         });
     }
-    if let Some(prefix) = &host.prefix
-        && prefix.as_str() != generation.prefix
-    {
+    if recipe.prefix.as_str() != generation.prefix {
         findings.push(Finding::OtherPrefix {
             package: package(),
             expected: generation.prefix.clone(),
-            found: prefix.to_string(),
+            found: recipe.prefix.to_string(),
         });
     }
 }
@@ -137,7 +134,7 @@ struct Gathering<'a> {
 
 impl<'a> Gathering<'a> {
     fn environment(&mut self, member: &'a Member) {
-        for (variable, value) in &member.facts.host.environment {
+        for (variable, value) in &member.recipe.environment {
             if let Some(reason) = recipe::wrong_variable(variable, value) {
                 self.findings.push(Finding::Variable {
                     package: member.id.clone(),
@@ -158,7 +155,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn sysctl(&mut self, member: &'a Member) {
-        for (key, value) in member.facts.host.sysctl.values().flatten() {
+        for (key, value) in member.recipe.sysctl.values().flatten() {
             if let Some(reason) = recipe::wrong_setting(key, value) {
                 self.fact(member, FactKind::KernelSetting, key, reason);
                 continue;
@@ -179,9 +176,9 @@ impl<'a> Gathering<'a> {
     }
 
     fn account(&mut self, member: &'a Member) {
-        let host = &member.facts.host;
+        let asked = &member.recipe;
         let sound = |text: &&String| recipe::is_account(text);
-        for (what, text) in [(FactKind::User, &host.username), (FactKind::Group, &host.group)] {
+        for (what, text) in [(FactKind::User, &asked.username), (FactKind::Group, &asked.group)] {
             if let Some(text) = text.as_ref().filter(|text| !sound(text)) {
                 self.fact(
                     member,
@@ -191,9 +188,9 @@ impl<'a> Gathering<'a> {
                 );
             }
         }
-        let group = host.group.as_ref().filter(sound);
+        let group = asked.group.as_ref().filter(sound);
         self.groups.extend(group.cloned());
-        if let Some(user) = host.username.as_ref().filter(sound) {
+        if let Some(user) = asked.username.as_ref().filter(sound) {
             let kept = self.users.entry(user.clone());
             let (one, first) = kept.or_insert_with(|| (group.cloned(), &member.id));
             let named = |group: Option<&String>| group.unwrap_or(user).clone();
@@ -208,12 +205,12 @@ impl<'a> Gathering<'a> {
                 });
             }
         }
-        if host.state_directory {
+        if asked.state_directory {
             let owner = Owner {
-                user: host.username.clone(),
-                group: host.group.clone(),
+                user: asked.username.clone(),
+                group: asked.group.clone(),
             };
-            self.state.insert(member.facts.name.clone(), owner);
+            self.state.insert(asked.name.clone(), owner);
         }
     }
 

@@ -296,7 +296,7 @@ impl Known {
 /// A local change may hold anything, but must say that it is one.
 fn check_local(host: &Host, id: &PackageId) -> Option<Difference> {
     let reason = match facts::read(&host.package(id), id) {
-        Ok(facts) if facts.host.local.is_some() => return None,
+        Ok(recipe) if recipe.local.is_some() => return None,
         Ok(_) => "it does not say what it was copied from".to_owned(),
         Err(error) => error.to_string(),
     };

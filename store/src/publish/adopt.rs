@@ -73,16 +73,16 @@ pub(crate) fn examine(layout: &Layout, id: &PackageId) -> Result<Registration, P
 /// As [`examine`], for whoever may not write; gives the time of everything in the folder, too.
 pub(crate) fn look_at(layout: &Layout, id: &PackageId) -> Result<(Registration, i64), PublishError> {
     let folder = layout.packages().join(id.to_string());
-    let facts = facts::read(&folder, id)?;
+    let recipe = facts::read(&folder, id)?;
     let walk = tree::walk(&folder)?;
-    check_normal(&folder, &walk, &facts)?;
+    check_normal(&folder, &walk, &recipe)?;
     let listed = listing::of_walk(&folder, walk)?;
     // The listing was written before the folder was placed, so a torn folder hashes to one that is not there.
     match regular::read(&layout.tree(&listed.tree)) {
         Ok(bytes) if bytes == listed.bytes => {}
         _ => return Err(PublishError::NotListed(folder)),
     }
-    let epoch = epoch(&facts);
-    let registration = facts.registration(id.clone(), listed.tree, listed.listing.size());
+    let epoch = epoch(&recipe);
+    let registration = facts::registration(recipe, id.clone(), listed.tree, listed.listing.size());
     Ok((registration, epoch))
 }

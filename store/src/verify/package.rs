@@ -9,9 +9,10 @@ use rayon::prelude::*;
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::{Entry, EntryKind, Listing};
+use schema::resolved::ResolvedRecipe;
 
 use super::{Difference, DifferenceKind, FileKind, FirstByte, Mode, Run, VerifyObserver, locate};
-use crate::facts::{self, Facts, FactsError, RESOLVED_RECIPE};
+use crate::facts::{self, FactsError, RESOLVED_RECIPE};
 use crate::index::Registration;
 use crate::io_error::IoError;
 use crate::listing;
@@ -71,18 +72,18 @@ pub struct Subject {
 }
 
 impl Subject {
-    fn states(&self, facts: Facts, listing: &Listing) -> Stated {
+    fn states(&self, recipe: ResolvedRecipe, listing: &Listing) -> Stated {
         Stated {
-            source_date_epoch: facts.source_date_epoch,
-            registration: facts.registration(self.id.clone(), self.tree, listing.size()),
+            source_date_epoch: recipe.source_date_epoch,
+            registration: facts::registration(recipe, self.id.clone(), self.tree, listing.size()),
         }
     }
 
     /// What the folder says of itself, where that can be relied on.
     pub(super) fn stated(&self) -> Option<Stated> {
-        let facts = facts::read(&self.folder, &self.id).ok()?;
+        let recipe = facts::read(&self.folder, &self.id).ok()?;
         let listing = read_listing(&self.listing, &self.tree).ok()?;
-        Some(self.states(facts, &listing))
+        Some(self.states(recipe, &listing))
     }
 }
 
@@ -112,10 +113,10 @@ pub fn package(subject: &Subject, run: &Run<'_>) -> Findings {
             wrong.push((String::new(), DifferenceKind::Type { expected, found }));
         }
         Ok(metadata) => {
-            let facts = check_recipe(folder, &subject.id, &mut wrong);
+            let recipe = check_recipe(folder, &subject.id, &mut wrong);
             let checking = Checking {
                 subject,
-                epoch: facts.as_ref().map(epoch),
+                epoch: recipe.as_ref().map(epoch),
                 run,
             };
             let mode = metadata.mode() & 0o7777;
@@ -126,9 +127,9 @@ pub fn package(subject: &Subject, run: &Run<'_>) -> Findings {
                 (metadata.mtime(), metadata.mtime_nsec()),
             );
             wrong.extend(about.into_iter().map(at_root));
-            findings.stated = facts
+            findings.stated = recipe
                 .zip(listing.as_ref())
-                .map(|(facts, listing)| subject.states(facts, listing));
+                .map(|(recipe, listing)| subject.states(recipe, listing));
             if let Some(listing) = listing {
                 checking.compare(tree::look(folder), &listing, &mut wrong, &mut findings);
             }
@@ -306,10 +307,10 @@ fn check_content(
     }
 }
 
-/// Checks the resolved recipe; gives what it says, if it can be relied on.
-fn check_recipe(folder: &Path, id: &PackageId, wrong: &mut Vec<Wrong>) -> Option<Facts> {
+/// Checks the resolved recipe; gives it, if it can be relied on.
+fn check_recipe(folder: &Path, id: &PackageId, wrong: &mut Vec<Wrong>) -> Option<ResolvedRecipe> {
     let kind = match facts::read(folder, id) {
-        Ok(facts) => return Some(facts),
+        Ok(recipe) => return Some(recipe),
         // That it is missing follows from the listing too.
         Err(FactsError::Io(error)) if error.is_not_found() => return None,
         Err(FactsError::Io(error)) => DifferenceKind::unreadable(&error.source),

@@ -21,7 +21,8 @@ fn file(path: &str, content: &[u8]) -> ContentFile {
     }
 }
 
-fn configuration(files: Vec<ContentFile>) -> Configuration {
+fn configuration(mut files: Vec<ContentFile>) -> Configuration {
+    files.sort_by(|one, other| one.path.cmp(&other.path));
     let hashed = files.iter().map(|file| RecipeFile {
         path: file.path.clone(),
         content: FileContent::File {

@@ -14,6 +14,9 @@ use crate::removal;
 
 const MTIME: u64 = 1_600_000_000;
 
+/// The greatest number that canonical JSON can hold.
+const GREATEST: u64 = (1 << 53) - 1;
+
 /// What is found in the demo's artifact after `change`; it must not be possible to extract it, either.
 fn found_after(demo: &Demo, change: impl FnOnce(&mut Parts)) -> Vec<String> {
     let artifact = demo.path("demo.tar.zst");
@@ -291,6 +294,18 @@ fn a_manifest_must_follow_from_the_recipes() {
         found[0].contains("the manifest states another version"),
         "{found:?}"
     );
+    let lies: [(&str, fn(&mut Parts)); 2] = [
+        ("prefix", |parts| parts.manifest.prefix = "/opt/other".to_owned()),
+        ("platform", |parts| {
+            parts.manifest.platform = "aarch64-linux".to_owned();
+        }),
+    ];
+    for (what, lie) in lies {
+        let found = found_after(&demo, lie);
+        let stated = format!("the manifest states another {what}");
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert!(found.iter().all(|line| line.contains(&stated)), "{found:?}");
+    }
 }
 
 #[test]
@@ -301,8 +316,8 @@ fn ranges_that_overlap_leave_gaps_or_exceed_the_file_are_refused() {
         |range| range.offset -= 1,
         |range| range.offset += 1,
         |range| range.length += 1,
-        |range| range.length = u64::MAX,
-        |range| range.offset = u64::MAX,
+        |range| range.length = GREATEST,
+        |range| range.offset = GREATEST,
         |range| range.length = 0,
     ];
     for change in changes {

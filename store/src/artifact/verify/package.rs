@@ -1,15 +1,16 @@
 //! Owns verifying one package of an artifact: its listing, its archive, and what the manifest states of it.
 
-use schema::listing::{Entry, EntryKind, Listing};
+use schema::listing::{Entry, EntryKind};
 use schema::manifest::{ActiveManifest, SelectedPackage};
+use schema::resolved::ResolvedRecipe;
 
 use super::{Findings, Observer};
 use crate::archive::plan::Plan;
 use crate::artifact::compare;
-use crate::artifact::difference::{Difference, Part, Problem};
+use crate::artifact::difference::{Part, Problem};
 use crate::artifact::package::{self, Stopped, Visitor};
-use crate::artifact::reader::{MAX_DOCUMENT, ReadError, Reader};
-use crate::facts::{Facts, RESOLVED_RECIPE};
+use crate::artifact::reader::{ReadError, Reader};
+use crate::facts::{MAX_SIZE, RESOLVED_RECIPE};
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{StreamError, Unpacker};
 use crate::verify::DifferenceKind;
@@ -27,8 +28,9 @@ pub(super) fn verify<R: ByteRanges>(
             // Without a listing, it can still be said whether the frames are sound.
             let part = Part::Package(package.id.clone());
             let mut stream = reader.stream(part.clone(), package.archive, unpacker)?;
-            let drained = stream.drain().map(|_| ()).map_err(Problem::from);
-            found.note(part, None, drained)
+            let drained = stream.drain();
+            let read = drained.and_then(|_| stream.finish(package.archive.blake3));
+            found.note(part, None, read.map_err(Problem::from))
         }
     }
 }
@@ -39,33 +41,25 @@ fn read_plan<R: ByteRanges>(
     unpacker: &mut Unpacker,
     found: &mut Findings,
 ) -> Result<Option<Plan>, ReadError> {
-    let listing = match reader.listing(package, unpacker) {
-        Ok((_, listing)) => listing,
+    let plan = match reader.plan(package, unpacker) {
+        Ok((_, plan)) => plan,
         Err(error) => {
             found.add(error)?;
             return Ok(None);
         }
     };
     let path = Some(RESOLVED_RECIPE.to_owned());
-    found.note(
-        Part::Package(package.id.clone()),
-        path,
-        check_id(package, &listing),
-    )?;
-    match Plan::new(&package.id, listing, reader.manifest().source_date_epoch) {
-        Ok(plan) => Ok(Some(plan)),
-        Err(error) => {
-            found.add(Difference::of(Part::Listing(package.id.clone()), error).into())?;
-            Ok(None)
-        }
-    }
+    let checked = check_id(package, plan.entries());
+    found.note(Part::Package(package.id.clone()), path, checked)?;
+    Ok(Some(plan))
 }
 
 /// The digest in a store ID is that of the package's resolved recipe.
-fn check_id(package: &SelectedPackage, listing: &Listing) -> Result<(), Problem> {
-    let listed = listing.entries.iter().find(|entry| entry.path == RESOLVED_RECIPE);
+fn check_id(package: &SelectedPackage, entries: &[Entry]) -> Result<(), Problem> {
+    let listed = entries.iter().find(|entry| entry.path == RESOLVED_RECIPE);
     let expected = *package.id.digest();
     match listed.map(|entry| &entry.kind) {
+        Some(EntryKind::File { size, .. }) if *size > MAX_SIZE => Err(Problem::TooLarge(*size)),
         Some(EntryKind::File { blake3, .. }) if *blake3 == expected => Ok(()),
         Some(EntryKind::File { blake3, .. }) => {
             let found = *blake3;
@@ -134,18 +128,17 @@ fn is_about_frames(problem: &Problem) -> bool {
 
 /// What the manifest says of a package must follow from its resolved recipe.
 fn check_recipe(package: &SelectedPackage, manifest: &ActiveManifest, recipe: &[u8]) -> Result<(), Problem> {
-    let mut facts: Facts = serde_json::from_slice(recipe).map_err(Problem::Recipe)?;
-    facts.requires.sort();
-    facts.requires.dedup();
-    facts.roles.sort();
-    facts.roles.dedup();
+    let recipe = ResolvedRecipe::parse(recipe)?;
+    let (platform, prefix) = (recipe.platform.as_str(), recipe.prefix.as_str());
     for (differs, what) in [
-        (facts.name != *package.id.name(), "name"),
-        (facts.version != package.version, "version"),
-        (facts.requires != package.requires, "set of requirements"),
-        (facts.roles != package.roles, "set of roles"),
+        (recipe.name != *package.id.name(), "name"),
+        (recipe.version != package.version, "version"),
+        (recipe.requires != package.requires, "set of requirements"),
+        (recipe.roles != package.roles, "set of roles"),
+        (platform != manifest.platform, "platform"),
+        (prefix != manifest.prefix, "prefix"),
         (
-            facts.source_date_epoch != manifest.source_date_epoch,
+            recipe.source_date_epoch != manifest.source_date_epoch,
             "source_date_epoch",
         ),
     ] {
@@ -192,7 +185,7 @@ impl Visitor for Contents<'_> {
 
     fn begin(&mut self, entry: &Entry) -> Result<(), Stopped> {
         let is_recipe = entry.path == RESOLVED_RECIPE;
-        if is_recipe && matches!(entry.kind, EntryKind::File { size, .. } if size <= MAX_DOCUMENT) {
+        if is_recipe && matches!(entry.kind, EntryKind::File { size, .. } if size <= MAX_SIZE) {
             self.state = RecipeState::Reading;
         }
         Ok(())

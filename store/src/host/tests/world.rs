@@ -13,6 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::facts::RESOLVED_RECIPE;
+use crate::fixture::recipe;
 use crate::host::activate::{Activated, activate};
 use crate::host::heal::{Healed, heal};
 use crate::host::layout::Change;
@@ -73,14 +74,13 @@ impl World {
     }
 
     pub(super) fn lay(&self, sketch: &Sketch<'_>) -> SelectedPackage {
-        let mut recipe = json!({
-            "name": sketch.name, "version": "1", "source_date_epoch": 1, "requires": [], "build_requires": [],
-            "roles": [], "sources": {}, "content": sketch.files,
-        });
-        let fields = sketch.fields.as_object().unwrap().clone();
-        recipe.as_object_mut().unwrap().extend(fields);
-        let bytes = schema::canonical::to_bytes(&recipe).unwrap();
-        let id = PackageId::new(sketch.name.parse().unwrap(), Digest::of(&bytes));
+        // Other content comes from another recipe.
+        let content = format!("{:?}", sketch.files);
+        let mut fields =
+            json!({ "platform": self.manifest.platform, "source_date_epoch": 1, "bootstrap": [[content]] });
+        let own = sketch.fields.as_object().unwrap().clone();
+        fields.as_object_mut().unwrap().extend(own);
+        let (id, bytes) = recipe(sketch.name, &fields);
         let folder = self.host.package(&id);
         if !folder.exists() {
             fs::create_dir(&folder).unwrap();

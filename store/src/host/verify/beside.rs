@@ -225,5 +225,5 @@ fn is_whole(host: &Host, id: &PackageId) -> bool {
         regular::read(&host.listing(&listed.tree)).is_ok_and(|listing| listing == listed.bytes)
     };
     facts::read(&folder, id)
-        .is_ok_and(|facts| facts.host.local.is_some() || listing::of(&folder).is_ok_and(is_listed))
+        .is_ok_and(|recipe| recipe.local.is_some() || listing::of(&folder).is_ok_and(is_listed))
 }
