@@ -23,6 +23,9 @@ pub const LEVEL: i32 = 3;
 /// What a frame of ours starts with; zstd itself would also take the formats of its predecessors.
 const FRAME_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
+/// The bit of a frame's descriptor, the byte behind [`FRAME_MAGIC`], that says that a checksum ends the frame.
+const CHECKSUM_FLAG: u8 = 1 << 2;
+
 /// What, beside the content, decides the bytes of frames. Archives made by another encoder are not reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +55,9 @@ pub enum FrameError {
     /// The bytes are no zstd frame, or not exactly one.
     #[error("there is no zstd frame of {0} bytes")]
     NotOne(u32),
+    /// Nothing in it says whether its content is right.
+    #[error("it has no checksum")]
+    NoChecksum,
     /// More than any frame of this format holds.
     #[error("it claims {0} bytes, a frame here holds at most {CHUNK}")]
     TooLarge(u64),
@@ -150,13 +156,17 @@ impl FrameReader {
     /// Replaces `content` with what `frame` unpacks to.
     ///
     /// # Errors
-    /// Unless `frame` is exactly one zstd frame that unpacks to exactly the announced length.
+    /// Unless `frame` is exactly one zstd frame, with a checksum, that unpacks to exactly the announced length.
     pub fn read(&mut self, frame: &[u8], announced: Frame, content: &mut Vec<u8>) -> Result<(), FrameError> {
         Self::admit(announced)?;
         let one = frame.starts_with(&FRAME_MAGIC)
             && zstd_safe::find_frame_compressed_size(frame) == Ok(frame.len());
         if !one {
             return Err(FrameError::NotOne(announced.compressed));
+        }
+        let descriptor = frame.get(FRAME_MAGIC.len());
+        if descriptor.is_none_or(|descriptor| descriptor & CHECKSUM_FLAG == 0) {
+            return Err(FrameError::NoChecksum);
         }
         let wanted = announced.decompressed;
         match zstd_safe::get_frame_content_size(frame) {
@@ -234,6 +244,19 @@ mod tests {
         let twice = [frame.clone(), frame].concat();
         let result = reader.read(&twice, lengths, &mut back);
         assert!(matches!(result, Err(FrameError::NotOne(_))));
+    }
+
+    #[test]
+    fn a_frame_without_a_checksum_is_refused() {
+        let mut compressor = zstd::bulk::Compressor::new(LEVEL).unwrap();
+        compressor.set_parameter(CParameter::ChecksumFlag(false)).unwrap();
+        let frame = compressor.compress(b"abc").unwrap();
+        let lengths = Frame {
+            compressed: u32::try_from(frame.len()).unwrap(),
+            decompressed: 3,
+        };
+        let result = FrameReader::new().unwrap().read(&frame, lengths, &mut Vec::new());
+        assert!(matches!(result, Err(FrameError::NoChecksum)), "{result:?}");
     }
 
     #[test]
