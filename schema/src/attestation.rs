@@ -14,6 +14,7 @@ use crate::canonical::{self, CanonicalError};
 use crate::digest::Digest;
 use crate::id::PackageId;
 use crate::resolved::ResolvedRecipe;
+use crate::stated_format;
 
 /// The format version written into every bundle.
 pub const FORMAT: u32 = 1;
@@ -23,6 +24,9 @@ pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 
 /// The type of SLSA's provenance.
 pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+
+/// The length of a signature of Ed25519, in bytes.
+const SIGNATURE: usize = 64;
 
 /// The type of a DSSE payload that is an in-toto statement.
 pub const PAYLOAD: &str = "application/vnd.in-toto+json";
@@ -197,7 +201,7 @@ pub struct Envelope {
 /// One signature of an envelope.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 pub struct EnvelopeSignature {
-    /// The number of the key, as minisign prints it: 16 hexadecimal digits.
+    /// The number of the key, as minisign prints it: 16 hexadecimal digits, letters in upper case.
     pub keyid: String,
     /// Base64 of the 64 bytes of Ed25519.
     pub sig: String,
@@ -212,6 +216,12 @@ pub enum AttestationError {
     /// Something that should be base64.
     #[error("the attestation's {0} is not base64")]
     Base64(&'static str),
+    /// A key's number that is none.
+    #[error("the attestation's `keyid` is `{0}`: 16 hexadecimal digits are expected, letters in upper case")]
+    Key(String),
+    /// A signature that cannot be one of Ed25519.
+    #[error("the attestation's signature has {0} bytes instead of {SIGNATURE}")]
+    Signature(usize),
     /// Of another kind than a build's provenance.
     #[error("the attestation is about another thing: its {field} is `{found}`")]
     Kind {
@@ -230,7 +240,7 @@ pub enum AttestationError {
     Signatures(usize),
     /// Written by a newer `store`.
     #[error("attestation format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
-    Format(u32),
+    Format(u64),
     /// Not sorted, or something twice, or spelled otherwise than canonically.
     #[error("the attestations are not in canonical form")]
     NotCanonical,
@@ -296,9 +306,15 @@ impl Envelope {
     /// demands.
     ///
     /// # Errors
-    /// When it is no provenance of one package or of the program.
+    /// When it is no provenance of one package or of the program, or not spelled canonically, so that readers could
+    /// understand it differently.
     pub fn claim(&self) -> Result<Claim, AttestationError> {
-        let statement: Statement = serde_json::from_slice(&self.statement()?)?;
+        let bytes = self.statement()?;
+        let document: Value = serde_json::from_slice(&bytes)?;
+        if canonical::to_bytes(&document)? != bytes {
+            return Err(AttestationError::NotCanonical);
+        }
+        let statement = Statement::deserialize(document)?;
         for (field, found, expected) in [
             ("payloadType", &self.payload_type, PAYLOAD),
             ("_type", &statement.kind, STATEMENT),
@@ -361,6 +377,18 @@ impl EnvelopeSignature {
     pub fn bytes(&self) -> Result<Vec<u8>, AttestationError> {
         decode("signature", &self.sig)
     }
+
+    /// Checks that it can be somebody's; whose is another question.
+    fn check(&self) -> Result<(), AttestationError> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'A'..=b'F');
+        if self.keyid.len() != 16 || !self.keyid.bytes().all(is_digit) {
+            return Err(AttestationError::Key(self.keyid.clone()));
+        }
+        match self.bytes()?.len() {
+            SIGNATURE => Ok(()),
+            other => Err(AttestationError::Signature(other)),
+        }
+    }
 }
 
 /// The bytes that signatures around `statement` are of: DSSE's pre-authentication encoding.
@@ -405,10 +433,7 @@ impl Attestations {
     /// # Errors
     /// See [`AttestationError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, AttestationError> {
-        let parsed: Self = serde_json::from_slice(bytes)?;
-        if parsed.format != FORMAT {
-            return Err(AttestationError::Format(parsed.format));
-        }
+        let parsed: Self = stated_format::read(bytes, FORMAT, AttestationError::Format)?;
         let mut sorted = Self::default();
         sorted.add(parsed.envelopes.iter().cloned())?;
         match sorted == parsed && parsed.to_bytes()? == bytes {
@@ -428,11 +453,13 @@ impl Attestations {
     /// Adds `envelopes`, each in place of the one that is about the same by the same key.
     ///
     /// # Errors
-    /// When one is no provenance of a package or of the program, or has not exactly one signature.
+    /// When one is no provenance of a package or of the program, or has not exactly one signature that can be somebody's.
     pub fn add(&mut self, envelopes: impl IntoIterator<Item = Envelope>) -> Result<(), AttestationError> {
         let mut all = BTreeMap::new();
         for envelope in self.envelopes.drain(..).chain(envelopes) {
-            let key = envelope.signature()?.keyid.clone();
+            let signature = envelope.signature()?;
+            signature.check()?;
+            let key = signature.keyid.clone();
             all.insert((envelope.claim()?.package().cloned(), key), envelope);
         }
         self.envelopes = all.into_values().collect();
@@ -444,20 +471,21 @@ impl Attestations {
 mod tests {
     use super::*;
 
-    fn envelope(name: &str, keyid: &str) -> Envelope {
+    /// An attestation of the package `name` by the key whose number ends with `key`.
+    fn envelope(name: &str, key: &str) -> Envelope {
         let id = PackageId::new(name.parse().unwrap(), Digest::of(b"recipe"));
         let statement = json!({
             "_type": STATEMENT, "predicateType": PROVENANCE,
             "predicate": { "buildDefinition": { "buildType": BuildType::Sandbox.uri() } },
             "subject": [{ "name": id, "digest": { "blake3": Digest::of(b"tree") } }],
         });
-        signed(statement.to_string().as_bytes(), keyid)
+        signed(&canonical::to_bytes(&statement).unwrap(), key)
     }
 
-    fn signed(statement: &[u8], keyid: &str) -> Envelope {
+    fn signed(statement: &[u8], key: &str) -> Envelope {
         Envelope {
             signatures: vec![EnvelopeSignature {
-                keyid: keyid.to_owned(),
+                keyid: format!("{key:0>16}"),
                 sig: BASE64.encode(&[7; 64]),
             }],
             ..Envelope::around(statement)
@@ -510,6 +538,30 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_signed_by_anybody_is_refused() {
+        let mut lower = envelope("a", "A");
+        lower.signatures[0].keyid.make_ascii_lowercase();
+        let mut shorter = envelope("a", "1");
+        shorter.signatures[0].sig = BASE64.encode(&[7; 63]);
+        let mut twice = envelope("a", "1");
+        twice.signatures.push(twice.signatures[0].clone());
+        for wrong in [
+            lower,
+            shorter,
+            twice,
+            envelope("a", "x"),
+            envelope("a", &"1".repeat(17)),
+        ] {
+            let attestations = Attestations {
+                envelopes: vec![wrong],
+                ..Attestations::default()
+            };
+            let bytes = attestations.to_bytes().unwrap();
+            assert!(Attestations::parse(&bytes).is_err(), "{attestations:?}");
+        }
+    }
+
+    #[test]
     fn an_envelope_claims_one_package_or_the_program_or_nothing() {
         let blake3 = Digest::of(b"program");
         let program = program_statement(&blake3, "urn:x").unwrap();
@@ -534,6 +586,8 @@ mod tests {
             ("build:sandbox", "build:program"),
             ("build:sandbox", "build:elsewhere"),
             ("buildType", "buildKind"),
+            ("\"predicate\"", " \"predicate\""),
+            ("{\"buildDefinition\"", "{\"a\":1,\"a\":1,\"buildDefinition\""),
         ] {
             assert!(altered(from, to).is_err(), "{from}");
         }

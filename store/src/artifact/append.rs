@@ -1,9 +1,11 @@
 //! Owns putting a configuration into an artifact: one more package in place, all others copied frame by frame.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::Path;
 
 use schema::about::About;
+use schema::attestation::{Attestations, Claim};
 use schema::canonical::CanonicalError;
 use schema::digest::Digest;
 use schema::id::PackageId;
@@ -22,6 +24,7 @@ use crate::archive::plan::{Plan, PlanError};
 use crate::archive::tar_format;
 use crate::facts::RESOLVED_RECIPE;
 use crate::io_error::IoError;
+use crate::seekable::stream::Unpacker;
 
 /// A package that exists only in memory, and what a manifest says because of it.
 #[derive(Debug, Clone)]
@@ -141,7 +144,7 @@ pub fn append(
             Piece::Kept(part, range) => writer.copy(part, range)?,
         }
     }
-    writer.copy_attestations()?;
+    writer.attestations(&attested(&reader, &manifest)?)?;
     let length = writer.finish()?;
     output.publish()?;
     Ok(Appended {
@@ -150,6 +153,20 @@ pub fn append(
         id: package.id,
         length,
     })
+}
+
+/// What is attested in `reader` of the packages that are in `manifest`, too: not of a configuration that is replaced.
+fn attested(reader: &Reader<File>, manifest: &ActiveManifest) -> Result<Attestations, ReadError> {
+    let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+    let mut attestations = reader.attestations(&mut unpacker)?;
+    let holds = |claim: Claim| {
+        let package = manifest.package(&claim.id);
+        package.is_some_and(|package| package.tree == claim.tree)
+    };
+    attestations
+        .envelopes
+        .retain(|envelope| envelope.claim().is_ok_and(holds));
+    Ok(attestations)
 }
 
 /// The configuration package, ready to be written.

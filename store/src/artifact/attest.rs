@@ -5,12 +5,12 @@ use std::path::Path;
 use schema::attestation::{AttestationError, Attestations};
 
 use super::MANIFEST_PATH;
+use super::difference::{Difference, Part};
 use super::layout;
 use super::output::Output;
 use super::packing::Packing;
-use super::reader::{ReadError, Reader};
+use super::reader::{ReadError, Reader, claimed};
 use super::rewriting::{RewriteError, Rewriter};
-use crate::attestations::FILE;
 use crate::io_error::IoError;
 use crate::seekable::stream::Unpacker;
 use schema::canonical::CanonicalError;
@@ -50,18 +50,24 @@ pub fn attest(path: &Path, new: Attestations) -> Result<Attestations, AttestErro
     let output = Output::create(path).map_err(RewriteError::from)?;
     let reader = Reader::open_file(path)?;
     let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+    let manifest = reader.manifest();
     let mut all = reader.attestations(&mut unpacker)?;
     all.add(new.envelopes)?;
-    let manifest = reader.manifest();
-    let packing = |path: &str, bytes: &[u8]| {
-        Packing::new(path, false, bytes, manifest.source_date_epoch).map_err(RewriteError::from)
-    };
+    // Another artifact may have taken its place since `new` was said of it.
+    let all = claimed(manifest, all).map_err(|problem| Difference::of(Part::Attestations, problem));
+    let all = all.map_err(ReadError::from)?;
+    let head = Packing::new(
+        MANIFEST_PATH,
+        false,
+        &manifest.to_bytes()?,
+        manifest.source_date_epoch,
+    );
     let mut writer = Rewriter::new(&reader, &output);
-    writer.packing(&packing(MANIFEST_PATH, &manifest.to_bytes()?)?)?;
+    writer.packing(&head.map_err(RewriteError::from)?)?;
     for (section, range) in layout::sections(manifest) {
         writer.copy(section.part(), range)?;
     }
-    writer.packing(&packing(FILE, &all.to_bytes()?)?)?;
+    writer.attestations(&all)?;
     writer.finish()?;
     output.publish().map_err(RewriteError::from)?;
     Ok(all)

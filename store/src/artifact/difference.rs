@@ -203,6 +203,19 @@ pub enum Problem {
     /// The attestations are none.
     #[error(transparent)]
     Attestations(#[from] AttestationError),
+    /// An attestation of what is not in the artifact.
+    #[error("one of them is about {0}, which is not in the artifact")]
+    Unheld(PackageId),
+    /// An attestation that contradicts the manifest: whoever made it got something else from the same recipe.
+    #[error("one of them says that {id} has the tree digest {tree}, the manifest says {expected}")]
+    Contradiction {
+        /// The package.
+        id: PackageId,
+        /// As the manifest says.
+        expected: Digest,
+        /// As is attested.
+        tree: Digest,
+    },
     /// The manifest describes another order of parts, or overlapping ones.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -249,7 +262,7 @@ impl Problem {
             Self::Stated(_) => "stated",
             Self::Recipe(_) => "recipe",
             Self::Manifest(_) | Self::Layout(_) => "manifest",
-            Self::Attestations(_) => "attestations",
+            Self::Attestations(_) | Self::Unheld(_) | Self::Contradiction { .. } => "attestations",
             Self::SeekTable(_) => "seek_table",
             Self::Signature(rejection) => rejection.word(),
             Self::Unattested(_) => "unattested",

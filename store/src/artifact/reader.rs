@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use schema::attestation::Attestations;
+use schema::attestation::{Attestations, Claim};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::Listing;
@@ -220,27 +220,22 @@ impl<R: ByteRanges> Reader<R> {
         (start < end).then_some(*start..*end)
     }
 
-    /// The lengths of the frames that hold the attestations.
-    pub fn attested_frames(&self) -> &[Frame] {
-        self.table.frames.get(self.attested.clone()).unwrap_or_default()
-    }
-
     /// What is attested of what is in it, whoever signed that.
     ///
     /// # Errors
-    /// When it is damaged.
+    /// When it is damaged, or about something else than what is in it.
     pub fn attestations(&self, unpacker: &mut Unpacker) -> Result<Attestations, ReadError> {
         let Some(range) = self.attested() else {
             return Ok(Attestations::default());
         };
-        let frames = self.attested_frames();
+        let frames = self.table.frames.get(self.attested.clone()).unwrap_or_default();
         let mut stream = FrameStream::new(&self.file, frames, range.start, unpacker);
         let mut read = || {
             let bytes = read_document(&mut stream, attestations::FILE, |_| {
                 Ok(self.manifest.source_date_epoch)
             })?;
             match stream.drain()? {
-                0 => Ok(Attestations::parse(&bytes)?),
+                0 => claimed(&self.manifest, Attestations::parse(&bytes)?),
                 _ => Err(Problem::Frames),
             }
         };
@@ -369,6 +364,22 @@ fn read_document<R: ByteRanges>(
     tar_format::write_file(path, false, &bytes, mtime(&bytes)?, &mut expected);
     let same = expected.get(..BLOCK) == Some(&header) && padding.iter().all(|byte| *byte == 0);
     if same { Ok(bytes) } else { Err(Problem::Header) }
+}
+
+/// `attestations`, if each is of a package of `manifest` with just the content that it has there.
+pub(super) fn claimed(
+    manifest: &ActiveManifest,
+    attestations: Attestations,
+) -> Result<Attestations, Problem> {
+    for envelope in &attestations.envelopes {
+        let Claim { id, tree } = envelope.claim()?;
+        match manifest.package(&id).map(|package| package.tree) {
+            Some(expected) if expected == tree => {}
+            Some(expected) => return Err(Problem::Contradiction { id, expected, tree }),
+            None => return Err(Problem::Unheld(id)),
+        }
+    }
+    Ok(attestations)
 }
 
 fn read_listing<R: ByteRanges>(

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Write};
 
+use schema::attestation::Attestations;
+use schema::canonical::CanonicalError;
 use schema::digest::Digest;
 use schema::manifest::FrameRange;
 
@@ -11,6 +13,7 @@ use super::output::{Output, OutputError};
 use super::packing::Packing;
 use super::reader::{ReadError, Reader};
 use crate::archive::tar_format;
+use crate::attestations::FILE;
 use crate::io_error::{IoContext, IoError};
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::StreamError;
@@ -31,6 +34,9 @@ pub enum RewriteError {
     /// The artifact or the target cannot be read or written.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// A text without JSON form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
     /// zstd failed.
     #[error("cannot compress: {0}")]
     Compress(#[from] io::Error),
@@ -74,13 +80,13 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// Copies the attestations, if there are any; each has its own signatures.
-    pub(super) fn copy_attestations(&mut self) -> Result<(), RewriteError> {
-        if let Some(range) = self.reader.attested() {
-            self.table.frames.extend(self.reader.attested_frames());
-            self.bytes(&Part::Attestations, range.start, range.end - range.start)?;
+    /// Writes attestations, if there are any.
+    pub(super) fn attestations(&mut self, all: &Attestations) -> Result<(), RewriteError> {
+        if all.envelopes.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let mtime = self.reader.manifest().source_date_epoch;
+        self.packing(&Packing::new(FILE, false, &all.to_bytes()?, mtime)?)
     }
 
     /// Writes what ends an artifact, and says how long it is.

@@ -1,5 +1,8 @@
 //! Owns the tests of putting a configuration into an artifact.
 
+use data_encoding::BASE64;
+use schema::attestation::{Attestations, Envelope, EnvelopeSignature, PROVENANCE, STATEMENT};
+use schema::canonical;
 use schema::digest::Digest;
 use schema::manifest::{Health, SelectedPackage};
 use schema::recipe::{FileContent, RecipeFile};
@@ -9,9 +12,11 @@ use serde_json::json;
 use super::*;
 use crate::archive::record::Request;
 use crate::artifact::append::{AppendError, Configuration, ContentFile, append};
+use crate::artifact::attest::attest;
 use crate::artifact::extract::{Wanted, extract};
 use crate::artifact::rewriting::RewriteError;
 use crate::publish;
+use crate::seekable::stream::Unpacker;
 
 fn file(path: &str, content: &[u8]) -> ContentFile {
     ContentFile {
@@ -97,6 +102,60 @@ fn what_was_there_is_copied_and_a_second_configuration_replaces_the_first() {
     let back = append(&two, &first(), &demo.path("back")).unwrap();
     assert_eq!(back.id, appended.id);
     assert!(fs::read(demo.path("back")).unwrap() == fs::read(&one).unwrap());
+}
+
+/// What anybody could have written about a package: the signature is nobody's.
+fn envelope(id: &PackageId, tree: Digest) -> Envelope {
+    let statement = json!({
+        "_type": STATEMENT, "predicateType": PROVENANCE, "predicate": {},
+        "subject": [{ "name": id, "digest": { "blake3": tree } }],
+    });
+    Envelope {
+        signatures: vec![EnvelopeSignature {
+            keyid: "0123456789ABCDEF".to_owned(),
+            sig: BASE64.encode(&[7; 64]),
+        }],
+        ..Envelope::around(&canonical::to_bytes(&statement).unwrap())
+    }
+}
+
+fn attestations(envelopes: impl IntoIterator<Item = Envelope>) -> Attestations {
+    let mut all = Attestations::default();
+    all.add(envelopes).unwrap();
+    all
+}
+
+#[test]
+fn what_is_attested_of_a_replaced_configuration_goes_with_it() {
+    let demo = Demo::new();
+    let (one, two) = (demo.path("one"), demo.path("two"));
+    append(&demo.packed(), &first(), &one).unwrap();
+    let selected = open(&one).manifest().packages.clone();
+    let all = selected.iter().map(|package| envelope(&package.id, package.tree));
+    attest(&one, attestations(all)).unwrap();
+    assert_eq!(verify(&one).differences.len(), 0);
+    let other = configuration(vec![file("etc/demo.conf", b"port 81\n")]);
+    let replaced = append(&one, &other, &two).unwrap().replaced.unwrap();
+    assert_eq!(verify(&two).differences.len(), 0);
+    let kept = open(&two).attestations(&mut Unpacker::new().unwrap()).unwrap();
+    let rest = selected.iter().filter(|package| package.id != replaced);
+    let rest = rest.map(|package| envelope(&package.id, package.tree));
+    assert_eq!(kept, attestations(rest));
+}
+
+#[test]
+fn what_is_attested_is_about_what_is_there() {
+    let demo = Demo::new();
+    let artifact = demo.packed();
+    let sound = fs::read(&artifact).unwrap();
+    let elsewhere = PackageId::new("elsewhere".parse().unwrap(), Digest::of(b""));
+    for wrong in [
+        envelope(&elsewhere, Digest::of(b"")),
+        envelope(&demo.base, Digest::of(b"another tree")),
+    ] {
+        assert!(attest(&artifact, attestations([wrong])).is_err());
+        assert!(fs::read(&artifact).unwrap() == sound);
+    }
 }
 
 #[test]

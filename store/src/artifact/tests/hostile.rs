@@ -294,7 +294,8 @@ fn a_manifest_must_follow_from_the_recipes() {
         found[0].contains("the manifest states another version"),
         "{found:?}"
     );
-    let lies: [(&str, fn(&mut Parts)); 2] = [
+    type Lie = fn(&mut Parts);
+    let lies: [(&str, Lie); 2] = [
         ("prefix", |parts| parts.manifest.prefix = "/opt/other".to_owned()),
         ("platform", |parts| {
             parts.manifest.platform = "aarch64-linux".to_owned();
