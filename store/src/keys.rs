@@ -87,8 +87,11 @@ const CHECKSUM: std::ops::Range<usize> = 126..158;
 /// Where the Ed25519 key lies in a public key's bytes: behind the algorithm and its number.
 const RAW_PUBLIC: std::ops::Range<usize> = 10..42;
 
-/// Bytes of an Ed25519 signature.
+/// The length of a signature of Ed25519, in bytes.
 const SIGNATURE: usize = 64;
+
+/// The length of what stands before one: the algorithm and the key's number.
+const NUMBERED: usize = 10;
 
 /// A key that signs.
 pub struct SigningKey {
@@ -367,21 +370,20 @@ impl fmt::Display for KeyId {
 pub struct Signature(SignatureBox);
 
 impl Signature {
-    /// Reads a signature. Those of minisign before 0.8, which are not prehashed, are none: they were made of another
-    /// thing than the content's digest.
+    /// Reads a signature, spelled as minisign spells it. Those of minisign before 0.8, which are not prehashed, are none:
+    /// they were made of another thing than the content's digest.
     ///
     /// # Errors
     /// When it is none.
     pub fn parse(text: &str) -> Result<Self, NoSignature> {
+        if !is_spelled(text) {
+            return Err(NoSignature("its four lines are not spelled so".to_owned()));
+        }
         let none = |error: minisign::PError| NoSignature(error.to_string());
         let signature = SignatureBox::from_string(text).map_err(none)?;
-        if !signature.is_prehashed() {
-            return Err(NoSignature("it is not prehashed".to_owned()));
-        }
-        // Whoever checks it takes the length for granted, and a mirror can cut it.
-        match length_of_second(text) == Some(SIGNATURE) {
+        match signature.is_prehashed() {
             true => Ok(Self(signature)),
-            false => Err(NoSignature("its second signature is no Ed25519".to_owned())),
+            false => Err(NoSignature("it is not prehashed".to_owned())),
         }
     }
 
@@ -396,10 +398,25 @@ impl Signature {
     }
 }
 
-/// How many bytes the signature has that is over the first one and the comment.
-fn length_of_second(text: &str) -> Option<usize> {
-    let line = text.lines().nth(3)?.trim();
-    BASE64.decode(line.as_bytes()).ok().map(|bytes| bytes.len())
+/// Whether a signature is just the four lines that minisign writes; those who read its format by other means than the crate
+/// here should not have to guess what else that takes.
+fn is_spelled(text: &str) -> bool {
+    let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
+    let [untrusted, first, trusted, second] = lines.as_slice() else {
+        return false;
+    };
+    let holds = |line: &str, length| {
+        BASE64
+            .decode(line.as_bytes())
+            .is_ok_and(|bytes| bytes.len() == length)
+    };
+    let printable = |letter: char| letter == '\t' || !letter.is_control();
+    untrusted.starts_with("untrusted comment: ")
+        && holds(first, NUMBERED + SIGNATURE)
+        && trusted
+            .strip_prefix("trusted comment: ")
+            .is_some_and(|comment| comment == comment.trim() && comment.chars().all(printable))
+        && holds(second, SIGNATURE)
 }
 
 /// Why a text is no signature.
@@ -462,6 +479,34 @@ mod tests {
                 .checking()
                 .accepts(b"bytes", &signature)
         );
+    }
+
+    #[test]
+    fn a_signature_is_four_lines_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        generate(&path).unwrap();
+        let key = SigningKey::read(&path).unwrap();
+        let sound = key.sign(b"bytes".as_slice(), "a\tcomment").unwrap();
+        let is_taken = |text: &str| key.checking().accepts(b"bytes", text);
+        assert!(is_taken(&sound) && is_taken(sound.trim_end()));
+        let second = sound.lines().nth(1).unwrap();
+        for other in [
+            format!("{sound}more"),
+            format!("{sound}\n"),
+            format!("\n{sound}"),
+            sound.replace('\n', "\r\n"),
+            sound.replace("untrusted", "doubted"),
+            sound.replace("\ntrusted comment: ", "\n"),
+            sound.replace("a\tcomment", " a\tcomment"),
+            sound.replace(second, &format!(" {second}")),
+            sound.replace(second, &format!("{}!{}", &second[..9], &second[9..])),
+            sound.replace(second, second.trim_end_matches('=')),
+        ] {
+            assert!(other != sound && !is_taken(&other), "{other:?}");
+        }
+        let odd = key.sign(b"bytes".as_slice(), "a\u{1b}comment").unwrap();
+        assert!(!is_taken(&odd));
     }
 
     #[test]
