@@ -5,16 +5,23 @@
     reason = "the second implementation is a program of its own"
 )]
 
+#[path = "second/lying_documents.rs"]
+mod lying_documents;
+#[path = "second/lying_frames.rs"]
+mod lying_frames;
 mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::thread;
 
 use serde_json::{Value, json};
 use support::TestTree;
+use support::artifacts::INSTALLER;
+use support::remade::Remade;
 
 /// How many damaged artifacts both must agree on.
 const DAMAGED: u64 = 200;
@@ -23,7 +30,7 @@ const DAMAGED: u64 = 200;
 const LANES: u64 = 2;
 
 /// Where pip puts the one library that the second implementation needs.
-fn library() -> PathBuf {
+static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("second");
     let pip = Command::new("python3")
         .args(["-m", "pip", "install", "-q", "--upgrade", "--target"])
@@ -33,7 +40,7 @@ fn library() -> PathBuf {
         .unwrap();
     assert!(pip.status.success(), "{pip:?}");
     folder
-}
+});
 
 /// What a program says of an artifact: its exit code, and every part that it finds different, with its package.
 type Verdict = (Option<i32>, BTreeSet<(String, String)>);
@@ -58,20 +65,22 @@ fn ours(tree: &TestTree, artifact: &Path, key: Option<&Path>) -> Verdict {
     verdict(ran.code, &ran.stdout, |package| text(&package["id"]))
 }
 
-fn theirs(library: &Path, artifact: &Path, key: Option<&Path>) -> Verdict {
+fn theirs(artifact: &Path, key: Option<&Path>) -> Verdict {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/second/verify.py");
     let ran = Command::new("python3")
         .arg(program)
         .arg(artifact)
         .args(key)
-        .env("PYTHONPATH", library)
+        .env("PYTHONPATH", &*LIBRARY)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap();
     assert!(ran.stderr.is_empty(), "{ran:?}");
     verdict(ran.status.code(), &String::from_utf8(ran.stdout).unwrap(), text)
 }
 
-/// Long names, long targets, an empty file and folder, names that sort around `/`, and enough bytes for two frames.
+/// Long names, long targets, an empty file and folder, paths that sort around `/`, packages whose IDs sort otherwise than
+/// as texts, and enough bytes for two frames.
 fn built() -> TestTree {
     let tree = TestTree::new();
     let long = "n".repeat(120);
@@ -81,9 +90,10 @@ fn built() -> TestTree {
         chmod 755 a/run; yes store | head -c 5000000 > big; echo ä > a/ü"
     );
     tree.recipe("odd", &json!({ "version": "1", "roles": ["master"] }), &build);
+    tree.recipe("odd+", &json!({ "version": "1" }), "mkdir $PKG_PATH/lib");
     tree.recipe(
         "top",
-        &json!({ "version": "2", "requires": ["odd"] }),
+        &json!({ "version": "2", "requires": ["odd", "odd+"], "roles": ["agent", "master"] }),
         "mkdir $PKG_PATH/bin",
     );
     tree.store(&["build", "all"]).ok();
@@ -120,12 +130,11 @@ fn damage(sound: &[u8], at: u64) -> Vec<u8> {
 #[test]
 #[ignore = "asks the registry of Python packages"]
 fn a_second_implementation_agrees() {
-    let library = library();
     let tree = built();
     let artifact = tree.path("sound.tar.zst");
     tree.store(&["artifact", "create", "-o", artifact.to_str().unwrap()])
         .ok();
-    assert_eq!(theirs(&library, &artifact, None), (Some(0), BTreeSet::new()));
+    assert_eq!(theirs(&artifact, None), (Some(0), BTreeSet::new()));
     assert_eq!(ours(&tree, &artifact, None), (Some(0), BTreeSet::new()));
 
     let sound = fs::read(&artifact).unwrap();
@@ -134,7 +143,7 @@ fn a_second_implementation_agrees() {
         let found = (lane..DAMAGED).step_by(LANES as usize).filter(|at| {
             fs::write(&damaged, damage(&sound, *at)).unwrap();
             let ours = ours(&tree, &damaged, None);
-            assert_eq!(ours, theirs(&library, &damaged, None), "damage {at}");
+            assert_eq!(ours, theirs(&damaged, None), "damage {at}");
             ours.0 == Some(3)
         });
         found.count() as u64
@@ -150,13 +159,13 @@ fn a_second_implementation_agrees() {
     for name in ["key", "other"] {
         tree.store(&["keygen", tree.path(name).to_str().unwrap()]).ok();
     }
-    attested(&tree, &library, &artifact);
+    attested(&tree, &artifact);
     let (key, other) = (tree.path("key.pub"), tree.path("other.pub"));
     let signature = tree.path("sound.tar.zst.minisig");
     let unsigned = (Some(3), BTreeSet::from([("signature".to_owned(), String::new())]));
     let both = |key: &Path| {
         let ours = ours(&tree, &artifact, Some(key));
-        assert_eq!(ours, theirs(&library, &artifact, Some(key)));
+        assert_eq!(ours, theirs(&artifact, Some(key)));
         ours
     };
     assert_eq!(both(&key), unsigned);
@@ -170,14 +179,41 @@ fn a_second_implementation_agrees() {
     assert_eq!(both(&key), (Some(0), BTreeSet::new()));
     assert_eq!(both(&other), unsigned);
     let sound = fs::read_to_string(&signature).unwrap();
-    for (from, to) in [("file:", "fail:"), ("\nRU", "\nRW"), ("trusted", "doubted")] {
-        fs::write(&signature, sound.replace(from, to)).unwrap();
-        assert_eq!(both(&key), unsigned, "{from}");
+    for (what, other) in misspelled(&sound) {
+        assert_ne!(other, sound, "{what}");
+        fs::write(&signature, other).unwrap();
+        assert_eq!(both(&key), unsigned, "{what}");
     }
+    fs::write(&signature, sound.trim_end()).unwrap();
+    assert_eq!(both(&key), (Some(0), BTreeSet::new()));
+}
+
+/// A signature in other words, none of which is one.
+fn misspelled(sound: &str) -> Vec<(&'static str, String)> {
+    let second = sound.lines().nth(1).unwrap();
+    vec![
+        ("another comment", sound.replace("file:", "fail:")),
+        ("another algorithm", sound.replace("\nRU", "\nRW")),
+        ("another first line", sound.replace("untrusted", "doubted")),
+        (
+            "no words before the comment",
+            sound.replace("\ntrusted comment: ", "\n"),
+        ),
+        ("junk in base64", sound.replace(second, &format!("!{second}"))),
+        (
+            "a blank before base64",
+            sound.replace(second, &format!(" {second}")),
+        ),
+        ("base64 without its end", sound.replace("=\n", "\n")),
+        ("lines as on Windows", sound.replace('\n', "\r\n")),
+        ("a blank behind the comment", sound.replace("\n", " \n")),
+        ("a fifth line", format!("{sound}more\n")),
+        ("an empty fifth line", format!("{sound}\n")),
+    ]
 }
 
 /// With attestations in it, and with these damaged, both agree, too.
-fn attested(tree: &TestTree, library: &Path, artifact: &Path) {
+fn attested(tree: &TestTree, artifact: &Path) {
     let path = tree.path("attested.tar.zst");
     fs::copy(artifact, &path).unwrap();
     let (key, attested) = (tree.path("key"), path.to_str().unwrap());
@@ -185,7 +221,7 @@ fn attested(tree: &TestTree, library: &Path, artifact: &Path) {
         .ok();
     let sound = fs::read(&path).unwrap();
     assert!(sound.len() > fs::read(artifact).unwrap().len());
-    assert_eq!(theirs(library, &path, None), (Some(0), BTreeSet::new()));
+    assert_eq!(theirs(&path, None), (Some(0), BTreeSet::new()));
     // Behind the packages, which both artifacts share but for the manifest's own length, and before the end of the tar.
     for from_end in [100, 200, 300] {
         let mut bytes = sound.clone();
@@ -193,7 +229,42 @@ fn attested(tree: &TestTree, library: &Path, artifact: &Path) {
         bytes[at] ^= 4;
         fs::write(&path, bytes).unwrap();
         let ours = ours(tree, &path, None);
-        assert_eq!(ours, theirs(library, &path, None), "{from_end}");
+        assert_eq!(ours, theirs(&path, None), "{from_end}");
         assert_eq!(ours.0, Some(3));
+    }
+}
+
+#[test]
+#[ignore = "asks the registry of Python packages"]
+fn a_second_implementation_agrees_on_what_is_consistent_and_not_so() {
+    let tree = built();
+    let artifact = tree.artifact_of("forged", "1", &["top"], INSTALLER);
+    let (key, file) = (tree.path("key"), artifact.to_str().unwrap());
+    tree.store(&["keygen", key.to_str().unwrap()]).ok();
+    tree.store(&["attest", file, "--key", key.to_str().unwrap()]).ok();
+    let sound = fs::read(&artifact).unwrap();
+    let remade = Remade::of(&sound);
+    let (_, unchanged, _) = &lying_documents::TRUTHS[0];
+    assert!(remade.with(unchanged) == sound, "not the same put together again");
+    let tables = [
+        lying_documents::TRUTHS,
+        lying_documents::MANIFESTS,
+        lying_documents::LISTINGS,
+        lying_documents::RECIPES,
+        lying_documents::ATTESTED,
+        lying_frames::FRAMES,
+    ];
+    for (what, lie, expected) in tables.into_iter().flatten() {
+        fs::write(&artifact, remade.with(lie)).unwrap();
+        let ours = ours(&tree, &artifact, None);
+        assert_eq!(ours, theirs(&artifact, None), "{what}");
+        let named = ours.1.iter().map(|(part, id)| match id.split_once("--") {
+            Some((name, _)) => format!("{part} {name}"),
+            None => part.clone(),
+        });
+        let named: BTreeSet<String> = named.collect();
+        let expected: BTreeSet<String> = expected.iter().map(|&part| part.to_owned()).collect();
+        let code = if expected.is_empty() { 0 } else { 3 };
+        assert_eq!((ours.0, named), (Some(code), expected), "{what}");
     }
 }

@@ -249,30 +249,6 @@ pub enum AttestationError {
     Canonical(#[from] CanonicalError),
 }
 
-#[derive(Deserialize)]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    #[serde(default)]
-    predicate: Value,
-}
-
-impl Statement {
-    fn build_type(&self) -> &str {
-        let found = self.predicate.pointer("/buildDefinition/buildType");
-        found.and_then(Value::as_str).unwrap_or_default()
-    }
-}
-
-#[derive(Deserialize)]
-struct Subject {
-    name: String,
-    digest: BTreeMap<String, Value>,
-}
-
 impl Envelope {
     /// An envelope without signatures around a statement.
     pub fn around(statement: &[u8]) -> Self {
@@ -314,38 +290,18 @@ impl Envelope {
         if canonical::to_bytes(&document)? != bytes {
             return Err(AttestationError::NotCanonical);
         }
-        let statement = Statement::deserialize(document)?;
+        let stated = |field: &str| document.get(field).and_then(Value::as_str).unwrap_or_default();
         for (field, found, expected) in [
-            ("payloadType", &self.payload_type, PAYLOAD),
-            ("_type", &statement.kind, STATEMENT),
-            ("predicateType", &statement.predicate_type, PROVENANCE),
+            ("payloadType", self.payload_type.as_str(), PAYLOAD),
+            ("_type", stated("_type"), STATEMENT),
+            ("predicateType", stated("predicateType"), PROVENANCE),
         ] {
             if found != expected {
-                let found = found.clone();
+                let found = found.to_owned();
                 return Err(AttestationError::Kind { field, found });
             }
         }
-        let [subject] = statement.subject.as_slice() else {
-            return Err(AttestationError::Subject);
-        };
-        let content = subject.digest.get("blake3").and_then(Value::as_str);
-        let content = content.and_then(|text| text.parse().ok());
-        let content: Digest = content.ok_or(AttestationError::Subject)?;
-        let of_other_kind = || AttestationError::Kind {
-            field: "buildType",
-            found: statement.build_type().to_owned(),
-        };
-        if subject.name == PROGRAM {
-            return match statement.build_type() {
-                PROGRAM_BUILD => Ok(Claim::Program { blake3: content }),
-                _ => Err(of_other_kind()),
-            };
-        }
-        Ok(Claim::Package {
-            id: subject.name.parse().map_err(|_| AttestationError::Subject)?,
-            tree: content,
-            build_type: BuildType::of_uri(statement.build_type()).ok_or_else(of_other_kind)?,
-        })
+        claimed(&document)
     }
 
     /// The packages that were there when it was built, with their tree digests, as far as it names any.
@@ -388,6 +344,33 @@ impl EnvelopeSignature {
             SIGNATURE => Ok(()),
             other => Err(AttestationError::Signature(other)),
         }
+    }
+}
+
+/// What a statement claims of its one subject.
+fn claimed(statement: &Value) -> Result<Claim, AttestationError> {
+    let subjects = statement.get("subject").and_then(Value::as_array);
+    let Some([subject]) = subjects.map(Vec::as_slice) else {
+        return Err(AttestationError::Subject);
+    };
+    let text = |pointer| subject.pointer(pointer).and_then(Value::as_str);
+    let name = text("/name").ok_or(AttestationError::Subject)?;
+    let content = text("/digest/blake3").and_then(|text| text.parse().ok());
+    let content: Digest = content.ok_or(AttestationError::Subject)?;
+    let build_type = statement.pointer("/predicate/buildDefinition/buildType");
+    let build_type = build_type.and_then(Value::as_str).unwrap_or_default();
+    let of_other_kind = || AttestationError::Kind {
+        field: "buildType",
+        found: build_type.to_owned(),
+    };
+    match name {
+        PROGRAM if build_type == PROGRAM_BUILD => Ok(Claim::Program { blake3: content }),
+        PROGRAM => Err(of_other_kind()),
+        name => Ok(Claim::Package {
+            id: name.parse().map_err(|_| AttestationError::Subject)?,
+            tree: content,
+            build_type: BuildType::of_uri(build_type).ok_or_else(of_other_kind)?,
+        }),
     }
 }
 

@@ -7,46 +7,22 @@ With a key, ARTIFACT.minisig must be its signature of the artifact. Prints {"dif
 """
 
 import hashlib, json, re, struct, subprocess, sys
-from base64 import b32decode, b32encode, b64decode
+from base64 import b64decode
+from itertools import accumulate
 from pathlib import Path
 
 from blake3 import blake3
 
-NAME = re.compile(rb"[a-z0-9_@][a-z0-9_@.+-]{0,99}")
-FRAME_MAGIC, SKIPPABLE_MAGIC, TABLE_MAGIC = 0xFD2FB528, 0x184D2A5E, 0x8F92EAB1
+from documents import ATTESTATIONS, LISTING, MANIFEST, RECIPE, Differs, base64, claim, demand, document, parse_id
 
-class Differs(Exception):
-    """Something is not as docs/src/formats.md says."""
+FRAME_MAGIC, SKIPPABLE_MAGIC, TABLE_MAGIC = 0xFD2FB528, 0x184D2A5E, 0x8F92EAB1
+MOST_CONTENT, LONGEST_FRAME, LONGEST_DOCUMENT = 4 << 20, (4 << 20) + (16 << 10), 64 << 20
 
 class TableDiffers(Differs):
     """The seek table says something else of a frame that is sound."""
 
-def demand(condition, reason):
-    if not condition:
-        raise Differs(reason)
-
 def digest(data):
     return blake3(data).hexdigest()
-
-def canonical(data):
-    """What the JSON document `data` says, when it is spelled canonically."""
-    try:
-        document = json.loads(data.decode("utf-8"))
-        spelled = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
-        raise Differs(f"no JSON: {error}") from error
-    demand(spelled == data, "not canonical")
-    demand(isinstance(document, dict), "no object")
-    return document
-
-def parse_id(text):
-    """The name and the digest that a store ID is made of."""
-    name, _, spelled = text.rpartition("--")
-    demand(NAME.fullmatch(name.encode()) and "--" not in name and not name.endswith("-"), f"no name: {name}")
-    demand(re.fullmatch("[a-z2-7]{52}", spelled), f"no digest: {spelled}")
-    raw = b32decode(spelled.upper() + "====")
-    demand(b32encode(raw).decode().rstrip("=").lower() == spelled, "spare bits are not zero")
-    return name, raw.hex()
 
 def number(value):
     return b"%011o\0" % value if value < 1 << 33 else b"\x80" + value.to_bytes(11, "big")
@@ -61,10 +37,8 @@ def padded(data):
 
 def header(path, entry, mtime):
     """The blocks before an entry's content."""
-    kind, name, target = entry["type"], path.encode(), entry.get("target", "").encode()
-    if kind == "dir":
-        name += b"/"
-    out = b""
+    kind, target, out = entry["type"], entry.get("target", "").encode(), b""
+    name = path.encode() + (b"/" if kind == "dir" else b"")
     for text, letter in ((target, b"K"), (name, b"L")):
         if len(text) > 100:
             out += block(b"././@LongLink", 0o644, len(text) + 1, 0, letter) + padded(text + b"\0")
@@ -72,29 +46,41 @@ def header(path, entry, mtime):
         return out + block(name, 0o555 if entry["executable"] else 0o444, entry["size"], mtime, b"0")
     return out + (block(name, 0o555, 0, mtime, b"5") if kind == "dir" else block(name, 0o777, 0, mtime, b"2", target))
 
-def document_entry(tar, path, mtime=None):
-    """The content of the one entry of `tar`, which is the document `path`."""
+def document_size(tar):
+    """How long the document is whose entry begins `tar`."""
     demand(re.fullmatch(rb"[0-7]{11}", tar[124:135]), "no tar header")
     size = int(tar[124:135], 8)
-    content = tar[512 : 512 + size]
-    epoch = canonical(content).get("source_date_epoch") if mtime is None else mtime
-    demand(isinstance(epoch, int) and epoch >= 0, "no time")
-    entry = {"type": "file", "executable": False, "size": size}
-    demand(tar == header(path, entry, epoch) + padded(content), "another header or padding")
-    return content
+    demand(size <= LONGEST_DOCUMENT, "too long for a document")
+    return size
 
-def content_size(frame):
-    """What a zstd frame says it unpacks to (RFC 8878, 3.1.1.1)."""
+def document_entry(tar, path, shape, mtime=None):
+    """The document `path`, which is the one entry of `tar`, and its bytes."""
+    content = tar[512 : 512 + document_size(tar)]
+    found = document(content, shape)
+    entry = {"type": "file", "executable": False, "size": len(content)}
+    expected = header(path, entry, found["source_date_epoch"] if mtime is None else mtime) + padded(content)
+    demand(tar == expected, "another header or padding")
+    return found, content
+
+def frame_content_size(frame):
+    """What `frame`, which must be just one zstd frame, says it unpacks to (RFC 8878, 3.1.1)."""
     demand(len(frame) > 5 and struct.unpack_from("<I", frame)[0] == FRAME_MAGIC, "no frame")
     flags = frame[4]
     single = flags >> 5 & 1
     width = (single, 2, 4, 8)[flags >> 6]
     start = 5 + (1 - single) + (0, 1, 2, 4)[flags & 3]
-    demand(width and len(frame) >= start + width, "a frame that does not say its size")
+    demand(width and flags & 4, "a frame without its content's size or checksum")
+    at, is_last = start + width, 0
+    while not is_last:
+        demand(at + 3 <= len(frame), "a frame that is cut off")
+        block_header = int.from_bytes(frame[at : at + 3], "little")
+        is_last, is_run, length = block_header & 1, block_header >> 1 & 3 == 1, block_header >> 3
+        at += 3 + (1 if is_run else length)
+    demand(at + 4 == len(frame), "not just one frame")
     return int.from_bytes(frame[start : start + width], "little") + (256 if width == 2 else 0)
 
 def unpack(frames):
-    ran = subprocess.run(["zstd", "-dcq"], input=frames, capture_output=True, check=False)
+    ran = subprocess.run(["zstd", "-dcq", "--long=31"], input=frames, capture_output=True, check=False)
     demand(ran.returncode == 0, ran.stderr.decode(errors="replace").strip())
     return ran.stdout
 
@@ -108,6 +94,7 @@ def seek_table(data):
     table = data[-length:]
     demand(struct.unpack_from("<II", table) == (SKIPPABLE_MAGIC, length - 8), "no skippable frame")
     frames = list(struct.iter_unpack("<II", table[8:-9]))
+    demand(all(compressed and decompressed for compressed, decompressed in frames), "an empty frame")
     demand(sum(compressed for compressed, _ in frames) == len(data) - length, "frames that do not fill the file")
     return frames
 
@@ -137,7 +124,6 @@ def point(data):
 
 def demand_signed(message, signature, key):
     """Ed25519 (RFC 8032, 5.1.7)."""
-    demand(len(signature) == 64 and len(key) == 32, "no signature or no key")
     challenge = hashlib.sha512(signature[:32] + key + message).digest()
     s, k = (int.from_bytes(data, "little") for data in (signature[32:], challenge))
     base = point(b"\x58" + b"\x66" * 31)
@@ -145,128 +131,143 @@ def demand_signed(message, signature, key):
 
 def check_signature(data, signature, key):
     """A signature of minisign, over the artifact's BLAKE2b, and a second one, over the first and the comment."""
-    (_, first, comment, second), key = signature.splitlines(), b64decode(key.split()[-1])
-    first = b64decode(first)
-    demand(first[:2] == b"ED" and first[2:10] == key[2:10], "another key")
+    untrusted, first, trusted, second = signature.decode(errors="replace").removesuffix("\n").split("\n")
+    comment = trusted.removeprefix("trusted comment: ")
+    demand(untrusted.startswith("untrusted comment: ") and comment != trusted, "lines that begin otherwise")
+    demand(comment == comment.strip() and not re.search(r"[\0-\x08\n-\x1f\x7f-\x9f]", comment), "no plain comment")
+    demand(base64(74)(first) and base64(64)(second), "no base64 of so many bytes")
+    first, key = b64decode(first), b64decode(key.splitlines()[1])
+    demand(first[:2] == b"ED" and key[:2] == b"Ed" and first[2:10] == key[2:10], "another key")
     demand_signed(hashlib.blake2b(data).digest(), first[10:], key[10:])
-    demand_signed(first[10:] + comment.removeprefix(b"trusted comment: "), b64decode(second), key[10:])
+    demand_signed(first[10:] + comment.encode(), b64decode(second), key[10:])
 
 class Artifact:
+    """An artifact, and what is wrong with it: up to where its parts lie the first thing, and then all of them."""
+
     def __init__(self, data):
         self.data, self.differences = data, []
-        self.guard("seek_table", None, lambda: setattr(self, "frames", seek_table(data)))
-        if not self.differences:
-            self.starts = [0]
-            for compressed, _ in self.frames:
-                self.starts.append(self.starts[-1] + compressed)
-            self.guard("manifest", None, self.read_manifest)
-        if not self.differences:
-            self.read_parts()
+        if self.holds("seek_table", None, self.read_seek_table) and self.holds("manifest", None, self.read_manifest):
+            fit = (self.holds(part, package, lambda: self.frames_of(place)) for part, package, place in self.places())
+            if all(fit) and self.holds("end", None, self.find_end):
+                self.read_parts()
 
-    def guard(self, part, package, step):
-        """Runs one check; what it finds is noted, once for each part."""
+    def holds(self, part, package, check):
+        """Whether a check finds nothing; what it finds is noted, once for each part."""
         try:
-            step()
-        except (Differs, KeyError, OSError, TypeError, ValueError) as reason:
-            found = {"part": part, "package": package}
-            if isinstance(reason, TableDiffers):
-                found = {"part": "seek_table", "package": None}
-            if all(found.items() - d.items() for d in self.differences):
-                self.differences.append({**found, "reason": str(reason)})
+            check()
+            return True
+        except Exception as reason:
+            lies = isinstance(reason, TableDiffers)
+            found = {"part": "seek_table", "package": None} if lies else {"part": part, "package": package}
+            if all(found.items() - difference.items() for difference in self.differences):
+                self.differences.append({**found, "reason": repr(reason)})
+            return False
+
+    def read_seek_table(self):
+        self.frames = seek_table(self.data)
+        self.offsets = [0, *accumulate(compressed for compressed, _ in self.frames)]
+        self.starts = {offset: frame for frame, offset in enumerate(self.offsets)}
 
     def unpack(self, first, last):
         """The content of some frames, each checked to be what the seek table says."""
         for at in range(first, last):
-            frame = self.data[self.starts[at] : self.starts[at + 1]]
-            if content_size(frame) != self.frames[at][1]:
-                demand(len(unpack(frame)) == content_size(frame), "a frame of another size than it says")
+            frame, (compressed, size) = self.data[self.offsets[at] : self.offsets[at + 1]], self.frames[at]
+            if size > MOST_CONTENT or compressed > LONGEST_FRAME:
+                raise TableDiffers("it says more than a frame may have")
+            stated = frame_content_size(frame)
+            if stated != size:
+                demand(stated <= MOST_CONTENT and len(unpack(frame)) == stated, "a frame of another size than it says")
                 raise TableDiffers("it says another size than a sound frame has")
-        content = unpack(self.data[self.starts[first] : self.starts[last]])
+        content = unpack(self.data[self.offsets[first] : self.offsets[last]])
         demand(len(content) == sum(size for _, size in self.frames[first:last]), "another size")
         return content
 
-    def part(self, frame_range):
-        """The content of a part of the artifact, from where the manifest says it lies."""
-        start = self.body + frame_range["offset"]
-        end = start + frame_range["length"]
-        demand(start in self.starts and end in self.starts[:-1], "no frames of its own")
-        demand(digest(self.data[start:end]) == frame_range["blake3"], "another digest")
-        return self.unpack(self.starts.index(start), self.starts.index(end))
+    def frames_of(self, place):
+        """The first frame of a part and the one behind its last."""
+        start = self.body + place["offset"]
+        end = start + place["length"]
+        demand(start < end and start in self.starts and end in self.starts, "no frames of its own")
+        return self.starts[start], self.starts[end]
+
+    def part(self, place):
+        """The content of a part, from where the manifest says it lies."""
+        first, last = self.frames_of(place)
+        demand(digest(self.data[self.offsets[first] : self.offsets[last]]) == place["blake3"], "another digest")
+        return self.unpack(first, last)
 
     def read_manifest(self):
         tar, frames = b"", 0
-        while frames == 0 or len(tar) < 512 + int(tar[124:135], 8):
+        while frames == 0 or len(tar) < 512 + document_size(tar):
             demand(frames < len(self.frames), "no end")
             tar += self.unpack(frames, frames + 1)
-            demand(re.fullmatch(rb"[0-7]{11}", tar[124:135]), "no tar header")
             frames += 1
-        self.manifest = canonical(document_entry(tar, "manifest.json"))
-        self.body = self.starts[frames]
-        demand(self.manifest["format"] == 1, "a newer format")
-        ids = [package["id"] for package in self.manifest["packages"]]
-        demand(ids == sorted(set(ids)), "packages out of order")
-        for package in self.manifest["packages"]:
-            parse_id(package["id"])
-            demand(package["requires"] == sorted(set(package["requires"]) & set(ids)), "not closed")
+        self.manifest, _ = document_entry(tar, "manifest.json", MANIFEST)
+        self.body, self.mtime = self.offsets[frames], self.manifest["source_date_epoch"]
+        self.packages = {package["id"]: package for package in self.manifest["packages"]}
+        demand(all(self.packages.keys() >= {*it["requires"]} for it in self.packages.values()), "not closed")
+        demand(len({package["tree"] for package in self.packages.values()}) == len(self.packages), "a tree twice")
+        prefix, digests = self.manifest["prefix"] + "/", {parse_id(id)[1].hex() for id in self.packages}
+        demand(self.manifest.get("configuration") in (None, *digests), "the configuration of another artifact")
+        secrets = self.manifest.get("secrets", [])
+        demand(not any(f"{secret}/".startswith(prefix) for secret in secrets), "a secret within the prefix")
         end = 0
         for _, _, place in self.places():
             demand(place["offset"] == end, "parts do not follow each other")
             end += place["length"]
-        demand(self.body + end in self.starts[:-1], "something between the packages and the end")
-        self.attested = self.starts.index(self.body + end)
+        self.behind = self.body + end
 
     def places(self):
-        packages = self.manifest["packages"]
-        yield from (("listing", package["id"], package["listing"]) for package in packages)
+        yield from (("listing", id, package["listing"]) for id, package in self.packages.items())
         if "installer" in self.manifest:
             yield "installer", None, self.manifest["installer"]["archive"]
-        yield from (("package", package["id"], package["archive"]) for package in packages)
+        yield from (("package", id, package["archive"]) for id, package in self.packages.items())
+
+    def find_end(self):
+        self.attested, self.last = self.starts[self.behind], len(self.frames) - 1
+        demand(self.attested <= self.last, "no end")
 
     def read_parts(self):
-        last = len(self.frames) - 1
-        self.guard("end", None, lambda: demand(self.unpack(last, last + 1) == bytes(1024), "no end of a tar"))
-        if self.attested < last:
-            self.guard("attestations", None, self.read_attestations)
+        self.holds("end", None, lambda: demand(self.unpack(self.last, self.last + 1) == bytes(1024), "no end of a tar"))
+        if self.attested < self.last:
+            self.holds("attestations", None, self.read_attestations)
         if "installer" in self.manifest:
-            self.guard("installer", None, self.read_installer)
-        for package in self.manifest["packages"]:
+            self.holds("installer", None, self.read_installer)
+        for id, package in self.packages.items():
             self.listing = None
-            self.guard("listing", package["id"], lambda: self.read_listing(package))
-            self.guard("package", package["id"], lambda: self.read_package(package))
+            self.holds("listing", id, lambda: self.read_listing(package))
+            self.holds("package", id, lambda: self.read_package(package))
 
     def read_attestations(self):
-        tar = self.unpack(self.attested, len(self.frames) - 1)
-        content = document_entry(tar, "attestations.json", self.manifest["source_date_epoch"])
-        demand(canonical(content)["format"] == 1, "a newer format")
+        tar = self.unpack(self.attested, self.last)
+        found, _ = document_entry(tar, "attestations.json", ATTESTATIONS, self.mtime)
+        for id, tree, _ in map(claim, found["envelopes"]):
+            demand(id in self.packages and self.packages[id]["tree"] == tree, f"not about what is here: {id}")
 
     def read_installer(self):
-        installer, mtime = self.manifest["installer"], self.manifest["source_date_epoch"]
+        installer = self.manifest["installer"]
         tar = self.part(installer["archive"])
-        head = header("store", {"type": "file", "executable": True, "size": installer["size"]}, mtime)
+        head = header("store", {"type": "file", "executable": True, "size": installer["size"]}, self.mtime)
         content = tar[512 : 512 + installer["size"]]
         demand(tar == head + padded(content) and digest(content) == installer["blake3"], "another installer")
 
     def read_listing(self, package):
         tar = self.part(package["listing"])
-        content = document_entry(tar, f"trees/{package['tree']}.json", self.manifest["source_date_epoch"])
+        listing, content = document_entry(tar, f"trees/{package['tree']}.json", LISTING, self.mtime)
         demand(digest(content) == package["tree"], "another tree digest")
-        listing = canonical(content)
-        paths = [entry["path"].encode() for entry in listing["entries"]]
-        demand(listing["format"] == 1 and paths == sorted(set(paths)), "paths out of order")
-        demand(not any(part in (b"", b".", b"..") for path in paths for part in path.split(b"/")), "an unsafe path")
-        sizes = sum(entry.get("size", 0) for entry in listing["entries"])
-        demand(sizes == package["size"], "another size")
+        folders = {"", *(entry["path"] for entry in listing["entries"] if entry["type"] == "dir")}
+        demand(all(entry["path"].rpartition("/")[0] in folders for entry in listing["entries"]), "a missing folder")
+        demand(sum(entry.get("size", 0) for entry in listing["entries"]) == package["size"], "another size")
         self.listing = listing["entries"]
 
     def read_package(self, package):
         tar = self.part(package["archive"])
         if self.listing is None:
             return
-        mtime, top, at, recipe = self.manifest["source_date_epoch"], f"packages/{package['id']}", 0, None
-        entries = sorted(self.listing, key=lambda entry: entry["path"].encode().replace(b"/", b"\0"))
+        top, at, recipe = f"packages/{package['id']}", 0, b""
+        entries = sorted(self.listing, key=lambda entry: entry["path"].replace("/", "\0"))
         for entry in [{"path": "", "type": "dir"}, *entries]:
             path = f"{top}/{entry['path']}".rstrip("/")
-            head = header(path, entry, mtime)
+            head = header(path, entry, self.mtime)
             demand(tar[at : at + len(head)] == head, f"another header: {path}")
             at += len(head)
             if entry["type"] == "file":
@@ -278,21 +279,20 @@ class Artifact:
         demand(at == len(tar), "more than is listed")
         self.check_recipe(package, recipe)
 
-    def check_recipe(self, package, recipe):
+    def check_recipe(self, package, content):
         name, expected = parse_id(package["id"])
-        demand(recipe is not None and digest(recipe) == expected, "another resolved recipe than the ID says")
-        resolved = canonical(recipe)
-        demand(resolved["name"] == name and resolved["version"] == package["version"], "another name or version")
-        demand(resolved["requires"] == package["requires"], "other requirements")
-        demand(resolved["roles"] == package.get("roles", []), "other roles")
-        demand(resolved["source_date_epoch"] == self.manifest["source_date_epoch"], "another time")
+        demand(blake3(content).digest() == expected, "another resolved recipe than the ID says")
+        demand(len(content) <= LONGEST_DOCUMENT, "too long for a document")
+        recipe, stated = document(content, RECIPE), {**self.manifest, "roles": [], **package, "name": name}
+        for field in ("name", "version", "requires", "roles", "platform", "prefix", "source_date_epoch"):
+            demand(recipe[field] == stated[field], f"the manifest states another {field}")
 
 def main():
     path, *keys = map(Path, sys.argv[1:])
     artifact = Artifact(path.read_bytes())
     for key in keys:
         signed = lambda: (artifact.data, Path(f"{path}.minisig").read_bytes(), key.read_bytes())
-        artifact.guard("signature", None, lambda: check_signature(*signed()))
+        artifact.holds("signature", None, lambda: check_signature(*signed()))
     json.dump({"differences": artifact.differences}, sys.stdout, indent=1)
     return 3 if artifact.differences else 0
 

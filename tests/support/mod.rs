@@ -15,6 +15,7 @@ pub mod damage;
 pub mod dice;
 pub mod forgery;
 pub mod hosts;
+pub mod remade;
 pub mod running;
 pub mod web;
 

@@ -203,6 +203,9 @@ pub enum Problem {
     /// The attestations are none.
     #[error(transparent)]
     Attestations(#[from] AttestationError),
+    /// Attestations that are none, and so need not be there.
+    #[error("there are none in it")]
+    Nothing,
     /// An attestation of what is not in the artifact.
     #[error("one of them is about {0}, which is not in the artifact")]
     Unheld(PackageId),
@@ -262,7 +265,9 @@ impl Problem {
             Self::Stated(_) => "stated",
             Self::Recipe(_) => "recipe",
             Self::Manifest(_) | Self::Layout(_) => "manifest",
-            Self::Attestations(_) | Self::Unheld(_) | Self::Contradiction { .. } => "attestations",
+            Self::Attestations(_) | Self::Nothing | Self::Unheld(_) | Self::Contradiction { .. } => {
+                "attestations"
+            }
             Self::SeekTable(_) => "seek_table",
             Self::Signature(rejection) => rejection.word(),
             Self::Unattested(_) => "unattested",

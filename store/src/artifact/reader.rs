@@ -366,11 +366,14 @@ fn read_document<R: ByteRanges>(
     if same { Ok(bytes) } else { Err(Problem::Header) }
 }
 
-/// `attestations`, if each is of a package of `manifest` with just the content that it has there.
+/// `attestations`, if there are any, and each is of a package of `manifest` with just the content that it has there.
 pub(super) fn claimed(
     manifest: &ActiveManifest,
     attestations: Attestations,
 ) -> Result<Attestations, Problem> {
+    if attestations.envelopes.is_empty() {
+        return Err(Problem::Nothing);
+    }
     for envelope in &attestations.envelopes {
         let Claim { id, tree } = envelope.claim()?;
         match manifest.package(&id).map(|package| package.tree) {
