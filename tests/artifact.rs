@@ -247,8 +247,11 @@ fn archives_are_made_once_and_a_change_is_all_that_two_artifacts_differ_in() {
 fn what_is_not_built_is_not_packed() {
     let tree = TestTree::new();
     let file = tree.path("none.tar.zst");
-    tree.store(&["artifact", "create", "-o", file.to_str().unwrap()])
-        .fails(1, &["shell", "store build"]);
+    let create = ["artifact", "create", "-o", file.to_str().unwrap()];
+    tree.store(&create).fails(1, &["no store", "store build"]);
+    tree.recipe("top", &json!({ "version": "1" }), "mkdir $PKG_PATH/bin");
+    tree.store(&["build", "shell"]).ok();
+    tree.store(&create).fails(1, &["top", "store build"]);
     assert!(!file.exists());
 }
 

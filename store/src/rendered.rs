@@ -47,10 +47,7 @@ impl<'a> Rendered<'a> {
     /// The configuration that `manifest` names, as far as `host` has it; nothing when that is none.
     pub fn on_host(host: &Host, manifest: &'a ActiveManifest) -> Option<Self> {
         let package = manifest.configuration_package()?;
-        Self::from(
-            package,
-            facts::resolved(&host.package(&package.id), &package.id).ok(),
-        )
+        Self::from(package, facts::read(&host.package(&package.id), &package.id).ok())
     }
 
     fn from(package: &'a SelectedPackage, recipe: Option<ResolvedRecipe>) -> Option<Self> {

@@ -17,7 +17,7 @@ use super::difference::{Difference, Part, Problem};
 use super::layout::{self, LayoutError};
 use super::output::{Output, OutputError};
 use super::packing::{Packing, next_range};
-use super::reader::{ReadError, Reader};
+use super::reader::{ReadError, Reader, held};
 use super::rewriting::{RewriteError, Rewriter};
 use super::{MANIFEST_PATH, listing_path};
 use crate::archive::plan::{Plan, PlanError};
@@ -155,14 +155,11 @@ pub fn append(
     })
 }
 
-/// What is attested in `reader` of the packages that are in `manifest`, too: not of a configuration that is replaced.
+/// What is attested in `reader` of what `manifest` says is there, too: not of a configuration that is replaced.
 fn attested(reader: &Reader<File>, manifest: &ActiveManifest) -> Result<Attestations, ReadError> {
     let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
     let mut attestations = reader.attestations(&mut unpacker)?;
-    let holds = |claim: Claim| {
-        let package = manifest.package(&claim.id);
-        package.is_some_and(|package| package.tree == claim.tree)
-    };
+    let holds = |claim: Claim| held(manifest, claim).is_ok();
     attestations
         .envelopes
         .retain(|envelope| envelope.claim().is_ok_and(holds));

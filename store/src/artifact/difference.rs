@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use schema::attestation::AttestationError;
+use schema::attestation::{AttestationError, Claim};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::ListingError;
@@ -207,17 +207,15 @@ pub enum Problem {
     #[error("there are none in it")]
     Nothing,
     /// An attestation of what is not in the artifact.
-    #[error("one of them is about {0}, which is not in the artifact")]
-    Unheld(PackageId),
+    #[error("one of them is about {}, which is not in the artifact", about(.0))]
+    Unheld(Box<Claim>),
     /// An attestation that contradicts the manifest: whoever made it got something else from the same recipe.
-    #[error("one of them says that {id} has the tree digest {tree}, the manifest says {expected}")]
+    #[error("one of them says that {} has the digest {}, the manifest says {expected}", about(claim), claim.content())]
     Contradiction {
-        /// The package.
-        id: PackageId,
+        /// What it says.
+        claim: Box<Claim>,
         /// As the manifest says.
         expected: Digest,
-        /// As is attested.
-        tree: Digest,
     },
     /// The manifest describes another order of parts, or overlapping ones.
     #[error(transparent)]
@@ -273,6 +271,13 @@ impl Problem {
             Self::Unattested(_) => "unattested",
         }
     }
+}
+
+/// What a claim is about.
+fn about(claim: &Claim) -> String {
+    claim
+        .package()
+        .map_or_else(|| "the program".to_owned(), ToString::to_string)
 }
 
 /// As [`crate::verify::Difference`] in JSON, and in which part; `reason` stands beside kinds that only artifacts have.

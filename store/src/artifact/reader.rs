@@ -366,7 +366,7 @@ fn read_document<R: ByteRanges>(
     if same { Ok(bytes) } else { Err(Problem::Header) }
 }
 
-/// `attestations`, if there are any, and each is of a package of `manifest` with just the content that it has there.
+/// `attestations`, if there are any, and each is of what `manifest` says is there, with just the content that it has.
 pub(super) fn claimed(
     manifest: &ActiveManifest,
     attestations: Attestations,
@@ -375,14 +375,25 @@ pub(super) fn claimed(
         return Err(Problem::Nothing);
     }
     for envelope in &attestations.envelopes {
-        let Claim { id, tree } = envelope.claim()?;
-        match manifest.package(&id).map(|package| package.tree) {
-            Some(expected) if expected == tree => {}
-            Some(expected) => return Err(Problem::Contradiction { id, expected, tree }),
-            None => return Err(Problem::Unheld(id)),
-        }
+        held(manifest, envelope.claim()?)?;
     }
     Ok(attestations)
+}
+
+/// Whether what `claim` is about is in an artifact, with just the content that `manifest` says.
+pub(super) fn held(manifest: &ActiveManifest, claim: Claim) -> Result<(), Problem> {
+    let expected = match &claim {
+        Claim::Package { id, .. } => manifest.package(id).map(|package| package.tree),
+        Claim::Program { .. } => manifest.installer.as_ref().map(|program| program.blake3),
+    };
+    match expected {
+        Some(expected) if expected == claim.content() => Ok(()),
+        Some(expected) => Err(Problem::Contradiction {
+            claim: Box::new(claim),
+            expected,
+        }),
+        None => Err(Problem::Unheld(Box::new(claim))),
+    }
 }
 
 fn read_listing<R: ByteRanges>(

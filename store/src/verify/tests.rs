@@ -345,7 +345,7 @@ fn rows_that_say_something_else_than_their_packages_are_found() {
 fn an_index_whose_rows_mean_nothing_is_a_difference_and_no_error() {
     for sql in [
         "INSERT INTO roots VALUES ('mine', 1); INSERT INTO root_packages VALUES ('mine', 'no ID')",
-        "INSERT INTO builds VALUES (7, 'no ID', 1, 1, 'failed')",
+        "INSERT INTO builds VALUES (7, 'no ID', 1, 1, 'failed', NULL)",
         "INSERT INTO durations VALUES ('No Name', 1)",
         "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, 'set_at', 'set_bt')",
         "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, 'outcome', 'outcomf')",

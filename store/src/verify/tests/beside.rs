@@ -71,13 +71,15 @@ fn attestation(
         .map(|(id, tree)| serde_json::json!({ "name": id, "digest": { "blake3": tree } }));
     let statement = serde_json::json!({
         "_type": STATEMENT, "predicateType": PROVENANCE,
-        "predicate": { "buildDefinition": { "resolvedDependencies": there.collect::<Vec<_>>() } },
+        "predicate": { "buildDefinition": {
+            "buildType": "urn:store:build:sandbox:v1", "resolvedDependencies": there.collect::<Vec<_>>(),
+        } },
         "subject": [{ "name": id, "digest": { "blake3": tree } }],
     });
-    let mut envelope = Envelope::around(statement.to_string().as_bytes());
+    let mut envelope = Envelope::around(&schema::canonical::to_bytes(&statement).unwrap());
     envelope.signatures.push(EnvelopeSignature {
         keyid: "0123456789ABCDEF".to_owned(),
-        sig: "c2ln".to_owned(),
+        sig: format!("{}==", "A".repeat(86)),
     });
     envelope
 }
