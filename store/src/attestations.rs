@@ -180,7 +180,7 @@ pub(crate) fn sum_of(store: &Store, id: &PackageId) -> Result<Option<Sum>, IoErr
         .map(|line| line.strip_suffix(&end)?.parse::<Digest>().ok());
     let digests: Option<Vec<Digest>> = digests.collect();
     let digests = digests.filter(|digests| !digests.is_empty() && text.ends_with('\n'));
-    let digests = digests.ok_or_else(|| std::io::Error::other("it is no list of digests"));
+    let digests = digests.ok_or_else(|| std::io::Error::other("it is not a list of digests"));
     let digests = digests.at("understand", &path)?;
     match regular::read(&store.root().join(path_of(id))) {
         Err(error) if error.is_not_found() => Ok(None),

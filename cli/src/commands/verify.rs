@@ -26,7 +26,7 @@ use self::signature::Demand;
 use self::target::Target;
 use self::watch::Watch;
 use crate::args::verify::Verify;
-use crate::commands::{Context, rebuild, workshop};
+use crate::commands::{Context, file_name, rebuild, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::text;
 
@@ -190,7 +190,13 @@ fn verdict(looked_at: &str, differences: usize, extent: Extent, left: usize) -> 
 fn ids(store: &Store, names: &[String]) -> Result<Vec<PackageId>, Failure> {
     let found: Result<Vec<_>, Failure> = names
         .iter()
-        .map(|name| workshop::registered(store.index(), name))
+        .map(|name| {
+            let found = workshop::registered(store.index(), name);
+            found.map_err(|failure| match file_name::is_meant(name) {
+                true => file_name::absent(name),
+                false => failure,
+            })
+        })
         .collect();
     Ok(found?.concat())
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use builder::fetch::medium::is_address;
 
 use crate::args::verify::Verify;
+use crate::commands::file_name;
 use crate::failure::Failure;
 
 /// What is verified, decided once.
@@ -51,7 +52,7 @@ impl<'a> Target<'a> {
             ([place], Self::Store | Self::Builds) => {
                 Self::at(place, cwd, is_plain).map(|at| at.unwrap_or(packages))
             }
-            (places, _) => match places.iter().find(|place| is_place(place)) {
+            (places, _) => match places.iter().find(|place| is_place(place, cwd)) {
                 None => Ok(packages),
                 Some(place) => Err(only_names(place, packages)),
             },
@@ -67,13 +68,11 @@ impl<'a> Target<'a> {
                 false => Self::Artifact(place),
             }));
         }
-        match (is_place(place), path.is_dir()) {
+        match (place.contains('/'), path.is_dir()) {
             (false, _) => Ok(None),
             (true, true) => Ok(Some(Self::Served(Path::new(place)))),
-            (true, false) => {
-                let failure = Failure::new(format!("there is no file {}", path.display()));
-                Err(failure.help("packages are verified by their names, as `store list` prints them"))
-            }
+            (true, false) => Err(file_name::absent(place)
+                .help("packages are verified by their names, as `store list` prints them")),
         }
     }
 
@@ -108,14 +107,14 @@ impl fmt::Display for Target<'_> {
     }
 }
 
-/// Whether `text` cannot be the name of a package, nor a store ID.
-fn is_place(text: &str) -> bool {
-    is_address(text) || text.contains('/') || [".tar.zst", ".json"].iter().any(|end| text.ends_with(end))
+/// Whether `text` names something else than a package.
+fn is_place(text: &str, cwd: &Path) -> bool {
+    is_address(text) || text.contains('/') || (file_name::is_meant(text) && cwd.join(text).is_file())
 }
 
 fn only_names(place: &str, packages: Target<'_>) -> Failure {
     match packages {
-        Target::Host(_) => Failure::misuse(format!("`{place}` is no package of a host"))
+        Target::Host(_) => Failure::misuse(format!("`{place}` is not a package of a host"))
             .help("with --root, only packages are named; leave --root out to verify a file or a folder"),
         _ => Failure::misuse(format!("`{place}` is verified by itself"))
             .help("name one file, address or folder at a time; only packages can be named together"),
