@@ -1,5 +1,6 @@
 //! Owns pinning: finding out which digests a recipe's sources have, and writing them into its `buildinfo.json`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,11 +10,9 @@ use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use schema::finding::Finding;
 use schema::listing::{Entry, EntryKind};
 use schema::name::{PackageName, SourceName};
-use schema::recipe::Recipe;
 use schema::recipe_parse::{BUILDINFO, RecipeText};
-use schema::source::SourceDigest;
+use schema::source::{Source, SourceDigest};
 use schema::tree_of_recipes::{DocumentText, TreeText, validate};
-use serde_json::{Map, Value, json};
 use store::Store;
 use store::durable;
 use store::io_error::{IoContext, IoError};
@@ -26,8 +25,8 @@ use crate::fetch::{
 const TREE: &str =
     r#"{"name":"pin","version":"1","prefix":"/opt/pin","platform":"x86_64-linux","toolchain":[]}"#;
 
-/// Fields that name other packages, which are of no matter here.
-const NEIGHBOURS: [&str; 3] = ["requires", "build_requires", "toolchain"];
+/// Fields that name other packages, or files beside the recipe, which are of no matter here.
+const NEIGHBOURS: [&str; 4] = ["requires", "build_requires", "toolchain", "bootstrap"];
 
 /// A digest that a source has and its recipe does not state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +83,13 @@ impl Pinning {
                 name: name.clone(),
                 root: root.to_owned(),
             }),
-            read => Ok(Self { text: read?, path }),
+            read => Ok(Self::of(path, read?)),
         }
+    }
+
+    /// The recipe in the file `path`, whose text was read already.
+    pub fn of(path: PathBuf, text: String) -> Self {
+        Self { path, text }
     }
 
     /// The recipe's file.
@@ -109,12 +113,8 @@ impl Pinning {
             .parent()
             .and_then(Path::parent)
             .unwrap_or(Path::new("."));
-        let (recipe, missing) = self.with_stand_ins(name)?;
         let mut pins = Vec::new();
-        for (source_name, source) in &recipe.sources {
-            if !missing.iter().any(|missing| missing == source_name.as_str()) {
-                continue;
-            }
+        for (source_name, source) in &self.unpinned(name)? {
             let planned = PlannedSource {
                 package: name,
                 name: source_name,
@@ -130,65 +130,68 @@ impl Pinning {
         Ok(pins)
     }
 
-    /// The recipe with zeros where a digest is missing, and the names of those sources.
-    fn with_stand_ins(&self, name: &PackageName) -> Result<(Recipe, Vec<String>), PinError> {
+    /// The sources that state no digest, with zeros in its place.
+    ///
+    /// # Errors
+    /// When the recipe has other mistakes.
+    pub fn unpinned(&self, name: &PackageName) -> Result<BTreeMap<SourceName, Source>, PinError> {
         let not = || PinError::NotARecipe(self.path.clone());
-        let mut document: Map<String, Value> = serde_json::from_str(&self.text).map_err(|_| not())?;
-        for neighbour in NEIGHBOURS {
-            document.remove(neighbour);
+        let root = self.parse()?;
+        let document = root.object_value().ok_or_else(not)?;
+        // As it is written, so that a field that is there twice is found to be.
+        for field in NEIGHBOURS.iter().filter_map(|field| document.get(field)) {
+            field.remove();
         }
-        let mut missing = Vec::new();
-        if let Some(Value::Object(source)) = document.get_mut("single_source") {
-            stand_in(name.as_str(), source, &mut missing);
-        }
-        if let Some(Value::Object(sources)) = document.get_mut("sources") {
-            for (source_name, source) in sources {
-                if let Value::Object(source) = source {
-                    stand_in(source_name, source, &mut missing);
-                }
-            }
-        }
+        let missing = stand_in(&document, name);
         let text = TreeText {
             treeinfos: vec![document_text("treeinfo.json", TREE.to_owned())],
             recipes: vec![RecipeText {
                 folder: name.to_string(),
-                documents: vec![document_text(
-                    &format!("{name}/{BUILDINFO}"),
-                    Value::Object(document).to_string(),
-                )],
+                documents: vec![document_text(&format!("{name}/{BUILDINFO}"), root.to_string())],
                 entries: vec![build_file()],
                 ..RecipeText::default()
             }],
             ..TreeText::default()
         };
         let tree = validate(&text).map_err(PinError::Findings)?;
-        let recipe = tree
-            .recipes
-            .get(name)
+        let variants = tree.recipes.get(name);
+        let recipe = variants
             .and_then(|variants| variants.get(&None))
             .ok_or_else(not)?;
-        Ok((Recipe::clone(recipe), missing))
+        let mut sources = recipe.sources.clone();
+        sources.retain(|source, _| missing.contains(source.as_str()));
+        Ok(sources)
     }
 
-    /// Writes `pins` into the recipe, whose own formatting stays.
+    /// The recipe's text with `pins` written into it; its own formatting stays.
     ///
     /// # Errors
-    /// When it cannot be written; then it is as it was.
-    pub fn write(&self, pins: &[Pin]) -> Result<(), PinError> {
+    /// When it has no such sources.
+    pub fn pinned(&self, pins: &[Pin]) -> Result<String, PinError> {
         let not = || PinError::NotARecipe(self.path.clone());
-        let root = CstRootNode::parse(&self.text, &ParseOptions::default()).map_err(|_| not())?;
+        let root = self.parse()?;
         let document = root.object_value().ok_or_else(not)?;
         for pin in pins {
             let source = source_object(&document, &pin.source).ok_or_else(not)?;
             let value = CstInputValue::String(pin.digest.to_hex());
             source.append(pin.digest.algorithm(), value);
         }
+        Ok(root.to_string())
+    }
+
+    /// Writes `pins` into the recipe, as [`Pinning::pinned`] has them.
+    ///
+    /// # Errors
+    /// When it cannot be written; then it is as it was.
+    pub fn write(&self, pins: &[Pin]) -> Result<(), PinError> {
+        let text = self.pinned(pins)?;
         let mode = fs::metadata(&self.path).at("look at", &self.path)?.mode();
-        Ok(durable::write(
-            &self.path,
-            root.to_string().as_bytes(),
-            mode & 0o777,
-        )?)
+        Ok(durable::write(&self.path, text.as_bytes(), mode & 0o777)?)
+    }
+
+    fn parse(&self) -> Result<CstRootNode, PinError> {
+        let parsed = CstRootNode::parse(&self.text, &ParseOptions::default());
+        parsed.map_err(|_| PinError::NotARecipe(self.path.clone()))
     }
 }
 
@@ -218,20 +221,39 @@ fn build_file() -> Entry {
     }
 }
 
-/// Puts zeros where a source states no digest.
-fn stand_in(name: &str, source: &mut Map<String, Value>, missing: &mut Vec<String>) {
-    let kind = source.get("kind").and_then(Value::as_str).unwrap_or_default();
-    if ["sha256", "blake3"]
-        .iter()
-        .any(|digest| source.contains_key(*digest))
-        || kind.ends_with("local")
-    {
-        return;
+/// Puts zeros where a source states no digest; says which those are.
+fn stand_in(document: &CstObject, name: &PackageName) -> BTreeSet<String> {
+    let single = document.object_value("single_source");
+    let mut sources: Vec<_> = single
+        .map(|source| (name.to_string(), source))
+        .into_iter()
+        .collect();
+    let named = document.object_value("sources");
+    for property in named.iter().flat_map(CstObject::properties) {
+        let name = property.name().and_then(|name| name.decoded_value().ok());
+        sources.extend(name.zip(property.object_value()));
     }
+    let mut missing = BTreeSet::new();
+    for (name, source) in sources {
+        if let Some(algorithm) = lacking(&source) {
+            source.append(algorithm, CstInputValue::String("0".repeat(64)));
+            missing.insert(name);
+        }
+    }
+    missing
+}
+
+/// By which algorithm the digest is that a source does not state.
+fn lacking(source: &CstObject) -> Option<&'static str> {
+    let kind = source.get("kind").and_then(|kind| kind.value());
+    let kind = kind.and_then(|kind| kind.as_string_lit()?.decoded_value().ok());
+    let kind = kind.unwrap_or_default();
+    let is_stated = ["sha256", "blake3"]
+        .iter()
+        .any(|digest| source.get(digest).is_some());
     // The digest of a folder is that of its listing, which is always BLAKE3.
     let algorithm = if kind == "git" { "blake3" } else { "sha256" };
-    source.insert(algorithm.to_owned(), json!("0".repeat(64)));
-    missing.push(name.to_owned());
+    (!is_stated && !kind.ends_with("local")).then_some(algorithm)
 }
 
 fn pin(source: &SourceName, error: FetchError) -> Result<Pin, PinError> {
@@ -290,5 +312,27 @@ mod tests {
         assert!(written.starts_with("{\n  \"version\": \"1\",   \"requires\": [\"nobody\"],\n"));
         let pinning = Pinning::open(&dir.path().join("tree"), &name).unwrap();
         assert!(pinning.find(&name, &store, &fetcher, &Silent).unwrap().is_empty());
+    }
+
+    fn pinning(text: &str) -> (Pinning, PackageName) {
+        let of = Pinning::of("t/p/buildinfo.json".into(), text.to_owned());
+        (of, "p".parse().unwrap())
+    }
+
+    #[test]
+    fn a_recipe_that_is_built_without_a_script_is_pinned_like_any_other() {
+        let source = r#""single_source": {"kind": "url", "url": "https://h/x"}"#;
+        let text = format!(r#"{{{source}, "bootstrap": [["/pkg/build/extra/make"]]}}"#);
+        let (pinning, name) = pinning(&text);
+        let names: Vec<_> = pinning.unpinned(&name).unwrap().into_keys().collect();
+        assert_eq!(names.iter().map(SourceName::as_str).collect::<Vec<_>>(), ["p"]);
+    }
+
+    #[test]
+    fn a_source_that_stands_there_twice_is_a_mistake_and_not_pinned() {
+        let source = r#""single_source": {"kind": "url", "url": "https://h/x"}"#;
+        let (pinning, name) = pinning(&format!("{{{source}, {source}}}"));
+        let refused = pinning.unpinned(&name);
+        assert!(matches!(refused, Err(PinError::Findings(_))), "{refused:?}");
     }
 }
