@@ -42,6 +42,7 @@ pub use attested::attest;
 pub use clash::Clash;
 pub use delivery::INDEX;
 pub use inputs::{IP_DETECT, Inputs, SECRET_FILE};
+pub use special::{environment, health};
 pub use templates::{ENVIRONMENT, HEALTH};
 
 /// Where a tree of recipes says what can be configured.

@@ -28,7 +28,7 @@ mod observer;
 mod options;
 mod part;
 pub mod ranges;
-mod registry;
+pub mod registry;
 mod retry;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use builder::pin::{Pin, Pinning};
 use libfuzzer_sys::fuzz_target;
 use schema::digest::Digest;
 use schema::finding::{Finding, Severity};
@@ -19,6 +20,9 @@ fuzz_target!(|input: &str| {
         .split('\0')
         .filter_map(|file| file.split_once('\n'))
         .collect();
+    for (path, text) in &files {
+        is_pinned(path, text);
+    }
     match read(&files) {
         Ok(tree) => {
             assert!(
@@ -35,6 +39,33 @@ fuzz_target!(|input: &str| {
         }
     }
 });
+
+/// A recipe lacks no digest once those that it lacks are written into it.
+fn is_pinned(path: &str, text: &str) {
+    let name = path
+        .strip_suffix(BUILDINFO)
+        .and_then(|name| name.strip_suffix('/'));
+    let Some(Ok(name)) = name.map(str::parse) else {
+        return;
+    };
+    let pinning = Pinning::of(path.into(), text.to_owned());
+    let Ok(unpinned) = pinning.unpinned(&name) else {
+        return;
+    };
+    let pins: Vec<_> = unpinned
+        .into_iter()
+        .map(|(source, stands)| Pin {
+            source,
+            digest: stands.digest.expect("zeros"),
+            from: String::new(),
+        })
+        .collect();
+    let pinned = pinning.pinned(&pins).expect("these sources are there");
+    let again = Pinning::of(path.into(), pinned)
+        .unpinned(&name)
+        .expect("it is still a recipe");
+    assert!(again.is_empty(), "{again:?}");
+}
 
 /// As a tree is read from its folder.
 fn read(files: &BTreeMap<&str, &str>) -> Result<Tree, Vec<Finding>> {

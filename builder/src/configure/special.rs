@@ -13,7 +13,7 @@ use super::document::finding;
 ///
 /// # Errors
 /// Every line that is none, with its number in the rendered text.
-pub(super) fn environment(rendered: &DocumentText) -> Result<BTreeMap<String, String>, Vec<Finding>> {
+pub fn environment(rendered: &DocumentText) -> Result<BTreeMap<String, String>, Vec<Finding>> {
     let mut variables = BTreeMap::new();
     let mut findings = Vec::new();
     let mut start = 0;
@@ -55,7 +55,7 @@ pub(super) fn environment(rendered: &DocumentText) -> Result<BTreeMap<String, St
 ///
 /// # Errors
 /// When it is not JSON of that shape.
-pub(super) fn health(rendered: &DocumentText) -> Result<Health, Vec<Finding>> {
+pub fn health(rendered: &DocumentText) -> Result<Health, Vec<Finding>> {
     let parsed: Result<Health, _> = serde_json::from_str(&rendered.text);
     match parsed {
         Ok(mut health) => {

@@ -14,9 +14,9 @@ use super::error::FetchProblem;
 pub(super) mod crates;
 pub(super) mod debian;
 mod debian_lists;
-mod debian_sources;
+pub mod debian_sources;
 pub(super) mod npm;
-pub(super) mod pypi;
+pub mod pypi;
 
 pub(super) use debian_lists::AptLists;
 

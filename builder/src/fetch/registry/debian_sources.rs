@@ -4,7 +4,7 @@ use schema::source::SourceDigest;
 
 /// Which packages of an archive are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Packages {
+pub enum Packages {
     /// Built ones.
     Binary,
     /// Sources.
@@ -23,7 +23,7 @@ impl Packages {
 
 /// A `sources.list` with an entry for `packages` wherever the machine's has any entry:
 /// `deb [option=value …] URI SUITE COMPONENT …`.
-pub(super) fn one_line(list: &str, packages: Packages) -> String {
+pub fn one_line(list: &str, packages: Packages) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in list.lines() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -40,7 +40,7 @@ pub(super) fn one_line(list: &str, packages: Packages) -> String {
 }
 
 /// The same for the other form: paragraphs of `Field: value`, where lines that start with a space go on the last field.
-pub(super) fn paragraphs(sources: &str, packages: Packages) -> String {
+pub fn paragraphs(sources: &str, packages: Packages) -> String {
     let types = format!("Types: {}", packages.word());
     let mut text = String::new();
     for paragraph in split_paragraphs(sources) {
@@ -67,16 +67,16 @@ pub(super) fn paragraphs(sources: &str, packages: Packages) -> String {
 
 /// One revision of a source package.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Revision {
+pub struct Revision {
     /// Its whole version, `[EPOCH:]UPSTREAM[-REVISION]`.
-    pub(super) version: String,
+    pub version: String,
     /// Its files, each with its SHA-256 in hexadecimal digits.
-    pub(super) files: Vec<(String, String)>,
+    pub files: Vec<(String, String)>,
 }
 
 impl Revision {
     /// The SHA-256 that Debian states of a file.
-    pub(super) fn sha256_of(&self, file: &str) -> Option<&str> {
+    pub fn sha256_of(&self, file: &str) -> Option<&str> {
         let mut files = self.files.iter();
         files
             .find(|(name, _)| name == file)
@@ -97,7 +97,7 @@ impl Revision {
 }
 
 /// The revisions of the source package `name` that `apt-cache showsrc` printed.
-pub(super) fn revisions(printed: &str, name: &str) -> Vec<Revision> {
+pub fn revisions(printed: &str, name: &str) -> Vec<Revision> {
     let mut revisions: Vec<Revision> = Vec::new();
     for paragraph in split_paragraphs(printed) {
         let version = field(&paragraph, "Version").filter(|_| field(&paragraph, "Package") == Some(name));
@@ -115,7 +115,7 @@ pub(super) fn revisions(printed: &str, name: &str) -> Vec<Revision> {
 
 /// Those that have `file` and are of `version`; first those that have it with the digest `expected`.
 /// Several revisions share one upstream file, and of some that are listed the file is gone.
-pub(super) fn candidates<'a>(
+pub fn candidates<'a>(
     revisions: &'a [Revision],
     version: &str,
     file: &str,

@@ -117,7 +117,7 @@ fn explain(wanted: &RegistryFile) -> impl FnOnce(FetchProblem) -> FetchProblem {
 
 /// What makes pip take exactly this wheel, be it for this machine or another:
 /// `NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl`, where the last three may list several with dots between them.
-fn platform_of(wheel: &str) -> Vec<String> {
+pub fn platform_of(wheel: &str) -> Vec<String> {
     let tags: Vec<&str> = wheel.trim_end_matches(".whl").rsplitn(4, '-').collect();
     let [platforms, abis, pythons, _] = tags[..] else {
         return Vec::new();
@@ -144,7 +144,7 @@ fn platform_of(wheel: &str) -> Vec<String> {
 }
 
 /// The address of `file` in pip's log, where each is a word like `https://host/path/FILE#sha256=…`.
-fn address_of(log: &str, file: &str) -> Option<String> {
+pub fn address_of(log: &str, file: &str) -> Option<String> {
     log.split_whitespace().find_map(|word| {
         let address = word.split('#').next()?;
         let is_address = ["https://", "http://", "file:///"]
