@@ -107,7 +107,8 @@ fn what_was_there_is_copied_and_a_second_configuration_replaces_the_first() {
 /// What anybody could have written about a package: the signature is nobody's.
 fn envelope(id: &PackageId, tree: Digest) -> Envelope {
     let statement = json!({
-        "_type": STATEMENT, "predicateType": PROVENANCE, "predicate": {},
+        "_type": STATEMENT, "predicateType": PROVENANCE,
+        "predicate": { "buildDefinition": { "buildType": "urn:store:build:sandbox:v1" } },
         "subject": [{ "name": id, "digest": { "blake3": tree } }],
     });
     Envelope {
