@@ -5,7 +5,7 @@ use schema::canonical;
 use schema::id::PackageId;
 use serde_json::{Value, json};
 
-use crate::support::remade::Document::{Attestations, Listing, Manifest, Recipe, Statement};
+use crate::support::remade::Document::{Attestations, Listing, Manifest, Program, Recipe, Statement};
 use crate::support::remade::Lie::{self, Change, Words};
 
 /// What it is, how it is done, and what differs then: parts, of packages with the package's name.
@@ -20,6 +20,11 @@ const OF_ALL_PACKAGES: &[&str] = &["package odd", "package odd+", "package top"]
 /// What is only said otherwise, so that nothing differs.
 pub const TRUTHS: &[Forgery] = &[
     ("attestations as they were", Change(Attestations, |_| ()), &[]),
+    (
+        "a package that was rendered",
+        Change(Statement, |it| built_as(it, "urn:store:build:configuration:v1")),
+        &[],
+    ),
     (
         "another recipe",
         Change(Recipe("top"), |it| it["check"] = json!(false)),
@@ -107,38 +112,6 @@ pub const MANIFESTS: &[Forgery] = &[
         OF_MANIFEST,
     ),
     (
-        "a path to a secret that leads back",
-        Change(Manifest, |it| it["secrets"] = json!(["/run/../etc/key"])),
-        OF_MANIFEST,
-    ),
-    (
-        "a secret in the prefix",
-        Change(Manifest, |it| it["secrets"] = json!(["/opt/store/etc/key"])),
-        OF_MANIFEST,
-    ),
-    (
-        "secrets out of order",
-        Change(Manifest, |it| it["secrets"] = json!(["/run/b", "/run/a"])),
-        OF_MANIFEST,
-    ),
-    (
-        "a script outside of the prefix",
-        Change(Manifest, |it| it["ip_detect"] = json!("../ip-detect")),
-        OF_MANIFEST,
-    ),
-    (
-        "units out of order",
-        Change(Manifest, |it| {
-            it["health"] = json!({ "units": ["b.service", "a.service"], "deadline_seconds": 1 });
-        }),
-        OF_MANIFEST,
-    ),
-    (
-        "health without any time",
-        Change(Manifest, |it| it["health"] = json!({ "deadline_seconds": 0 })),
-        OF_MANIFEST,
-    ),
-    (
         "a configuration that is none of the packages",
         Change(Manifest, |it| it["configuration"] = json!("0".repeat(64))),
         OF_MANIFEST,
@@ -156,13 +129,6 @@ pub const MANIFESTS: &[Forgery] = &[
     (
         "no roles, spelled out",
         Change(Manifest, |it| it["packages"][1]["roles"] = json!([])),
-        OF_MANIFEST,
-    ),
-    (
-        "nothing about a package, spelled out",
-        Change(Manifest, |it| {
-            it["packages"][1]["about"] = json!({ "license": "" })
-        }),
         OF_MANIFEST,
     ),
     (
@@ -370,13 +336,6 @@ pub const RECIPES: &[Forgery] = &[
         OF_RECIPE,
     ),
     (
-        "files out of order",
-        Change(Recipe("top"), |it| {
-            it["files"] = json!([{ "path": "b", "target": "a" }, { "path": "a", "target": "b" }]);
-        }),
-        OF_RECIPE,
-    ),
-    (
         "no word on what was there when it was built",
         Change(Recipe("top"), |it| drop_field(it, "build_requires")),
         OF_RECIPE,
@@ -404,13 +363,6 @@ pub const RECIPES: &[Forgery] = &[
     (
         "another name than the ID's",
         Change(Recipe("top"), |it| it["name"] = json!("bottom")),
-        OF_RECIPE,
-    ),
-    (
-        "a source of a kind that nobody knows",
-        Change(Recipe("top"), |it| {
-            it["sources"] = json!({ "main": { "kind": "rumour", "digest": null } });
-        }),
         OF_RECIPE,
     ),
 ];
@@ -517,6 +469,40 @@ pub const ATTESTED: &[Forgery] = &[
         }),
         OF_ATTESTATIONS,
     ),
+    (
+        "a package that is built as the program is",
+        Change(Statement, |it| built_as(it, "urn:store:build:program:v1")),
+        OF_ATTESTATIONS,
+    ),
+    (
+        "a package that is built as nobody builds",
+        Change(Statement, |it| built_as(it, "urn:store:build:rumour:v1")),
+        OF_ATTESTATIONS,
+    ),
+    (
+        "no word on how a package is built",
+        Words(Statement, r#""buildType""#, r#""buildKind""#),
+        OF_ATTESTATIONS,
+    ),
+    (
+        "a program that is built as packages are",
+        Change(Program, |it| built_as(it, "urn:store:build:sandbox:v1")),
+        OF_ATTESTATIONS,
+    ),
+    (
+        "another program than the manifest's",
+        Change(Program, |it| {
+            it["subject"][0]["digest"]["blake3"] = json!("0".repeat(64));
+        }),
+        OF_ATTESTATIONS,
+    ),
+    (
+        "the program behind the packages",
+        Change(Attestations, |it| {
+            it["envelopes"].as_array_mut().unwrap().rotate_left(1)
+        }),
+        OF_ATTESTATIONS,
+    ),
     ("white space", Words(Statement, "{", "{ "), OF_ATTESTATIONS),
     (
         "a number that JSON rounds",
@@ -541,6 +527,10 @@ fn entry<'a>(listing: &'a mut Value, kind: &str) -> &'a mut Value {
 
 fn signature(attestations: &mut Value) -> &mut Value {
     &mut attestations["envelopes"][0]["signatures"][0]
+}
+
+fn built_as(statement: &mut Value, build_type: &str) {
+    statement["predicate"]["buildDefinition"]["buildType"] = json!(build_type);
 }
 
 fn drop_field(object: &mut Value, field: &str) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
+use schema::attestation::{Attestations, Envelope, program_statement};
 use schema::canonical;
 use schema::digest::Digest;
 use schema::id::PackageId;
@@ -16,6 +17,7 @@ use store::artifact::reader::Reader;
 use store::artifact::{INSTALLER_PATH, MANIFEST_PATH, listing_path, one_file};
 use store::attestations;
 use store::facts::RESOLVED_RECIPE;
+use store::keys::SigningKey;
 use store::seekable::frames::write_all;
 use store::seekable::stream::Unpacker;
 use store::seekable::{Frame, SeekTable};
@@ -40,8 +42,10 @@ pub enum Document {
     Recipe(&'static str),
     /// The attestations.
     Attestations,
-    /// The statement in the first of them.
+    /// The statement in the first of those about packages.
     Statement,
+    /// The statement in the first of those about the program.
+    Program,
 }
 
 /// Frames that a lie is told in.
@@ -108,11 +112,11 @@ impl Lie {
     }
 
     fn is_of_attestations(&self) -> bool {
-        use Document::{Attestations, Statement};
-        matches!(
-            self,
-            Self::Words(Attestations | Statement, ..) | Self::Change(Attestations | Statement, _)
-        )
+        use Document::{Attestations, Program, Statement};
+        let (Self::Words(of, ..) | Self::Change(of, _)) = self else {
+            return false;
+        };
+        matches!(of, Attestations | Program | Statement)
     }
 }
 
@@ -155,6 +159,16 @@ impl Remade {
         }
     }
 
+    /// The same with an attestation of the program that it carries.
+    pub fn with_its_program_attested(mut self, key: &SigningKey) -> Self {
+        let (installer, _) = self.installer.as_ref().unwrap();
+        let statement = program_statement(&installer.blake3, "urn:builder").unwrap();
+        let mut all = Attestations::parse(&self.attestations).unwrap();
+        all.add([attestations::sign(&statement, key)]).unwrap();
+        self.attestations = all.to_bytes().unwrap();
+        self
+    }
+
     /// Puts the parts together; attestations are among them when the lie is about those.
     pub fn with(&self, lie: &Lie) -> Vec<u8> {
         let mut forged = self.clone();
@@ -167,12 +181,18 @@ impl Remade {
     }
 
     fn lie_in_attestations(&mut self, lie: &Lie) {
-        let mut document: Value = serde_json::from_slice(&self.attestations).unwrap();
-        let payload = &mut document["envelopes"][0]["payload"];
-        let statement = BASE64.decode(payload.as_str().unwrap().as_bytes()).unwrap();
-        if let Some(statement) = lie.told(Document::Statement, &statement) {
-            *payload = json!(BASE64.encode(&statement));
-            self.attestations = canonical::to_bytes(&document).unwrap();
+        let mut sound = Attestations::parse(&self.attestations).unwrap();
+        for of in [Document::Statement, Document::Program] {
+            let is_meant =
+                |it: &&mut Envelope| it.claim().unwrap().package().is_none() == (of == Document::Program);
+            let Some(envelope) = sound.envelopes.iter_mut().find(is_meant) else {
+                continue;
+            };
+            let statement = BASE64.decode(envelope.payload.as_bytes()).unwrap();
+            if let Some(statement) = lie.told(of, &statement) {
+                envelope.payload = BASE64.encode(&statement);
+                self.attestations = sound.to_bytes().unwrap();
+            }
         }
         if let Some(bytes) = lie.told(Document::Attestations, &self.attestations) {
             self.attestations = bytes;
