@@ -1,6 +1,7 @@
 //! Owns canonical JSON (RFC 8785): the one way in which a document becomes the bytes that are hashed or stored.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::digest::Digest;
 use crate::sorted_json::sort_keys;
@@ -14,6 +15,9 @@ pub enum CanonicalError {
     /// A number that not every reader of JSON takes for the same.
     #[error("the document has no canonical JSON form: one of its numbers is not whole, or beyond 2^53 - 1")]
     Number,
+    /// It was read from other bytes than it is written as.
+    #[error("the document is not in canonical form")]
+    NotCanonical,
 }
 
 /// The canonical bytes of `document`: keys sorted by UTF-16 units, no white space, no trailing newline.
@@ -24,6 +28,18 @@ pub enum CanonicalError {
 /// When `document` cannot be expressed in JSON, or holds another number.
 pub fn to_bytes(document: &impl Serialize) -> Result<Vec<u8>, CanonicalError> {
     sort_keys(&serde_json::to_vec(document)?).ok_or(CanonicalError::Number)
+}
+
+/// Reads a document that [`to_bytes`] wrote.
+///
+/// # Errors
+/// When it is not of this shape, or not spelled canonically.
+pub fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, CanonicalError> {
+    let document = serde_json::from_slice(bytes)?;
+    match to_bytes(&document)? == bytes {
+        true => Ok(document),
+        false => Err(CanonicalError::NotCanonical),
+    }
 }
 
 /// The BLAKE3 of the canonical bytes of `document`.
@@ -48,5 +64,17 @@ mod tests {
             bytes,
             to_bytes(&json!({"a": {"d": [1, 2], "c": "é"}, "b": 1})).unwrap()
         );
+    }
+
+    #[test]
+    fn only_what_was_written_is_read() {
+        let read = |text: &str| parse::<(u64, Option<u64>)>(text.as_bytes());
+        assert_eq!(read("[1,null]").unwrap(), (1, None));
+        assert!(matches!(read("[1, null]"), Err(CanonicalError::NotCanonical)));
+        assert!(matches!(
+            read("[9007199254740992,null]"),
+            Err(CanonicalError::Number)
+        ));
+        assert!(matches!(read("[1]"), Err(CanonicalError::Json(_))));
     }
 }

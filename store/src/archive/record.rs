@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use schema::canonical;
+use schema::canonical::{self, CanonicalError};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ pub enum RecordError {
     Io(#[from] IoError),
     /// It is none.
     #[error(transparent)]
-    Parse(#[from] serde_json::Error),
+    Parse(#[from] CanonicalError),
 }
 
 impl Record {
@@ -103,7 +103,7 @@ impl Record {
     /// # Errors
     /// When it is none.
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
-        Ok(serde_json::from_slice(bytes)?)
+        Ok(canonical::parse(bytes)?)
     }
 
     /// The record of an archive that can be used as it is; `None` when it has to be made.

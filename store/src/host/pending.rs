@@ -2,6 +2,7 @@
 
 use std::io;
 
+use schema::canonical::{self, CanonicalError};
 use serde::{Deserialize, Serialize};
 
 use super::{Host, HostError};
@@ -28,8 +29,8 @@ impl Pending {
     ///
     /// # Errors
     /// When it is none.
-    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+    pub fn parse(bytes: &[u8]) -> Result<Self, CanonicalError> {
+        canonical::parse(bytes)
     }
 }
 
@@ -45,12 +46,12 @@ impl Host {
             bytes => bytes?,
         };
         // Written aside and renamed, so anything else in it is somebody else's doing.
-        let read = Pending::parse(&bytes).map_err(io::Error::from);
+        let read = Pending::parse(&bytes).map_err(io::Error::other);
         Ok(Some(read.at("understand", &path)?))
     }
 
     pub(super) fn set_pending(&self, pending: Pending) -> Result<(), HostError> {
-        let bytes = schema::canonical::to_bytes(&pending)?;
+        let bytes = canonical::to_bytes(&pending)?;
         Ok(durable::write(&self.root.join(PENDING), &bytes, FILE_MODE)?)
     }
 

@@ -1,5 +1,6 @@
 //! Owns the memory of switches: which number was the highest, and what the last activation came from.
 
+use schema::canonical;
 use serde::{Deserialize, Serialize};
 
 use super::{Host, HostError};
@@ -23,7 +24,7 @@ pub struct Trail {
 impl Trail {
     /// What a host wrote down; nothing when somebody else wrote it.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        canonical::parse(bytes).ok()
     }
 }
 
@@ -54,7 +55,25 @@ impl Host {
             return Ok(());
         }
         let path = self.generations_folder().join(LAST);
-        let bytes = schema::canonical::to_bytes(&trail)?;
+        let bytes = canonical::to_bytes(&trail)?;
         Ok(durable::write(&path, &bytes, FILE_MODE)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_here_wrote_is_no_memory() {
+        let trail = Trail {
+            highest: 7,
+            from: Some(6),
+        };
+        let written = canonical::to_bytes(&trail).unwrap();
+        assert_eq!(Trail::parse(&written), Some(trail));
+        // No JSON that counts holds such a number, so nothing could be remembered beside it ever after.
+        assert_eq!(Trail::parse(br#"{"from":6,"highest":9007199254740992}"#), None);
+        assert_eq!(Trail::parse(b"[7,6]"), None);
     }
 }
