@@ -51,16 +51,8 @@ fn no_option_is_passed_over_in_silence() {
         (&["--repair", "--cache-key", key], "--cache"),
         (&["base", "--rebuild", "--repair"], "--repair"),
         (
-            &[
-                "--root",
-                "../host",
-                "--repair",
-                "--cache",
-                "../cache",
-                "--cache-key",
-                key,
-            ],
-            "--from",
+            &["--root", "../host", "--cache", "../cache", "--cache-key", key],
+            "--repair",
         ),
         (&["../elsewhere.json"], "--key"),
     ];

@@ -303,21 +303,18 @@ fn damage(path: &Path, dice: &mut Dice) -> Option<(PathBuf, &'static str)> {
     Some((path.to_owned(), kind))
 }
 
-#[test]
-fn every_kind_of_damage_at_random_is_found_and_mended() {
-    let (tree, artifact) = built();
-    let store = tree.store_dir();
-    let mut at_risk = files(&store.join("packages"));
+/// Does 150 things to files of the packages in `root`; `verify` says just these, and mends them.
+fn each_is_named_and_mended(root: &Path, dice: &mut Dice, verify: impl Fn(&[&str]) -> Ran) {
+    let mut at_risk = files(&root.join("packages"));
     at_risk.retain(|path| !path.ends_with("buildinfo.full.json"));
-    let mut dice = Dice(3);
     let mut expected: BTreeSet<(Named, &str)> = BTreeSet::new();
     for _ in 0..150 {
         let path = at_risk.swap_remove(dice.below(at_risk.len() as u64) as usize);
-        if let Some((path, kind)) = damage(&path, &mut dice) {
-            expected.insert((name_of(&store, &path, &BTreeMap::new()), kind));
+        if let Some((path, kind)) = damage(&path, dice) {
+            expected.insert((name_of(root, &path, &BTreeMap::new()), kind));
         }
     }
-    let found = differences(&tree.store(&["verify", "--json"]));
+    let found = differences(&verify(&["--json"]));
     let found: BTreeSet<(Named, &str)> = found
         .iter()
         // What replaced a file by a link has another time, too.
@@ -326,11 +323,24 @@ fn every_kind_of_damage_at_random_is_found_and_mended() {
         .collect();
     let differing: Vec<_> = found.symmetric_difference(&expected).collect();
     assert_eq!(differing, [] as [&(Named, &str); 0]);
-    let repaired = tree
-        .store(&["verify", "--repair", "--from", &artifact, "--json"])
-        .json();
+    let repaired = verify(&["--repair", "--json"]).json();
     assert_eq!(repaired["remaining"], json!([]));
+    verify(&[]).ok();
+}
+
+#[test]
+fn every_kind_of_damage_at_random_is_found_and_mended() {
+    let (tree, artifact) = built();
+    let root = tree.path("host");
+    tree.install(&artifact, &root).ok();
+    let from = ["verify", "--from", &artifact];
+    let mut dice = Dice(3);
+    each_is_named_and_mended(&tree.store_dir(), &mut dice, |more| {
+        tree.store(&[&from, more].concat())
+    });
     tree.holds_only(&PACKAGES);
+    // What becomes of packages is no difference of the generations that link to them.
+    each_is_named_and_mended(&root, &mut dice, |more| tree.on(&root, &[&from, more].concat()));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The promise that a repair takes nothing away: a damaged package stays until the one that was built again is whole.
+//! The promise that a repair takes nothing away: a damaged package stays until the one that replaces it is whole, be that
+//! built again or taken from a cache.
 #![allow(
     clippy::unwrap_used,
     reason = "what cannot be read fails the test, as it should"
@@ -12,7 +13,9 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use support::damage::{inside, rewrite};
 use support::running::HELD;
+use support::web::Web;
 use support::{Ran, TestTree};
 
 /// Writes other bytes into a read-only file.
@@ -33,7 +36,10 @@ fn names(ran: &Ran, what: &str) -> Vec<String> {
     let listed = document[what].as_array().unwrap().iter();
     let name = |it: &Value| match what {
         "repaired" => it["name"].as_str().unwrap().to_owned(),
-        _ => it["package"]["name"].as_str().unwrap().to_owned(),
+        _ => it["package"]["name"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{it}"))
+            .to_owned(),
     };
     let mut names: Vec<String> = listed.map(name).collect();
     names.sort_unstable();
@@ -134,4 +140,84 @@ fn what_fails_to_build_or_comes_out_otherwise_is_left_as_it_is_and_told() {
     let words = tree.store(&["verify", "--repair"]);
     assert!(words.stdout.contains("not mended"), "{words:?}");
     assert!(!words.stdout.contains("all mended"), "{words:?}");
+}
+
+/// Pushes all that is in `store` to the cache `name`, signed with the key `../key`.
+fn pushed(tree: &TestTree, store: &Path, name: &str) -> String {
+    let cache = tree.path(name).to_str().unwrap().to_owned();
+    let push = [
+        "push",
+        &cache,
+        "--key",
+        "../key",
+        "--store",
+        store.to_str().unwrap(),
+    ];
+    tree.store(&push).ok();
+    cache
+}
+
+#[test]
+fn a_host_is_mended_from_caches_that_are_believed_and_have_the_very_same() {
+    let tree = TestTree::new();
+    tree.seed("calm", json!({ "version": "1" }), &[("bin/tool", "calm")]);
+    tree.seed("gone", json!({ "version": "1" }), &[("share/text", "some\n")]);
+    let throw = "head -c 16 /dev/urandom | od -x > $PKG_PATH/thrown";
+    tree.recipe("dice", &json!({ "version": "1" }), throw);
+    let other = tree.path("other-store");
+    let build = ["build", "-q", "all", "--store", other.to_str().unwrap()];
+    tree.store(&build).ok();
+    let artifact = tree.small_artifact("1", &["calm", "gone", "dice"]);
+    let root = tree.path("host");
+    tree.install(artifact.to_str().unwrap(), &root).ok();
+    let [key, wrong] = ["../key", "../wrong"].map(|file| {
+        let made = tree.store(&["keygen", file, "--json"]).json();
+        made["key"].as_str().unwrap().to_owned()
+    });
+    let same = pushed(&tree, &tree.store_dir(), "cache");
+    let other = pushed(&tree, &other, "other-cache");
+
+    let packages = ["calm", "gone", "dice"].map(|name| root.join("packages").join(tree.id(name)));
+    let [tool, thrown] = [packages[0].join("bin/tool"), packages[2].join("thrown")];
+    let (elsewhere, was_thrown) = (tree.path("elsewhere"), content(&thrown));
+    fs::hard_link(&tool, &elsewhere).unwrap();
+    rewrite(&tool, "evil");
+    rewrite(&thrown, "evil");
+    inside(&packages[1], || {
+        fs::remove_dir_all(packages[1].join("share")).unwrap()
+    });
+    let repair = |key: &str, caches: &[&str]| {
+        let mut args = vec!["verify", "--repair", "--json", "--cache-key", key];
+        caches.iter().for_each(|cache| args.extend(["--cache", cache]));
+        tree.on(&root, &args)
+    };
+
+    let unbelieved = repair(&wrong, &[&same]);
+    assert_eq!(names(&unbelieved, "remaining"), ["calm", "dice", "gone"]);
+    unbelieved.fails(3, &["is not taken from", "signed by none of the keys"]);
+    assert_eq!(content(&tool), "evil");
+
+    let mended = repair(&key, &[&other]);
+    assert_eq!(names(&mended, "remaining"), ["dice"]);
+    mended.fails(3, &["warning: dice--", "it has other content there"]);
+    assert_eq!(
+        (content(&tool).as_str(), content(&thrown).as_str()),
+        ("calm", "evil")
+    );
+
+    let web = Web::new(Path::new(&same));
+    let mended = repair(&key, &[&other, &web.url("")]).json();
+    assert_eq!(mended["remaining"], json!([]));
+    let how = format!("taken from {}", web.url(""));
+    assert_eq!(
+        mended["repaired"],
+        json!([{ "path": format!("packages/{}", tree.id("dice")), "how": how }])
+    );
+    tree.on(&root, &["verify"]).ok();
+    assert_eq!(content(&thrown), was_thrown);
+    assert_eq!(
+        content(&elsewhere),
+        "evil",
+        "another name of the file is somebody else's"
+    );
 }

@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use schema::cache::{CacheEntry, CacheEntryError};
 use schema::id::PackageId;
+use store::artifact;
 use store::artifact::reader::MAX_DOCUMENT;
-use store::artifact::verify::Observer;
-use store::substitute::{SubstituteError, Unpacked};
-use store::{Store, artifact};
+use store::substitute::SubstituteError;
+use store::supply::{Offer, Refusal, Supply};
 
 use crate::fetch::document::{self, DocumentError};
 use crate::fetch::file_url;
@@ -115,11 +115,6 @@ impl Cache {
         })
     }
 
-    /// What it is called.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Whether it failed in a way that makes asking again a waste of time.
     pub fn is_down(&self) -> bool {
         self.is_down.load(Ordering::Relaxed)
@@ -161,23 +156,17 @@ impl Cache {
         }
     }
 
-    /// Unpacks the package of `entry` into a corner of `store`.
+    /// The package of `entry`, which it gave before.
     ///
     /// # Errors
-    /// When it is not there, or not as the entry says.
-    pub fn unpack(
-        &self,
-        store: &Store,
-        entry: &CacheEntry,
-        observer: &dyn Observer,
-    ) -> Result<Unpacked, CacheProblem> {
+    /// When it is not there, or its listing is not as the entry says.
+    pub fn offered(&self, entry: &CacheEntry) -> Result<Offer<'static>, CacheProblem> {
         let file = artifact::listing_path(&entry.tree);
         let listing = self.document(&file, MAX_DOCUMENT)?;
         let listing = listing.ok_or(CacheProblem::Missing(file))?;
         let file = archive_path(entry);
         let medium = self.medium(&file)?.ok_or(CacheProblem::Missing(file))?;
-        let unpacked = store::substitute::unpack(store, entry, &listing, &medium, observer);
-        Ok(unpacked?)
+        Ok(Offer::of_entry(entry, listing, medium).map_err(SubstituteError::from)?)
     }
 
     /// All of a small file; nothing when there is none.
@@ -204,6 +193,21 @@ impl Cache {
                 Err(error.into())
             }
         }
+    }
+}
+
+impl Supply for Cache {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn offer(&self, id: &PackageId) -> Result<Option<Offer<'_>>, Refusal> {
+        let entry = self.entry(id);
+        let offered = entry.and_then(|entry| entry.map(|entry| self.offered(&entry)).transpose());
+        offered.map_err(|problem| match problem {
+            CacheProblem::Substitute(error) => Refusal::Unusable(error),
+            problem => Refusal::Supply(Box::new(problem)),
+        })
     }
 }
 

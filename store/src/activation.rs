@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +14,10 @@ use schema::name::RoleName;
 
 use crate::io_error::{IoContext, IoError};
 
+pub mod content;
 pub mod roles;
 
+use content::{Content, Shape};
 use roles::Top;
 
 /// The folders of a package that are activated; everything else is reached through `active/<name>`.
@@ -81,20 +82,23 @@ impl Activation {
     /// # Errors
     /// When two of them bring the same path or have the same name, or when one cannot be read.
     pub fn of(packages: &[(PackageId, PathBuf)]) -> Result<Self, ActivationError> {
-        Self::merge(packages, |_| Ok(FOLDERS.map(Top::plain).into()))
+        let packages = packages.iter();
+        let packages = packages.map(|(id, folder)| (id.clone(), Content::of_folder(folder.clone())));
+        Self::merge(packages.collect(), |_| Ok(FOLDERS.map(Top::plain).into()))
     }
 
-    /// The same for a host of these roles: what stands in `bin_<role>` belongs into `bin`, and so on; what stands in
-    /// `<target>.wants` or `<target>.wants_<role>` is a systemd unit and belongs into `systemd/<target>.wants`.
+    /// The same for a host of these roles, given what each package brings: what stands in `bin_<role>` belongs into `bin`,
+    /// and so on; what stands in `<target>.wants` or `<target>.wants_<role>` is a systemd unit and belongs into
+    /// `systemd/<target>.wants`.
     ///
     /// # Errors
     /// As [`Activation::of`].
     pub fn for_host(
-        packages: &[(PackageId, PathBuf)],
+        packages: Vec<(PackageId, Content)>,
         roles: &BTreeSet<RoleName>,
     ) -> Result<Self, ActivationError> {
-        let mut activation = Self::merge(packages, |folder| {
-            let tops = roles::tops(folder)?.into_iter();
+        let mut activation = Self::merge(packages, |content| {
+            let tops = roles::tops(content)?.into_iter();
             Ok(tops.filter(|top| top.is_for(roles)).collect())
         })?;
         // A host's own links lead to each of them, whether a package brings it or not.
@@ -105,20 +109,20 @@ impl Activation {
     }
 
     fn merge(
-        packages: &[(PackageId, PathBuf)],
-        tops: impl Fn(&Path) -> Result<Vec<Top>, IoError>,
+        mut packages: Vec<(PackageId, Content)>,
+        tops: impl Fn(&Content) -> Result<Vec<Top>, IoError>,
     ) -> Result<Self, ActivationError> {
-        let mut sorted: Vec<&(PackageId, PathBuf)> = packages.iter().collect();
-        sorted.sort();
-        sorted.dedup();
+        let place = |(id, content): &(PackageId, Content)| (id.clone(), content.folder.clone());
+        packages.sort_by_cached_key(place);
+        packages.dedup_by_key(|package| place(package));
         let mut merge = Merge::default();
         merge.items.insert(ACTIVE.into(), Item::Folder);
         let mut claims: BTreeMap<OsString, Vec<Claim<'_>>> = BTreeMap::new();
         let mut units: BTreeMap<PathBuf, Vec<Claim<'_>>> = BTreeMap::new();
-        for (id, folder) in &sorted {
+        for (id, content) in &packages {
             merge.name(id);
-            for top in tops(folder)? {
-                let Some(claim) = Claim::at(id, folder, top.inside)? else {
+            for top in tops(content)? {
+                let Some(claim) = Claim::at(id, content, top.inside)? else {
                     continue;
                 };
                 match top.units {
@@ -132,9 +136,7 @@ impl Activation {
         if !merge.conflicts.is_empty() {
             return Err(ActivationError::Conflicts(merge.conflicts));
         }
-        let folders = sorted
-            .into_iter()
-            .map(|(id, folder)| (id.clone(), folder.clone()));
+        let folders = packages.into_iter().map(|(id, content)| (id, content.folder));
         Ok(Self {
             items: merge.items,
             folders: folders.collect(),
@@ -206,25 +208,25 @@ pub fn link_target(path: &Path, item: &Item, packages: &Path) -> Option<PathBuf>
 #[derive(Clone)]
 struct Claim<'a> {
     id: &'a PackageId,
-    folder: &'a Path,
+    content: &'a Content,
     /// Where it lies, relative to the package's folder.
     inside: PathBuf,
-    is_dir: bool,
+    shape: Shape,
 }
 
 impl<'a> Claim<'a> {
-    fn at(id: &'a PackageId, folder: &'a Path, inside: PathBuf) -> Result<Option<Self>, IoError> {
-        let place = folder.join(&inside);
-        match fs::symlink_metadata(&place) {
-            Ok(found) => Ok(Some(Self {
-                id,
-                folder,
-                inside,
-                is_dir: found.is_dir(),
-            })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).at("look at", place),
-        }
+    fn at(id: &'a PackageId, content: &'a Content, inside: PathBuf) -> Result<Option<Self>, IoError> {
+        let shape = content.at(&inside)?;
+        Ok(shape.map(|shape| Self {
+            id,
+            content,
+            inside,
+            shape,
+        }))
+    }
+
+    fn is_folder(&self) -> bool {
+        self.shape == Shape::Folder
     }
 }
 
@@ -256,7 +258,7 @@ impl Merge {
     /// Lays out the folders of units, each a folder of its own, since the store adds units too.
     fn units(&mut self, folders: BTreeMap<PathBuf, Vec<Claim<'_>>>) -> Result<(), IoError> {
         for (path, claims) in folders {
-            let claims: Vec<_> = claims.into_iter().filter(|claim| claim.is_dir).collect();
+            let claims: Vec<_> = claims.into_iter().filter(Claim::is_folder).collect();
             for above in path.ancestors().filter(|above| !above.as_os_str().is_empty()) {
                 self.items.insert(above.to_owned(), Item::Folder);
             }
@@ -278,7 +280,7 @@ impl Merge {
                     };
                     self.items.insert(path, link);
                 }
-                many if many.iter().all(|claim| claim.is_dir) => {
+                many if many.iter().all(Claim::is_folder) => {
                     let below = below(many)?;
                     self.items.insert(path.clone(), Item::Folder);
                     self.level(&path, below)?;
@@ -298,15 +300,13 @@ impl Merge {
 fn below<'a>(claims: &[Claim<'a>]) -> Result<BTreeMap<OsString, Vec<Claim<'a>>>, IoError> {
     let mut below: BTreeMap<OsString, Vec<Claim<'a>>> = BTreeMap::new();
     for claim in claims {
-        let folder = claim.folder.join(&claim.inside);
-        for entry in fs::read_dir(&folder).at("read", &folder)? {
-            let entry = entry.at("read", &folder)?;
-            let claim = Claim {
-                inside: claim.inside.join(entry.file_name()),
-                is_dir: entry.file_type().at("look at", &folder)?.is_dir(),
+        for (name, shape) in claim.content.below(&claim.inside)? {
+            let inside = claim.inside.join(&name);
+            below.entry(name).or_default().push(Claim {
+                inside,
+                shape,
                 ..*claim
-            };
-            below.entry(entry.file_name()).or_default().push(claim);
+            });
         }
     }
     Ok(below)

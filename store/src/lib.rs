@@ -33,6 +33,7 @@ pub mod roots;
 pub mod seekable;
 pub mod store;
 pub mod substitute;
+pub mod supply;
 pub mod tree;
 pub mod trust;
 pub mod verify;

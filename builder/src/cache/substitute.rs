@@ -14,6 +14,7 @@ use store::artifact::verify::Observer;
 use store::io_error::IoError;
 use store::publish::{self, PublishError};
 use store::substitute::{SubstituteError, Unpacked};
+use store::supply::Supply;
 
 use super::{Cache, CacheProblem};
 use crate::workshop::{ResolvedPackage, Workshop};
@@ -94,6 +95,13 @@ pub fn substitute(
 struct Offer<'a> {
     cache: &'a Cache,
     entry: CacheEntry,
+}
+
+impl Offer<'_> {
+    fn unpack(&self, store: &Store, observer: &dyn Observer) -> Result<Unpacked, CacheProblem> {
+        let offered = self.cache.offered(&self.entry)?;
+        Ok(store::substitute::unpack(store, &offered, observer)?)
+    }
 }
 
 struct Taking<'a> {
@@ -212,7 +220,7 @@ impl<'a> Taking<'a> {
             .begin(offers.len(), sizes.fold(0, u64::saturating_add));
         let unpacked: Vec<Result<Unpacked, CacheProblem>> = offers
             .par_iter()
-            .map(|offer| offer.cache.unpack(self.store, &offer.entry, self.observer))
+            .map(|offer| offer.unpack(self.store, self.observer))
             .collect();
         let (mut placed, mut taken) = (Vec::new(), Vec::new());
         for (offer, unpacked) in offers.iter().zip(unpacked) {

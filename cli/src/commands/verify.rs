@@ -5,6 +5,7 @@ mod host;
 mod repair;
 mod served;
 pub mod signature;
+mod supplies;
 mod target;
 mod watch;
 

@@ -1,13 +1,13 @@
 //! Owns which folders of a package are activated on which roles, and where their content belongs.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use schema::name::RoleName;
 
 use super::FOLDERS;
-use crate::io_error::{IoContext, IoError};
+use super::content::Content;
+use crate::io_error::IoError;
 
 /// Holds one folder of units for each target that wants some.
 pub const UNITS: &str = "systemd";
@@ -69,16 +69,13 @@ impl Top {
     }
 }
 
-/// The activated folders of the package in `folder`, whatever roles they are for, sorted by name.
+/// The folders of a package that are activated, whatever roles they are for, sorted by name.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn tops(folder: &Path) -> Result<Vec<Top>, IoError> {
-    let mut tops = Vec::new();
-    for entry in fs::read_dir(folder).at("read folder", folder)? {
-        let name = entry.at("read folder", folder)?.file_name();
-        tops.extend(name.to_str().and_then(Top::named));
-    }
+pub fn tops(content: &Content) -> Result<Vec<Top>, IoError> {
+    let names = content.below(Path::new(""))?.into_iter();
+    let mut tops: Vec<Top> = names.filter_map(|(name, _)| Top::named(name.to_str()?)).collect();
     tops.sort_by(|a, b| a.inside.cmp(&b.inside));
     Ok(tops)
 }

@@ -28,6 +28,12 @@ impl World {
         Self { dir, packages }
     }
 
+    fn contents(&self) -> Vec<(PackageId, Content)> {
+        let packages = self.packages.iter();
+        let contents = packages.map(|(id, folder)| (id.clone(), Content::of_folder(folder.clone())));
+        contents.collect()
+    }
+
     fn written(&self, dest: &str, packages: &str) -> PathBuf {
         let dest = self.dir.path().join(dest);
         fs::create_dir_all(&dest).unwrap();
@@ -132,7 +138,7 @@ fn a_host_sees_the_folders_of_its_roles_and_no_others() {
     ]);
     let laid = |roles: &[&str]| {
         let roles = roles.iter().map(|role| role.parse().unwrap()).collect();
-        let activation = Activation::for_host(&world.packages, &roles).unwrap();
+        let activation = Activation::for_host(world.contents(), &roles).unwrap();
         let dest = world.dir.path().join(format!("generations-of-{roles:?}"));
         fs::create_dir(&dest).unwrap();
         activation.write(&dest, Path::new("../packages")).unwrap();
@@ -157,7 +163,42 @@ fn a_host_sees_the_folders_of_its_roles_and_no_others() {
 #[test]
 fn what_a_role_adds_conflicts_as_anything_else() {
     let world = World::new(&[("a", &["bin/x"]), ("b", &["bin_master/x"])]);
-    let on = |role: &str| Activation::for_host(&world.packages, &BTreeSet::from([role.parse().unwrap()]));
+    let on = |role: &str| Activation::for_host(world.contents(), &BTreeSet::from([role.parse().unwrap()]));
     assert!(matches!(on("master"), Err(ActivationError::Conflicts(_))));
     assert!(on("agent").is_ok());
+}
+
+#[test]
+fn a_listing_says_what_its_folder_held() {
+    let world = World::new(&[
+        (
+            "a",
+            &[
+                "bin/a",
+                "lib/x/deep/a",
+                "etc_master/a",
+                "x.target.wants/a.service",
+            ],
+        ),
+        ("b", &["bin/b", "lib/x/b", "other"]),
+    ]);
+    let listed = |(id, folder): &(PackageId, PathBuf)| {
+        let listing = crate::listing::of(folder).unwrap().listing;
+        (id.clone(), Content::of_listing(folder.clone(), &listing))
+    };
+    let listed: Vec<_> = world.packages.iter().map(listed).collect();
+    let roles = BTreeSet::from(["master".parse().unwrap()]);
+    let items = |contents| {
+        let activation = Activation::for_host(contents, &roles).unwrap();
+        let items = activation
+            .items()
+            .map(|(path, item)| (path.to_owned(), item.clone()));
+        items.collect::<Vec<_>>()
+    };
+    let expected = items(world.contents());
+    assert_eq!(items(listed.clone()), expected);
+    for (_, folder) in &world.packages {
+        fs::remove_dir_all(folder).unwrap();
+    }
+    assert_eq!(items(listed), expected);
 }

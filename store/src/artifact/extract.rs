@@ -22,6 +22,7 @@ use crate::publish::FILE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
+use crate::supply::Offer;
 use crate::verify;
 
 const LOCK: &str = ".extract.lock";
@@ -186,9 +187,9 @@ impl Target<'_> {
         unpacker: &mut Unpacker,
         observer: &dyn Observer,
     ) -> Result<Option<Staged>, ExtractError> {
-        let (listing, plan) = reader.plan(package, unpacker)?;
+        let offer = Offer::of_artifact(reader, package, unpacker)?;
         let listing_path = self.root.join(listing_path(&package.tree));
-        unpacking::document(&listing_path, &listing, FILE_MODE, self.mtime)?.publish()?;
+        unpacking::document(&listing_path, &offer.listing, FILE_MODE, self.mtime)?.publish()?;
         let path = self.packages.join(package.id.to_string());
         if fs::symlink_metadata(&path).is_ok() {
             let subject = verify::Subject {
@@ -207,7 +208,7 @@ impl Target<'_> {
                 }),
             };
         }
-        let staged = unpacking::package(reader, package, &plan, &self.packages, unpacker, observer)?;
+        let staged = unpacking::package(&offer, &self.packages, unpacker, observer)?;
         Ok(Some(staged))
     }
 

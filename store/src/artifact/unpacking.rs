@@ -6,23 +6,22 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use filetime::FileTime;
-use schema::digest::Digest;
 use schema::id::PackageId;
-use schema::manifest::{Installer, SelectedPackage};
+use schema::manifest::Installer;
 
 use super::difference::{Difference, Part, Problem};
 use super::folder_writer::{FolderWriter, WriteError};
 use super::package::{self, Stopped};
 use super::reader::{ReadError, Reader};
 use super::verify::{Observer, read_installer};
-use crate::archive::plan::Plan;
 use crate::durable::{self, PARTIAL};
 use crate::exchange::exchange;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::EXECUTABLE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
-use crate::seekable::stream::{FrameStream, Unpacker};
+use crate::seekable::stream::Unpacker;
+use crate::supply::Offer;
 
 /// Why a part was not unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -101,62 +100,40 @@ impl Drop for StagedFile {
     }
 }
 
-/// Unpacks `package`, whose entries are `plan`, beside its place in the folder `packages`.
-pub(crate) fn package<R: ByteRanges>(
-    reader: &Reader<R>,
-    package: &SelectedPackage,
-    plan: &Plan,
+/// Unpacks what is offered beside its place in the folder `packages`.
+pub(crate) fn package(
+    offer: &Offer<'_>,
     packages: &Path,
     unpacker: &mut Unpacker,
     observer: &dyn Observer,
 ) -> Result<Staged, UnpackError> {
     let staged = Staged {
-        id: package.id.clone(),
-        partial: packages.join(format!("{PARTIAL}{}", package.id)),
+        id: offer.id.clone(),
+        partial: packages.join(format!("{PARTIAL}{}", offer.id)),
     };
-    let part = Part::Package(package.id.clone());
-    let stream = reader.stream(part, package.archive, unpacker)?;
-    let mtime = reader.manifest().source_date_epoch;
-    let archive = Announced {
-        id: &package.id,
-        plan,
-        mtime,
-        blake3: package.archive.blake3,
-    };
-    folder(&archive, stream, &staged.partial, observer)?;
+    folder(offer, &staged.partial, unpacker, observer)?;
     Ok(staged)
 }
 
-/// What is announced of an archive.
-pub(crate) struct Announced<'a> {
-    /// Whose it is.
-    pub(crate) id: &'a PackageId,
-    /// Its entries.
-    pub(crate) plan: &'a Plan,
-    /// The modification time of everything in it, in seconds since 1970.
-    pub(crate) mtime: u64,
-    /// Of its compressed bytes.
-    pub(crate) blake3: Digest,
-}
-
-/// Unpacks an archive to the new folder `path`, which is to be removed when this fails.
-pub(crate) fn folder<R: ByteRanges>(
-    announced: &Announced<'_>,
-    mut stream: FrameStream<'_, R>,
+/// Unpacks what is offered to the new folder `path`, which is to be removed when this fails.
+pub(crate) fn folder(
+    offer: &Offer<'_>,
     path: &Path,
+    unpacker: &mut Unpacker,
     observer: &dyn Observer,
 ) -> Result<(), UnpackError> {
     let stopped = |stopped: Stopped| {
-        let part = Part::Package(announced.id.clone());
+        let part = Part::Package(offer.id.clone());
         ReadError::from(Difference::at(part, stopped.path, *stopped.problem))
     };
-    let mut writer = FolderWriter::create(path, announced.mtime, observer)?;
-    match package::read(&mut stream, announced.plan, &mut writer) {
+    let mut stream = offer.stream(unpacker);
+    let mut writer = FolderWriter::create(path, offer.mtime, observer)?;
+    match package::read(&mut stream, &offer.plan, &mut writer) {
         Ok(()) => {}
         Err(WriteError::Io(error)) => return Err(error.into()),
         Err(WriteError::Stopped(error)) => return Err(stopped(error).into()),
     }
-    let finished = stream.finish(announced.blake3);
+    let finished = stream.finish(offer.blake3);
     finished.map_err(|error| stopped(Stopped::of(None, error)))?;
     Ok(writer.finish()?)
 }

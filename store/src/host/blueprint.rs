@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use schema::digest::Digest;
 use schema::generation::Generation;
 use schema::id::PackageId;
+use schema::listing::Listing;
 
 use super::layout::Layout;
-use super::members::{self, Wishes};
+use super::members::{self, Member, Wishes};
 use super::{ACTIVE, Finding, Host, HostError, Manifest, files, units};
+use crate::activation::content::Content;
 use crate::activation::{Activation, ActivationError, Item};
 use crate::durable;
 use crate::io_error::{IoContext, IoError};
@@ -43,20 +45,34 @@ enum Part {
     File(Vec<u8>),
 }
 
+/// What tells which files the packages of a generation bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// Their folders, as they are now.
+    Folders,
+    /// Their listings, where these can be relied on: what becomes of a package's folder changes no generation.
+    Listings,
+}
+
 impl Blueprint {
     /// Works out what `generation`, made from `manifest`, is on `host`, from the packages that are there.
     ///
     /// # Errors
     /// [`HostError::Findings`] with everything that keeps it from being laid out.
-    pub fn draw(host: &Host, generation: Generation, manifest: &Manifest) -> Result<Self, HostError> {
+    pub fn draw(
+        host: &Host,
+        generation: Generation,
+        manifest: &Manifest,
+        basis: Basis,
+    ) -> Result<Self, HostError> {
         let (members, mut findings) = members::read(host, &generation);
         let (wishes, wrong) = members::wishes(&members);
         findings.extend(wrong);
-        let folders: Vec<_> = members
-            .into_iter()
-            .map(|member| (member.id, member.folder))
-            .collect();
-        let activation = match Activation::for_host(&folders, &generation.role_set()) {
+        let contents = members.into_iter().map(|member| {
+            let content = content(host, &generation, &member, basis);
+            (member.id, content)
+        });
+        let activation = match Activation::for_host(contents.collect(), &generation.role_set()) {
             Ok(activation) => Some(activation),
             Err(ActivationError::Io(error)) => return Err(error.into()),
             Err(ActivationError::Conflicts(conflicts)) => {
@@ -163,6 +179,29 @@ impl Blueprint {
         }
         Ok(differences)
     }
+}
+
+fn content(host: &Host, generation: &Generation, member: &Member, basis: Basis) -> Content {
+    let folder = member.folder.clone();
+    let listing = match basis {
+        Basis::Folders => None,
+        // Whoever changes something locally adds and removes files in the folder.
+        Basis::Listings if generation.overriding(&member.id).is_some() => None,
+        Basis::Listings => generation
+            .package(&member.id)
+            .and_then(|package| listing(host, &package.tree)),
+    };
+    match listing {
+        Some(listing) => Content::of_listing(folder, &listing),
+        None => Content::of_folder(folder),
+    }
+}
+
+/// The listing of digest `tree`; nothing when it is not just that.
+fn listing(host: &Host, tree: &Digest) -> Option<Listing> {
+    let bytes = regular::read(&host.listing(tree)).ok()?;
+    let is_it = Digest::of(&bytes) == *tree;
+    Listing::parse(&bytes).ok().filter(|_| is_it)
 }
 
 /// A difference that is in no package.

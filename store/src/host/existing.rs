@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::{Host, HostError, Manifest, members, units};
-use crate::host::blueprint::Blueprint;
+use crate::host::blueprint::{Basis, Blueprint};
 use schema::generation::Generation;
 
 /// A generation that is there.
@@ -44,9 +44,9 @@ impl Existing {
         }
     }
 
-    /// Works out what its folder should hold and checks that it does.
-    pub(super) fn blueprint(&self, host: &Host) -> Result<Blueprint, HostError> {
+    /// Works out what its folder should hold.
+    pub(super) fn blueprint(&self, host: &Host, basis: Basis) -> Result<Blueprint, HostError> {
         let manifest = self.manifest(host)?;
-        Blueprint::draw(host, self.generation.clone(), &manifest)
+        Blueprint::draw(host, self.generation.clone(), &manifest, basis)
     }
 }

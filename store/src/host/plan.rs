@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use schema::generation::Generation;
 use schema::name::RoleName;
 
-use super::blueprint::Blueprint;
+use super::blueprint::{Basis, Blueprint};
 use super::changes::Changes;
 use super::existing::Existing;
 use super::layout::Change;
 use super::system::System;
 use super::{CURRENT, Finding, Host, HostError, Manifest, Pending, top_links};
+use crate::activation::content::Content;
 use crate::activation::roles;
 use crate::io_error::IoContext;
 
@@ -76,7 +77,7 @@ pub(super) fn of_generation(
     system: &dyn System,
 ) -> Result<Plan, HostError> {
     findings.extend(other_machine(&generation, system));
-    let blueprint = match Blueprint::draw(host, generation, &manifest) {
+    let blueprint = match Blueprint::draw(host, generation, &manifest, Basis::Folders) {
         Ok(blueprint) => blueprint,
         Err(HostError::Findings(more)) => {
             findings.extend(more);
@@ -103,7 +104,7 @@ pub(super) fn of_generation(
 pub(super) fn of_existing(host: &Host, number: u64, system: &dyn System) -> Result<Plan, HostError> {
     let existing = Existing::read(host, number)?;
     let findings = other_machine(&existing.generation, system).into_iter().collect();
-    let blueprint = existing.blueprint(host)?;
+    let blueprint = existing.blueprint(host, Basis::Folders)?;
     // Whoever changed an override may have added or removed what has links; that is what overrides are for.
     if existing.generation.overrides.is_empty() {
         let folder = host.generation_folder(number);
@@ -222,7 +223,7 @@ fn unknown_roles(host: &Host, manifest: &Manifest, roles: &BTreeSet<RoleName>) -
     }
     for package in packages {
         // What cannot be read is found elsewhere, if it is to be active.
-        let tops = roles::tops(&host.package(&package.id)).unwrap_or_default();
+        let tops = roles::tops(&Content::of_folder(host.package(&package.id))).unwrap_or_default();
         known.extend(tops.into_iter().filter_map(|top| top.role));
     }
     let unknown = roles.difference(&known).filter(|_| !known.is_empty());

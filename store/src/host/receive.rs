@@ -31,6 +31,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::publish::FILE_MODE;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
+use crate::supply::Offer;
 use crate::verify;
 
 /// How often a package is brought that is damaged when it arrives.
@@ -311,10 +312,10 @@ impl<R: ByteRanges> Bringing<'_, R> {
     }
 
     fn package(&self, package: &SelectedPackage, unpacker: &mut Unpacker) -> Result<Arrived, ReceiveError> {
-        let (bytes, plan) = self.reader.plan(package, unpacker)?;
-        let listing = self.document(&self.host.listing(&package.tree), &bytes)?;
+        let offer = Offer::of_artifact(self.reader, package, unpacker)?;
+        let listing = self.document(&self.host.listing(&package.tree), &offer.listing)?;
         let packages = self.host.packages();
-        let staged = unpacking::package(self.reader, package, &plan, &packages, unpacker, self.observer)?;
+        let staged = unpacking::package(&offer, &packages, unpacker, self.observer)?;
         self.observer.package(package);
         Ok(Arrived {
             listing,

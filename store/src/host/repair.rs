@@ -10,15 +10,14 @@ use std::path::{Path, PathBuf};
 
 use schema::digest::Digest;
 use schema::id::PackageId;
-use schema::manifest::SelectedPackage;
 use serde::Serialize;
 
+use super::blueprint::Basis;
 use super::existing::Existing;
 use super::layout::Change;
-use super::receive::ReceiveError;
 use super::sweep::NEW;
 use super::system::System;
-use super::verify::HostReport;
+use super::verify::{HostReport, listed};
 use super::{GENERATIONS, Host, HostError, HostLock, MANIFEST, PACKAGES, PROGRAM, TREES, top_links};
 use crate::artifact::reader::{ReadError, Reader};
 use crate::artifact::unpacking::{self, UnpackError};
@@ -30,6 +29,8 @@ use crate::publish::FILE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
+use crate::substitute::SubstituteError;
+use crate::supply::{Offer, Supplies};
 use crate::verify::DifferenceKind;
 
 /// Why a host was not mended, or not wholly.
@@ -40,7 +41,7 @@ pub enum RepairError {
     Host(#[from] HostError),
     /// The artifact cannot be read, or the disk refused something.
     #[error(transparent)]
-    Receive(#[from] ReceiveError),
+    Take(#[from] SubstituteError),
 }
 
 impl From<IoError> for RepairError {
@@ -51,13 +52,13 @@ impl From<IoError> for RepairError {
 
 impl From<UnpackError> for RepairError {
     fn from(error: UnpackError) -> Self {
-        Self::Receive(error.into())
+        Self::Take(error.into())
     }
 }
 
 impl From<ReadError> for RepairError {
     fn from(error: ReadError) -> Self {
-        Self::Receive(error.into())
+        Self::Take(error.into())
     }
 }
 
@@ -67,11 +68,11 @@ pub struct Mended {
     /// What, relative to the host's root.
     pub path: String,
     /// How, in a few words.
-    pub how: &'static str,
+    pub how: String,
 }
 
-/// Mends what `report` found on `host`, as far as it can be: packages, the program and the manifest from `source`, an
-/// artifact, where it holds the very same; the rest from what is there. A verification says what is left.
+/// Mends what `report` found on `host`, as far as it can be: packages from `supplies`, the program and the manifest from
+/// `source`, an artifact, where they hold the very same; the rest from what is there. A verification says what is left.
 ///
 /// # Errors
 /// When the host or the artifact cannot be read, or the disk refuses something; what was mended until then is.
@@ -80,6 +81,7 @@ pub fn repair<R: ByteRanges>(
     _lock: &HostLock,
     system: &dyn System,
     report: &HostReport,
+    supplies: &Supplies<'_>,
     source: Option<&Reader<R>>,
     observer: &dyn Observer,
 ) -> Result<Vec<Mended>, RepairError> {
@@ -89,8 +91,8 @@ pub fn repair<R: ByteRanges>(
     };
     repair.standing(report)?;
     repair.strays(report)?;
+    repair.packages(report, supplies, observer)?;
     if let Some(reader) = source {
-        repair.packages(report, reader, observer)?;
         repair.documents(report, reader)?;
     }
     repair.manifest(report)?;
@@ -106,9 +108,12 @@ struct Repair<'a> {
 }
 
 impl Repair<'_> {
-    fn done(&mut self, path: impl AsRef<Path>, how: &'static str) {
+    fn done(&mut self, path: impl AsRef<Path>, how: impl Into<String>) {
         let path = path.as_ref().to_string_lossy().into_owned();
-        self.mended.push(Mended { path, how });
+        self.mended.push(Mended {
+            path,
+            how: how.into(),
+        });
     }
 
     /// Sets modes and owners again of the host's own folders and of listings.
@@ -148,43 +153,43 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Replaces packages that differ by those of the artifact with the same listing.
-    fn packages<R: ByteRanges>(
+    /// Replaces packages that differ by sound ones with the listing that the host knows of them.
+    fn packages(
         &mut self,
         report: &HostReport,
-        reader: &Reader<R>,
+        supplies: &Supplies<'_>,
         observer: &dyn Observer,
     ) -> Result<(), RepairError> {
-        let damaged: BTreeSet<&PackageId> = report
-            .differences
-            .iter()
+        let known = listed(self.host)?;
+        let differing = report.differences.iter();
+        let damaged: BTreeSet<&PackageId> = differing
             .filter(|difference| difference.kind != DifferenceKind::Unregistered)
             .filter_map(|difference| Some(&difference.package.as_ref()?.id))
             .collect();
-        let held: Vec<&SelectedPackage> = damaged
-            .into_iter()
-            .filter_map(|id| reader.manifest().package(id))
-            .collect();
-        reader.expect_listings(&held)?;
-        let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
-        let mtime = reader.manifest().source_date_epoch;
-        for package in held {
-            let (bytes, plan) = reader.plan(package, &mut unpacker)?;
-            let listing = self.host.listing(&package.tree);
-            let listing = unpacking::document(&listing, &bytes, FILE_MODE, mtime)?;
-            let packages = self.host.packages();
-            // What a killed repair left there.
-            removal::remove(&packages.join(format!("{PARTIAL}{}", package.id)))?;
-            let staged = unpacking::package(reader, package, &plan, &packages, &mut unpacker, observer)?;
-            durable::sync_file_system(self.host.root())?;
-            listing.publish()?;
-            let id = staged.replace()?;
-            self.done(
-                Path::new(PACKAGES).join(id.to_string()),
-                "replaced from the artifact",
-            );
+        for id in damaged {
+            let Some(tree) = known.get(id) else { continue };
+            let taken = supplies.take(id, Some(*tree), |offer| self.replace(offer, observer))?;
+            if let Some(name) = taken {
+                let how = format!("taken from {name}");
+                self.done(Path::new(PACKAGES).join(id.to_string()), how);
+            }
         }
         Ok(durable::sync(&self.host.root().join(TREES))?)
+    }
+
+    /// Puts the package that is offered, and its listing, in place of what is there.
+    fn replace(&self, offer: &Offer<'_>, observer: &dyn Observer) -> Result<(), SubstituteError> {
+        let listing = self.host.listing(&offer.tree);
+        let listing = unpacking::document(&listing, &offer.listing, FILE_MODE, offer.mtime)?;
+        let packages = self.host.packages();
+        // What a killed repair left there.
+        removal::remove(&packages.join(format!("{PARTIAL}{}", offer.id)))?;
+        let mut unpacker = Unpacker::new().map_err(SubstituteError::Zstd)?;
+        let staged = unpacking::package(offer, &packages, &mut unpacker, observer)?;
+        durable::sync_file_system(self.host.root())?;
+        listing.publish()?;
+        staged.replace()?;
+        Ok(())
     }
 
     /// Replaces the program and the manifests, where the artifact is the one that they came from.
@@ -287,7 +292,8 @@ impl Repair<'_> {
             if !differences.any(|it| it.package.is_none() && Path::new(&it.path).starts_with(&inside)) {
                 continue;
             }
-            let drawn = Existing::read(self.host, number).and_then(|existing| existing.blueprint(self.host));
+            let drawn = Existing::read(self.host, number)
+                .and_then(|existing| existing.blueprint(self.host, Basis::Listings));
             // What cannot be worked out is laid out by an activation, under another number.
             let Ok(blueprint) = drawn else { continue };
             let folder = self.host.generation_folder(number);
@@ -322,7 +328,9 @@ impl Repair<'_> {
             root: self.host.root().to_owned(),
             prefix: PathBuf::from(&existing.generation.prefix),
             from: None,
-            to: existing.blueprint(self.host)?.layout(self.host, number),
+            to: existing
+                .blueprint(self.host, Basis::Listings)?
+                .layout(self.host, number),
         };
         if system.check(&change)?.is_empty() {
             system.restore(&change)?;

@@ -157,6 +157,16 @@ pub fn packages(host: &Host, names: &[String], run: &Run<'_>) -> Result<HostRepo
     })
 }
 
+/// The listing that each package of `host` must have, as far as its generations and manifests say.
+///
+/// # Errors
+/// When the host cannot be looked at.
+pub(super) fn listed(host: &Host) -> Result<BTreeMap<PackageId, Digest>, HostError> {
+    let (mut known, _) = Known::of_generations(host, &mut Vec::new())?;
+    known.add_installed(host, &mut Vec::new());
+    Ok(known.trees)
+}
+
 fn is_called(id: &PackageId, name: &str) -> bool {
     id.name().as_str() == name || id.to_string() == name
 }

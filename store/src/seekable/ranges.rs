@@ -117,6 +117,24 @@ impl<R: ByteRanges + ?Sized> ByteRanges for &R {
     }
 }
 
+impl<R: ByteRanges + ?Sized> ByteRanges for Box<R> {
+    fn length(&self) -> io::Result<u64> {
+        (**self).length()
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        (**self).read_exact_at(offset, buffer)
+    }
+
+    fn run(&self, range: Range<u64>) -> Box<dyn Read + '_> {
+        (**self).run(range)
+    }
+
+    fn expect(&self, ranges: &[Range<u64>]) -> io::Result<()> {
+        (**self).expect(ranges)
+    }
+}
+
 /// Lends [`ByteRanges`] to any reader that seeks; its threads take turns.
 pub struct Seeking<R>(Mutex<R>);
 

@@ -10,6 +10,7 @@ use store::host::verify::HostReport;
 use store::verify::Run;
 use store::verify::locate::Reference;
 
+use super::supplies::{self, Named};
 use super::watch::{self, Watch};
 use crate::args::verify::Verify;
 use crate::commands::{Context, host};
@@ -62,8 +63,11 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
         && !document.report.differences.is_empty()
         && document.report.extent.is_whole()
     {
-        let (report, system) = (&document.report, system.as_ref());
-        document.repaired = repair::repair(&opened, &lock, system, report, from.as_ref(), &())?;
+        let (report, system, from) = (&document.report, system.as_ref(), from.as_ref());
+        let named = Named::of(context, args, from)?;
+        let refused = supplies::refused(context.output);
+        let supplies = named.supplies(&refused);
+        document.repaired = repair::repair(&opened, &lock, system, report, &supplies, from, &())?;
         document.remaining = Some(verify(&Run::new(&()))?);
     }
     context.output.result(&document, || summary(&document));
@@ -103,7 +107,7 @@ fn summary(document: &Document) -> String {
     }
     out.push_str(match remaining.is_sound() {
         true => "\nall mended",
-        false => "\nnot all is mended; --from names an artifact to take packages from, `store activate` makes generations",
+        false => "\nnot all is mended; --from names an artifact and --cache a cache to take packages from, `store activate` makes generations",
     });
     out
 }

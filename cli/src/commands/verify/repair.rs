@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ::schema::digest::Digest;
 use ::schema::id::PackageId;
-use builder::cache::{Cache, CacheProblem};
-use builder::fetch::Network;
 use builder::fetch::medium::Medium;
 use builder::fetch::verify as sources;
 use serde::Serialize;
@@ -13,16 +10,16 @@ use store::Store;
 use store::archive::record;
 use store::artifact::reader::Reader;
 use store::attestations;
-use store::lock::PackageLock;
 use store::logs;
 use store::recipes;
 use store::repair::{self, Repaired};
-use store::substitute::{self, SubstituteError};
+use store::substitute;
 use store::verify::{Difference, DifferenceKind, PackageRef, Report};
 
+use super::supplies::{self, Named};
 use crate::args::verify::Verify;
-use crate::commands::{Context, rebuild, substitute as caches, workshop};
-use crate::failure::{Failure, sentence};
+use crate::commands::{Context, rebuild, workshop};
+use crate::failure::Failure;
 
 /// What was done about one thing that differed.
 #[derive(Debug, Serialize)]
@@ -63,13 +60,6 @@ impl Repair {
     }
 }
 
-/// Where sound packages may come from.
-struct Supplies<'a> {
-    context: &'a Context<'a>,
-    artifact: Option<&'a Reader<Medium>>,
-    caches: Vec<Cache>,
-}
-
 /// Mends what `report` found, as far as it can be. What cannot is said on standard error, and found by the next verification.
 ///
 /// # Errors
@@ -81,11 +71,9 @@ pub fn store(
     report: &Report,
     artifact: Option<&Reader<Medium>>,
 ) -> Result<Vec<Repair>, Failure> {
-    let supplies = Supplies {
-        context,
-        artifact,
-        caches: caches::caches(context, &args.caches, Network::Allowed)?,
-    };
+    let named = Named::of(context, args, artifact)?;
+    let refused = supplies::refused(context.output);
+    let supplies = named.supplies(&refused);
     let mut repaired = files(store, report)?;
     let mut open = Vec::new();
     for id in damaged(report) {
@@ -96,8 +84,11 @@ pub fn store(
             continue;
         }
         let tree = record.map(|record| record.tree);
-        match supplies.take(store, &lock, tree)? {
-            Some(how) => repaired.push(Repair::package(&id, how)),
+        let taken = supplies.take(&id, tree, |offer| {
+            substitute::unpack(store, offer, &())?.replace(store, &lock, &offer.tree)
+        });
+        match taken? {
+            Some(name) => repaired.push(Repair::package(&id, format!("taken from {name}"))),
             None => open.push(id),
         }
     }
@@ -143,65 +134,6 @@ fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
         repaired.push(Repair::path(&difference.path, how));
     }
     Ok(repaired)
-}
-
-impl Supplies<'_> {
-    /// Takes the package that `lock` is for from the first that has it; says from where.
-    fn take(
-        &self,
-        store: &Store,
-        lock: &PackageLock,
-        tree: Option<Digest>,
-    ) -> Result<Option<String>, Failure> {
-        let id = lock.id();
-        let is_it = |found: &Digest| tree.is_none_or(|tree| tree == *found);
-        if let Some(reader) = self.artifact
-            && let Some(package) = reader.manifest().package(id).filter(|it| is_it(&it.tree))
-        {
-            let unpacked = substitute::unpack_part(store, reader, package, &());
-            match unpacked.and_then(|unpacked| unpacked.replace(store, lock, &package.tree)) {
-                Ok(()) => return Ok(Some("taken from the artifact".to_owned())),
-                Err(error) => self.refused(id, "the artifact", error)?,
-            }
-        }
-        for cache in &self.caches {
-            match from_cache(cache, store, lock, &is_it) {
-                Ok(true) => return Ok(Some(format!("taken from {}", cache.name()))),
-                Ok(false) => {}
-                Err(CacheProblem::Substitute(error)) => self.refused(id, cache.name(), error)?,
-                Err(why) => self.say(id, cache.name(), &sentence(&why)),
-            }
-        }
-        Ok(None)
-    }
-
-    fn refused(&self, id: &PackageId, from: &str, error: SubstituteError) -> Result<(), Failure> {
-        if error.is_local() {
-            return Err(error.into());
-        }
-        self.say(id, from, &sentence(&error));
-        Ok(())
-    }
-
-    fn say(&self, id: &PackageId, from: &str, why: &str) {
-        let text = format!("warning: {id} is not taken from {from}: {why}");
-        self.context.output.complain(&text);
-    }
-}
-
-fn from_cache(
-    cache: &Cache,
-    store: &Store,
-    lock: &PackageLock,
-    is_it: &dyn Fn(&Digest) -> bool,
-) -> Result<bool, CacheProblem> {
-    let Some(entry) = cache.entry(lock.id())?.filter(|entry| is_it(&entry.tree)) else {
-        return Ok(false);
-    };
-    cache
-        .unpack(store, &entry, &())?
-        .replace(store, lock, &entry.tree)?;
-    Ok(true)
 }
 
 /// Builds again what the tree of recipes still makes. What cannot be built, or comes out otherwise, is only told of: what is

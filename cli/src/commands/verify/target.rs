@@ -86,8 +86,8 @@ impl<'a> Target<'a> {
             (Choice::From | Choice::Resume, target) => {
                 matches!(target, Self::Store | Self::Host(_) | Self::Artifact(_))
             }
-            (Choice::Cache, Self::Store) => args.repair,
-            (Choice::CacheKey, Self::Store) => args.repair && !args.caches.caches.is_empty(),
+            (Choice::Cache, Self::Store | Self::Host(_)) => args.repair,
+            (Choice::CacheKey, Self::Store | Self::Host(_)) => args.repair && !args.caches.caches.is_empty(),
             (Choice::CacheKey, target) => matches!(target, Self::Served(_)),
             (Choice::Cache, _) => false,
         }
@@ -179,10 +179,9 @@ impl Choice {
             }
             (Self::From, _) => "an artifact is compared with stores, hosts and artifacts",
             (Self::Resume, _) => "it is verified anew each time",
-            (Self::Cache | Self::CacheKey, Target::Store) => {
+            (Self::Cache | Self::CacheKey, Target::Store | Target::Host(_)) => {
                 "--cache and --cache-key together say where --repair takes packages from"
             }
-            (Self::Cache, Target::Host(_)) => "--from names an artifact that a host is mended from",
             (Self::Cache | Self::CacheKey, _) => {
                 "--cache-key is for a binary cache, by its folder, or for --repair"
             }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schema::generation::{ActivePackage, Generation};
 use schema::manifest::ActiveManifest;
 
-use super::super::blueprint::{Blueprint, difference};
+use super::super::blueprint::{Basis, Blueprint, difference};
 use super::super::layout::Change;
 use super::super::system::System;
 use super::super::{CURRENT, GENERATION, GENERATIONS, Host, HostError, top_links};
@@ -82,7 +82,7 @@ pub(super) fn layout(
         differences.push(difference(&in_generations(number, GENERATION), kind));
     }
     let shown = in_generations(number, "");
-    let blueprint = match Blueprint::draw(host, existing.generation.clone(), manifest) {
+    let blueprint = match Blueprint::draw(host, existing.generation.clone(), manifest, Basis::Listings) {
         Ok(blueprint) => blueprint,
         // Each package that is gone or damaged is a difference of its own.
         Err(HostError::Findings(findings)) => {
