@@ -8,8 +8,6 @@
     reason = "plain tar must understand what we write"
 )]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::Range;
@@ -17,8 +15,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::TestTree;
 use serde_json::{Value, json};
-use support::TestTree;
 
 /// `top` requires `middle`; `lone` stands alone; `shell` is selected as everything is.
 fn built() -> TestTree {

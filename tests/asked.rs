@@ -4,15 +4,13 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::damage::{listing, pipe};
+use crate::support::{Ran, TestTree};
 use serde_json::{Value, json};
-use support::damage::{listing, pipe};
-use support::{Ran, TestTree};
 
 fn built() -> TestTree {
     let tree = TestTree::new();

@@ -5,10 +5,7 @@
     reason = "a host that only has tar is one of the cases"
 )]
 
-#[path = "attest/farm.rs"]
 mod farm;
-mod support;
-#[path = "attest/unbuilt.rs"]
 mod unbuilt;
 
 use std::fs::{self, Permissions};
@@ -16,10 +13,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::TestTree;
+use crate::support::web::Web;
 use farm::{BUILDERS, Farm, text};
 use serde_json::{Value, json};
-use support::TestTree;
-use support::web::Web;
 
 #[test]
 fn a_host_takes_what_enough_builders_attest() {

@@ -2,15 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
 #![allow(clippy::disallowed_methods, reason = "tests look around as users do")]
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::forgery::{Forgery, regions};
+use crate::support::hosts::Upgrade;
 use serde_json::{Value, json};
-use support::forgery::{Forgery, regions};
-use support::hosts::Upgrade;
 
 /// Puts one artifact after the other before copies of a host.
 struct Trial {

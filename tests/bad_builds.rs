@@ -4,12 +4,10 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
 use std::fs;
 
+use crate::support::TestTree;
 use serde_json::json;
-use support::TestTree;
 use tar::{EntryType, Header};
 
 /// Writes a socket: no program of the shell makes one, but its `cpio` unpacks one.

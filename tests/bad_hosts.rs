@@ -2,16 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
 #![allow(clippy::disallowed_methods, reason = "tests look around as users do")]
 
-mod support;
-
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use support::TestTree;
-use support::hosts::Upgrade;
+use crate::support::TestTree;
+use crate::support::hosts::Upgrade;
 
 #[test]
 fn folders_that_cannot_be_a_root_are_refused() {

@@ -9,14 +9,9 @@
     reason = "a machine is made by programs of this one"
 )]
 
-#[path = "boot/distribution.rs"]
 mod distribution;
-#[path = "boot/machine.rs"]
 mod machine;
-#[path = "boot/service.rs"]
 mod service;
-mod support;
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;

@@ -4,12 +4,10 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
 use std::os::unix::fs::MetadataExt;
 
+use crate::support::TestTree;
 use serde_json::{Value, json};
-use support::TestTree;
 
 /// `top` requires `middle`, which is built with `base`; `lone` stands alone.
 fn chain() -> TestTree {

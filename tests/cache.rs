@@ -4,15 +4,13 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::web::{Fault, Web};
+use crate::support::{Ran, TestTree};
 use serde_json::{Value, json};
-use support::web::{Fault, Web};
-use support::{Ran, TestTree};
 
 /// A tree whose store is pushed, and a store beside it that is empty.
 struct Farm {

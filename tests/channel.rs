@@ -1,28 +1,18 @@
 //! The promise that a host follows a channel to its newest release, in waves, and is shown no old, mixed or forged one.
 #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
 
-#[path = "configure/subject.rs"]
-#[allow(dead_code, reason = "what is configured is shared with other tests")]
-mod subject;
-mod support;
-
-#[path = "channel/another.rs"]
 mod another;
-#[path = "channel/at_once.rs"]
 mod at_once;
-#[path = "channel/publishing.rs"]
 mod publishing;
-#[path = "channel/site.rs"]
 mod site;
-#[path = "channel/waves.rs"]
 mod waves;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::web::Web;
 use serde_json::{Value, json};
 use site::{Site, copy, edit, snapshot, text};
-use support::web::Web;
 
 #[test]
 fn a_host_follows_a_channel_over_a_server_from_release_to_release() {

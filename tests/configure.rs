@@ -8,10 +8,7 @@
     reason = "plain tools must understand what we write"
 )]
 
-#[path = "configure/subject.rs"]
-mod subject;
-mod support;
-
+pub mod subject;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::{MetadataExt, symlink};

@@ -10,19 +10,10 @@
     reason = "tests start programs as users do, and say how much they tried"
 )]
 
-#[path = "configure/subject.rs"]
-#[allow(dead_code, reason = "what is configured is shared with other tests")]
-mod configured;
-#[path = "crash/durable.rs"]
 mod durable;
-#[path = "crash/on_channel.rs"]
 mod on_channel;
-#[path = "crash/on_host.rs"]
 mod on_host;
-#[path = "crash/subject.rs"]
 mod subject;
-mod support;
-#[path = "crash/trace.rs"]
 mod trace;
 
 use std::fs;
@@ -32,10 +23,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::TestTree;
 use on_channel::Publication;
 use on_host::{OnHost, Place};
 use subject::{State, Subject, every_syscall, nothing, text};
-use support::TestTree;
 
 /// `store artifact extract` into a folder that is not there.
 struct Extract {

@@ -1,13 +1,11 @@
 //! The promise that whatever differs between two releases, two states of a host or two packages is told, to the file.
 #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::{Ran, TestTree};
 use serde_json::{Value, json};
-use support::{Ran, TestTree};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()

@@ -16,8 +16,8 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::TestTree;
 use serde_json::json;
-use support::TestTree;
 
 /// Ways out by single system calls; `extra/attempt` tells what came of one.
 const CALLS: [(&str, &str); 20] = [

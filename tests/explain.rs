@@ -1,12 +1,10 @@
 //! The promise that whoever asks why gets a proof that can be looked at.
 #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
 
-mod support;
-
 use std::fs;
 
+use crate::support::TestTree;
 use serde_json::{Value, json};
-use support::TestTree;
 
 #[test]
 fn a_dependency_is_proven_by_the_bytes_that_refer_to_it() {

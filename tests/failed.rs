@@ -4,12 +4,10 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::TestTree;
 use serde_json::{Value, json};
-use support::TestTree;
 
 /// `above` requires `broken`, which fails after ten thousand lines; `lone` needs neither.
 fn broken() -> TestTree {

@@ -24,9 +24,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use crate::support::TestTree;
 use life::{DISK_IS_FULL, Disk, Fleet, Life};
 use proxy::Proxy;
-use support::TestTree;
 use tempfile::TempDir;
 
 /// How many hosts there are, unless `FLEET_HOSTS` says otherwise.

@@ -5,8 +5,6 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
@@ -14,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use crate::support::damage::{inside, rewrite, set_time};
+use crate::support::dice::Dice;
+use crate::support::{Ran, TestTree};
 use serde_json::{Value, json};
-use support::damage::{inside, rewrite, set_time};
-use support::dice::Dice;
-use support::{Ran, TestTree};
 
 /// How many bytes are flipped in a store, and on a host.
 const FLIPS: usize = 500;

@@ -1,11 +1,9 @@
 //! Holds the guide's list of commands against what the program says of itself.
 #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
 
-mod support;
-
 use std::collections::BTreeSet;
 
-use support::TestTree;
+use crate::support::TestTree;
 
 /// Every verb below `verb` that does something by itself.
 fn verbs(tree: &TestTree, verb: &[&str]) -> BTreeSet<String> {

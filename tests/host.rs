@@ -8,15 +8,13 @@
     reason = "a shell is asked what it understood of the environment"
 )]
 
-mod support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{Ran, TestTree};
 use serde_json::{Value, json};
-use support::{Ran, TestTree};
 
 /// A tree of recipes, and a host that is given its artifacts.
 struct Host {

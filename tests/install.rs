@@ -4,15 +4,13 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::support::web::{Fault, Web};
+use crate::support::{Ran, TestTree};
 use serde_json::{Value, json};
-use support::web::{Fault, Web};
-use support::{Ran, TestTree};
 
 /// Two artifacts in a folder that is served.
 struct Site {

@@ -8,16 +8,14 @@
     reason = "the script is run by programs that hosts have"
 )]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::TestTree;
+use crate::support::web::{Fault, Web};
 use serde_json::json;
-use support::TestTree;
-use support::web::{Fault, Web};
 
 /// Stands in for `store`: writes down how it is called, and fails when it is asked to.
 const STORE: &str = r#"#!/bin/sh

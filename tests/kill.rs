@@ -5,16 +5,14 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "what is killed has to be started")]
 
-mod support;
-
 use std::fs;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::TestTree;
+use crate::support::dice::Dice;
 use serde_json::json;
-use support::TestTree;
-use support::dice::Dice;
 
 /// How many runs are killed.
 const KILLS: u32 = 100;

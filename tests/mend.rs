@@ -5,18 +5,16 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::support::damage::{inside, rewrite};
+use crate::support::running::HELD;
+use crate::support::web::Web;
+use crate::support::{Ran, TestTree};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::damage::{inside, rewrite};
-use support::running::HELD;
-use support::web::Web;
-use support::{Ran, TestTree};
 
 /// Writes other bytes into a read-only file.
 fn damage(path: &Path) {

@@ -5,15 +5,13 @@
     reason = "a host is made by programs of the machine"
 )]
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::TestTree;
+use crate::support::web::Web;
 use serde_json::{Value, json};
-use support::TestTree;
-use support::web::Web;
 
 /// What a host of ours may lack, and these do.
 const HIDDEN: [&str; 7] = ["zstd", "unzstd", "zstdcat", "curl", "python3", "xz", "perl"];

@@ -4,10 +4,8 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
+use crate::support::TestTree;
 use serde_json::json;
-use support::TestTree;
 
 #[test]
 fn a_build_whose_output_cannot_be_kept_fails_and_registers_nothing() {

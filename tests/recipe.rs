@@ -1,12 +1,10 @@
 //! A recipe from nothing to a package, as its author types it, and what the author is told of mistakes.
 #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
 
-mod support;
-
 use std::fs;
 
+use crate::support::TestTree;
 use serde_json::json;
-use support::TestTree;
 
 /// An archive with one folder in it, as upstreams publish them.
 fn archive() -> Vec<u8> {

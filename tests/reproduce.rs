@@ -8,8 +8,6 @@
     reason = "real recipes are fetched by the clients that this machine configures"
 )]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -17,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
+use crate::support::TestTree;
 use serde_json::{Value, json};
-use support::TestTree;
 
 /// The digests of the packages of a document, by name.
 fn trees(document: &Value) -> BTreeMap<String, String> {

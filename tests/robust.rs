@@ -8,14 +8,12 @@
     reason = "a small disk is made by programs of the machine"
 )]
 
-mod support;
-
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Output};
 
+use crate::support::TestTree;
 use serde_json::{Value, json};
-use support::TestTree;
 
 fn built() -> TestTree {
     let tree = TestTree::new();

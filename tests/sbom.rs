@@ -5,15 +5,13 @@
     reason = "the formats' own validators are programs of others"
 )]
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::TestTree;
 use serde_json::{Value, json};
-use support::TestTree;
 
 /// Packages with a licence, with those that SPDX does not list, with none; with homepages that are addresses and that are
 /// none; one has a source and requirements.

@@ -5,14 +5,9 @@
     reason = "the second implementation is a program of its own"
 )]
 
-#[path = "second/lying_documents.rs"]
 mod lying_documents;
-#[path = "second/lying_fields.rs"]
 mod lying_fields;
-#[path = "second/lying_frames.rs"]
 mod lying_frames;
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,11 +15,11 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::thread;
 
+use crate::support::TestTree;
+use crate::support::artifacts::INSTALLER;
+use crate::support::remade::Remade;
 use serde_json::{Value, json};
 use store::keys::SigningKey;
-use support::TestTree;
-use support::artifacts::INSTALLER;
-use support::remade::Remade;
 
 /// How many damaged artifacts both must agree on.
 const DAMAGED: u64 = 200;

@@ -12,10 +12,10 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 
+use crate::support::TestTree;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::TestTree;
 
 /// A server of a folder, with its log in a file beside it.
 struct Serving {

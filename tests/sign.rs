@@ -2,15 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong fails the test, as it should")]
 #![allow(clippy::disallowed_methods, reason = "minisign itself is asked, too")]
 
-mod support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::TestTree;
 use serde_json::{Value, json};
-use support::TestTree;
 
 /// A small artifact.
 fn artifact(tree: &TestTree) -> PathBuf {

@@ -9,8 +9,7 @@ use std::path::Path;
 use schema::digest::Digest;
 use serde_json::{Value, json};
 
-mod support;
-use support::TestTree;
+use crate::support::TestTree;
 
 /// A package `bad` whose one source is fetched from `url`, and a tree to build it in.
 fn tree_with(kind: &str, url: &str, digest: &Digest) -> TestTree {

@@ -4,12 +4,10 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
+use crate::support::TestTree;
+use crate::support::running::HELD;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::TestTree;
-use support::running::HELD;
 
 /// `after` requires `held`, whose build waits to be let go.
 fn held() -> TestTree {

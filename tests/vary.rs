@@ -8,14 +8,12 @@
     reason = "a program that stands in for another is put before it on the path"
 )]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::TestTree;
 use serde_json::{Value, json};
-use support::TestTree;
 
 /// Ten packages, each not reproducible in another way: its name, its script, the axis that must be named, and what the
 /// difference must look like.

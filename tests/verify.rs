@@ -4,21 +4,19 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
-mod support;
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::support::TestTree;
+use crate::support::damage::{inside, listing, rewrite, set_time};
+use crate::support::dice::Dice;
+use crate::support::web::{Fault, Web};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use support::TestTree;
-use support::damage::{inside, listing, rewrite, set_time};
-use support::dice::Dice;
-use support::web::{Fault, Web};
 
 fn built() -> TestTree {
     let tree = TestTree::new();

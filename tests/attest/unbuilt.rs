@@ -11,7 +11,7 @@ use store::keys::SigningKey;
 
 use super::farm::{BUILDERS, Farm, text};
 use super::key_of_a_stranger;
-use super::support::{self, forgery::Forgery};
+use crate::support::{self, forgery::Forgery};
 
 #[test]
 fn no_manifest_makes_a_package_the_configuration() {

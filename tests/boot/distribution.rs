@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::machine::Machine;
+use super::machine::Machine;
 use crate::support::TestTree;
 
 /// Where the machine finds what it installs from.

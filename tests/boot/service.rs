@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::machine::Machine;
+use super::machine::Machine;
 use crate::support::TestTree;
 
 const STORE: &str = "/opt/store/store";

@@ -6,8 +6,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use super::site::{Site, snapshot};
-use super::support::Ran;
-use super::support::web::{Fault, Web};
+use crate::support::Ran;
+use crate::support::web::{Fault, Web};
 
 /// How long an install that never comes to its server holds a test up.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::subject::{self, configure};
-use super::support::running::Running;
-use super::support::{Ran, TestTree};
+use crate::configure::subject::{self, configure};
+use crate::support::running::Running;
+use crate::support::{Ran, TestTree};
 
 /// A delivery with keys, and a host for it.
 pub struct Site {

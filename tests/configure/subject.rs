@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::support::{self, TestTree};
+use crate::support::{self, TestTree};
 
 pub const SCHEMA: &str = r#"{
   "type": "object",

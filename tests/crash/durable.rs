@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::trace::Point;
+use super::trace::Point;
 
 /// What a command did that a loss of power might undo, in words; its calls are in order.
 ///

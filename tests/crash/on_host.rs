@@ -8,8 +8,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::subject::{State, Subject, text};
-use crate::support::TestTree;
+use super::subject::{State, Subject, text};
+use crate::support::{Ran, TestTree};
 
 /// Where hosts of a test stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn two_versions_with_units(tree: &TestTree) -> [PathBuf; 2] {
     [version("1", "gone"), version("2", "come")]
 }
 
-fn run(tree: &TestTree, args: &[String], root: &Path) -> crate::support::Ran {
+fn run(tree: &TestTree, args: &[String], root: &Path) -> Ran {
     tree.store(&with_root(args, root))
 }
 

@@ -11,8 +11,8 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::durable;
-use crate::trace::{self, Ended, Fault, Point};
+use super::durable;
+use super::trace::{self, Ended, Fault, Point};
 
 /// What happens at each point, one after the other, and what is said of it.
 const FAULTS: [(Fault, &str); 3] = [

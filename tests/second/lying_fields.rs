@@ -5,7 +5,7 @@
 
 use serde_json::json;
 
-use crate::lying_documents::{Forgery, OF_MANIFEST, OF_RECIPE};
+use super::lying_documents::{Forgery, OF_MANIFEST, OF_RECIPE};
 use crate::support::remade::Document::{Manifest, Recipe};
 use crate::support::remade::Lie::Change;
 

@@ -2,7 +2,7 @@
 
 use store::seekable::frames::FrameWriter;
 
-use crate::lying_documents::{Forgery, OF_LISTING, OF_MANIFEST, OF_RECIPE};
+use super::lying_documents::{Forgery, OF_LISTING, OF_MANIFEST, OF_RECIPE};
 use crate::support::remade::Lie::{self, Within};
 use crate::support::remade::{Frames, Piece, pieces};
 
