@@ -15,10 +15,11 @@ pub mod substitute;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::signature::ENDING;
 use schema::cache::{CacheEntry, CacheEntryError};
 use schema::id::PackageId;
-use store::artifact;
 use store::artifact::reader::MAX_DOCUMENT;
+use store::places::{archive_path, listing_path};
 use store::substitute::SubstituteError;
 use store::supply::{Offer, Refusal, Supply};
 
@@ -143,7 +144,7 @@ impl Cache {
         let Some(bytes) = self.document(&file, MOST_ENTRY)? else {
             return Ok(None);
         };
-        let signature = self.document(&format!("{file}.minisig"), MOST_ENTRY)?;
+        let signature = self.document(&format!("{file}{ENDING}"), MOST_ENTRY)?;
         let signature = signature.ok_or(CacheProblem::Unsigned)?;
         let signature = String::from_utf8(signature).map_err(|_| CacheProblem::Untrusted)?;
         if !self.keys.iter().any(|key| key.accepts(&bytes, &signature)) {
@@ -161,10 +162,10 @@ impl Cache {
     /// # Errors
     /// When it is not there, or its listing is not as the entry says.
     pub fn offered(&self, entry: &CacheEntry) -> Result<Offer<'static>, CacheProblem> {
-        let file = artifact::listing_path(&entry.tree);
+        let file = listing_path(&entry.tree);
         let listing = self.document(&file, MAX_DOCUMENT)?;
         let listing = listing.ok_or(CacheProblem::Missing(file))?;
-        let file = archive_path(entry);
+        let file = archive_path(&entry.tree);
         let medium = self.medium(&file)?.ok_or(CacheProblem::Missing(file))?;
         Ok(Offer::of_entry(entry, listing, medium).map_err(SubstituteError::from)?)
     }
@@ -209,9 +210,4 @@ impl Supply for Cache {
             problem => Refusal::Supply(Box::new(problem)),
         })
     }
-}
-
-/// Where the archive lies within a cache.
-fn archive_path(entry: &CacheEntry) -> String {
-    format!("archives/{}.tar.zst", entry.tree)
 }

@@ -1,8 +1,6 @@
 //! Owns comparing what several builders attest of the same store IDs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use schema::attestation::{Attestations, Claim, Envelope};
@@ -12,7 +10,8 @@ use schema::listing::Listing;
 use serde::Serialize;
 use store::artifact::{listing_path, reader::MAX_DOCUMENT};
 use store::attestations::{self, Attested, FOLDER as ATTESTATIONS};
-use store::io_error::{IoContext, IoError};
+use store::folder;
+use store::io_error::IoError;
 use store::trust::Trust;
 
 use crate::fetch::FetchOptions;
@@ -183,13 +182,8 @@ impl Challenge<'_> {
     pub fn offered(&self) -> Result<BTreeSet<PackageId>, ChallengeError> {
         let mut ids = BTreeSet::new();
         for folder in self.places.iter().filter_map(|place| self.folder(place)) {
-            let folder = folder.join(ATTESTATIONS);
-            let entries = match fs::read_dir(&folder) {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                entries => entries.at("read folder", &folder)?,
-            };
-            for entry in entries {
-                let name = entry.at("read folder", &folder)?.file_name();
+            for entry in folder::entries_if_there(&folder.join(ATTESTATIONS))? {
+                let name = entry.file_name();
                 let id = name.to_str().and_then(|name| name.strip_suffix(".json"));
                 ids.extend(id.and_then(|id| id.parse::<PackageId>().ok()));
             }

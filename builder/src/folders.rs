@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use schema::digest::Digest;
 use schema::name::SourceName;
 use schema::recipe::{FileContent, RecipeFile};
+use store::folder;
 use store::io_error::{IoContext, IoError};
 use store::work::WorkArea;
 
@@ -106,8 +107,7 @@ fn copy_checked(from: &Path, to: &Path, content: &FileContent) -> Result<(), Lay
 /// Gives everything in `folder` the same time, so that no build sees when it began.
 fn set_times(folder: &Path, mtime: u64) -> Result<(), IoError> {
     let time = filetime::FileTime::from_unix_time(i64::try_from(mtime).unwrap_or(i64::MAX), 0);
-    for entry in fs::read_dir(folder).at("read folder", folder)? {
-        let entry = entry.at("read folder", folder)?;
+    for entry in folder::entries(folder)? {
         let path = entry.path();
         if entry.file_type().at("look at", &path)?.is_dir() {
             set_times(&path, mtime)?;

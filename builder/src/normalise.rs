@@ -9,14 +9,12 @@ mod walk;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use store::facts::RESOLVED_RECIPE;
 
 use rayon::prelude::*;
 use schema::id::PackageId;
 
 pub use noise::{NOISE, Noise};
-
-/// The one file of a package that `store` writes and the build does not.
-pub const RESOLVED_RECIPE: &str = "buildinfo.full.json";
 
 /// How many problems or findings of one package are spelled out.
 pub const MOST_REPORTED: usize = 20;

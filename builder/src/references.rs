@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use schema::id::PackageId;
 
+use store::facts::RESOLVED_RECIPE;
 use store::io_error::IoError;
 use store::tree::{self, NodeKind};
 
-use crate::normalise::{MOST_REPORTED, Normalised, OutputEntry, OutputKind, RESOLVED_RECIPE};
+use crate::normalise::{MOST_REPORTED, Normalised, OutputEntry, OutputKind};
 use search::{Hit, Search};
 
 /// Folders of the sandbox that no host has.

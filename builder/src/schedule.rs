@@ -65,10 +65,19 @@ enum Report {
     Built(usize, Result<Done, StepError>),
 }
 
+/// What a step waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Waiting {
+    /// How many steps must be done before it.
+    needs: usize,
+    /// Whether its sources are there.
+    fetched: bool,
+}
+
 /// How far one step is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
-    Waiting { needs: usize, fetched: bool },
+    Waiting(Waiting),
     Ready,
     Running(Instant),
     Done,
@@ -134,7 +143,7 @@ impl<'a> Board<'a> {
                 dependents[need].push(at);
             }
         }
-        let waiting = |step: &Step| State::Waiting {
+        let waiting = |step: &Step| Waiting {
             needs: step.needs.len(),
             fetched: !has_sources(step),
         };
@@ -142,7 +151,7 @@ impl<'a> Board<'a> {
             plan,
             run,
             estimate: Estimate::new(steps),
-            states: steps.iter().map(waiting).collect(),
+            states: steps.iter().map(waiting).map(State::Waiting).collect(),
             dependents,
             ready: BinaryHeap::new(),
             orders,
@@ -152,8 +161,8 @@ impl<'a> Board<'a> {
             built: Built::default(),
         };
         for at in 0..steps.len() {
-            if let State::Waiting { needs, fetched } = board.states[at] {
-                board.wait_for(at, needs, fetched);
+            if let State::Waiting(waiting) = board.states[at] {
+                board.wait(at, waiting);
             }
         }
         board
@@ -261,8 +270,14 @@ impl<'a> Board<'a> {
     fn on_fetched(&mut self, at: usize, result: Result<(), StepError>) {
         self.fetching -= 1;
         match (result, self.states[at]) {
-            (Ok(()), State::Waiting { needs, .. }) => self.wait_for(at, needs, true),
-            (Err(error), State::Waiting { .. }) => self.fail(at, error),
+            (Ok(()), State::Waiting(waiting)) => self.wait(
+                at,
+                Waiting {
+                    fetched: true,
+                    ..waiting
+                },
+            ),
+            (Err(error), State::Waiting(_)) => self.fail(at, error),
             _ => {}
         }
     }
@@ -276,9 +291,10 @@ impl<'a> Board<'a> {
                 let id = &self.plan.steps()[at].package.id;
                 self.run.observer.event(Event::Done { id, done: &done });
                 self.built.done.push((id.clone(), done));
-                for waiting in self.dependents[at].clone() {
-                    if let State::Waiting { needs, fetched } = self.states[waiting] {
-                        self.wait_for(waiting, needs - 1, fetched);
+                for dependent in self.dependents[at].clone() {
+                    if let State::Waiting(Waiting { needs, fetched }) = self.states[dependent] {
+                        let needs = needs - 1;
+                        self.wait(dependent, Waiting { needs, fetched });
                     }
                 }
             }
@@ -286,9 +302,10 @@ impl<'a> Board<'a> {
         self.tell_progress();
     }
 
-    fn wait_for(&mut self, at: usize, needs: usize, fetched: bool) {
-        if needs > 0 || !fetched {
-            self.states[at] = State::Waiting { needs, fetched };
+    /// Makes a step ready unless there is something left to wait for.
+    fn wait(&mut self, at: usize, waiting: Waiting) {
+        if waiting.needs > 0 || !waiting.fetched {
+            self.states[at] = State::Waiting(waiting);
             return;
         }
         self.states[at] = State::Ready;
@@ -319,7 +336,7 @@ impl<'a> Board<'a> {
 
     fn skip_the_rest(&mut self) {
         for (step, state) in self.plan.steps().iter().zip(&self.states) {
-            if matches!(state, State::Waiting { .. } | State::Ready | State::Skipped) {
+            if matches!(state, State::Waiting(_) | State::Ready | State::Skipped) {
                 self.built.skipped.push(step.package.id.clone());
             }
         }
@@ -331,7 +348,7 @@ impl<'a> Board<'a> {
             .iter()
             .enumerate()
             .filter_map(|(at, state)| match state {
-                State::Waiting { .. } | State::Ready => Some((at, None)),
+                State::Waiting(_) | State::Ready => Some((at, None)),
                 State::Running(since) => Some((at, Some(since.elapsed()))),
                 State::Done | State::Failed | State::Skipped => None,
             });

@@ -3,17 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::signature::ENDING;
 use rayon::prelude::*;
 use schema::cache::CacheEntry;
 use schema::delivery::{DeliveredFile, DeliveryIndex, DeliveryIndexError};
 use schema::digest::Digest;
 use schema::id::PackageId;
+use store::folder;
 use store::io_error::{IoContext, IoError};
 use store::keys::CheckingKey;
 use store::listing;
+use store::places::{ARCHIVES, TREES, archive_path, listing_path};
 use store::regular;
 use store::verify::{Difference, DifferenceKind, FileKind, FirstByte, VerifyObserver};
 
@@ -103,7 +105,7 @@ fn delivery(
     let known: BTreeSet<&str> = index.files.iter().map(|file| file.name.as_str()).collect();
     for name in names(folder)? {
         // Signatures lie beside what they sign, and channels have metadata of their own.
-        let signed = name.strip_suffix(".minisig").unwrap_or(&name);
+        let signed = name.strip_suffix(ENDING).unwrap_or(&name);
         let is_known = known.contains(signed) || [INDEX, SHA256SUMS, B3SUMS, CHANNELS].contains(&signed);
         if !is_known {
             found.push(extra(folder, &name)?);
@@ -175,8 +177,8 @@ fn cache(
     for (entry, differences) in entries {
         found.extend(differences);
         if let Some(entry) = entry {
-            known.insert(format!("trees/{}.json", entry.tree));
-            known.insert(format!("archives/{}.tar.zst", entry.tree));
+            known.insert(listing_path(&entry.tree));
+            known.insert(archive_path(&entry.tree));
             let absent = entry.requires.iter().filter(|required| !ids.contains(required));
             found.extend(absent.map(|dependency| {
                 let dependency = dependency.clone();
@@ -187,7 +189,7 @@ fn cache(
     // What belongs to entries that were not looked at is no surplus.
     let folders: &[&str] = match observer.is_stopped() {
         true => &[],
-        false => &["trees", "archives"],
+        false => &[TREES, ARCHIVES],
     };
     for below in folders {
         for name in names(&folder.join(below))? {
@@ -218,7 +220,7 @@ fn entry(
             return (None, found);
         }
     };
-    let signature = format!("{name}.minisig");
+    let signature = format!("{name}{ENDING}");
     match regular::read(&folder.join(&signature)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
         Err(error) => note(&signature, DifferenceKind::unreadable(&error.source)),
         Ok(text) if keys.is_empty() || keys.iter().any(|key| key.accepts(&bytes, &text)) => {}
@@ -239,9 +241,9 @@ fn entry(
         }
     };
     let files = [
-        (format!("trees/{}.json", entry.tree), entry.tree, None),
+        (listing_path(&entry.tree), entry.tree, None),
         (
-            format!("archives/{}.tar.zst", entry.tree),
+            archive_path(&entry.tree),
             entry.archive.blake3,
             Some(entry.archive.length),
         ),
@@ -269,18 +271,7 @@ fn extra(folder: &Path, path: &str) -> Result<Difference, IoError> {
 
 /// The names in a folder, sorted, but for hidden ones; none when there is no such folder.
 fn names(folder: &Path) -> Result<Vec<String>, IoError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.at("read folder", folder)?,
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.at("read folder", folder)?.file_name();
-        let name = name.to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
+    let entries = folder::entries_if_there(folder)?.into_iter();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| !name.starts_with('.')).collect())
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rebuild::Rebuild;
+use schema::name::VariantName;
 
 /// A content-addressed package store with a hermetic build farm.
 #[derive(Debug, Parser)]
@@ -138,15 +139,23 @@ pub enum Verb {
     Man,
 }
 
+/// Which variant of the tree is meant.
+#[derive(Debug, Default, Args)]
+pub struct Variant {
+    /// Lay this variant of the tree over the base
+    #[arg(long, id = "variant", value_name = "NAME")]
+    pub name: Option<VariantName>,
+}
+
 /// Which packages of the tree are meant.
 #[derive(Debug, Args)]
 pub struct Selection {
     /// Package names, or `all` for the tree's default set
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// Lay this variant of the tree over the base
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// Which variant of the tree is meant.
+    #[command(flatten)]
+    pub variant: Variant,
     /// Never touch the network
     #[arg(long)]
     pub offline: bool,
@@ -187,9 +196,9 @@ pub struct Named {
     /// A package's name or store ID
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Lay this variant of the tree over the base
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// Which variant of the tree is meant.
+    #[command(flatten)]
+    pub variant: Variant,
 }
 
 /// `store show`.
@@ -212,9 +221,9 @@ pub struct Graph {
     /// How to print it
     #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
     pub format: GraphFormat,
-    /// Lay this variant of the tree over the base
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// Which variant of the tree is meant.
+    #[command(flatten)]
+    pub variant: Variant,
 }
 
 /// How `store graph` prints.
@@ -237,9 +246,9 @@ pub struct Why {
     /// The package depended on
     #[arg(value_name = "B")]
     pub dependency: String,
-    /// Lay this variant of the tree over the base
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// Which variant of the tree is meant.
+    #[command(flatten)]
+    pub variant: Variant,
 }
 
 /// `store diff`.
@@ -255,9 +264,9 @@ pub struct Diff {
     /// The host of generations, where its prefix stands [default: the folder this program lies in]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Lay this variant of the tree over the base
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// Which variant of the tree is meant.
+    #[command(flatten)]
+    pub variant: Variant,
 }
 
 /// `store why-rebuilt`.
@@ -268,9 +277,9 @@ pub struct WhyRebuilt {
     /// Compare with this package instead of the last build
     #[arg(long, value_name = "ID")]
     pub since: Option<schema::id::PackageId>,
-    /// Lay this variant of the tree over the base
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// Which variant of the tree is meant.
+    #[command(flatten)]
+    pub variant: Variant,
 }
 
 /// `store shell`.
@@ -289,9 +298,9 @@ pub struct Shell {
 pub enum RecipeVerb {
     /// Read the whole tree and report every mistake at once
     Check {
-        /// Lay this variant of the tree over the base
-        #[arg(long, value_name = "NAME")]
-        variant: Option<String>,
+        /// Which variant of the tree is meant.
+        #[command(flatten)]
+        variant: Variant,
     },
     /// Start a recipe
     New {
@@ -319,9 +328,9 @@ pub enum ArtifactVerb {
         /// Where to write it [default: NAME-VERSION-PLATFORM.tar.zst]
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Lay this variant of the tree over the base
-        #[arg(long, value_name = "NAME")]
-        variant: Option<String>,
+        /// Which variant of the tree is meant.
+        #[command(flatten)]
+        variant: Variant,
     },
     /// Show what an artifact holds
     Inspect {
@@ -408,4 +417,15 @@ pub struct Schema {
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_verb_contradicts_itself() {
+        Cli::command().debug_assert();
+    }
 }

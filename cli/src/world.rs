@@ -7,6 +7,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use store::places::PACKAGES;
 
 use builder::fetch::Proxies;
 
@@ -120,7 +121,7 @@ impl World {
     /// The host that this very program lies in, when it lies in one.
     pub fn own_host(&self) -> Option<PathBuf> {
         let folder = std::env::current_exe().ok()?.parent()?.to_owned();
-        folder.join("packages").is_dir().then_some(folder)
+        folder.join(PACKAGES).is_dir().then_some(folder)
     }
 
     /// What this machine is called; empty where nothing says so.

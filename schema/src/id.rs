@@ -44,6 +44,11 @@ impl PackageId {
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
+
+    /// Whether people who say `text` mean it: by its name alone, or by the whole of it.
+    pub fn is_called(&self, text: &str) -> bool {
+        self.name.as_str() == text || self.to_string() == text
+    }
 }
 
 impl fmt::Display for PackageId {

@@ -35,7 +35,9 @@ pub(crate) fn read_digest(
     let strong = DIGESTS
         .iter()
         .find_map(|field| Some((*field, source.get(field)?)));
-    refuse_weak_beside_strong(source, strong.is_some(), report);
+    if strong.is_some() {
+        refuse_weak(source, report);
+    }
     if let Some((field, node)) = strong {
         if (field, of) == ("sha256", Digested::Folder) {
             refuse_sha256(node, report);
@@ -77,9 +79,9 @@ pub(crate) fn refuse_sha256(node: Node<'_>, report: &mut Report) {
 }
 
 /// A weak digest beside a strong one proves nothing more; DC/OS's folders keep theirs.
-pub(crate) fn refuse_weak_beside_strong(source: &Fields<'_>, strong: bool, report: &mut Report) {
+pub(crate) fn refuse_weak(source: &Fields<'_>, report: &mut Report) {
     for (field, maker) in WEAK_DIGESTS {
-        if let (true, Dialect::Native, Some((key, _))) = (strong, report.dialect, source.entry(field)) {
+        if let (Dialect::Native, Some((key, _))) = (report.dialect, source.entry(field)) {
             let message = format!("`{field}` proves nothing: {maker} can be forged.");
             report.error(&key.place(), message, "remove it");
         }

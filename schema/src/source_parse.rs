@@ -9,7 +9,7 @@ use crate::nearest::{did_you_mean, listed};
 use crate::path::{PathEscapes, below_root};
 use crate::source::{Origin, RegistryFile, Source, SourceDigest, SourceForm, SourceKind};
 use crate::source_digest::{
-    DIGESTS, Digested, is_weak, read_digest, refuse_sha256, refuse_weak_beside_strong, strong_digest,
+    DIGESTS, Digested, is_weak, read_digest, refuse_sha256, refuse_weak, strong_digest,
 };
 use crate::tree_of_recipes::Dialect;
 use crate::url::{UrlError, check_git_url, check_url, file_name_of};
@@ -354,7 +354,7 @@ impl SourceReader<'_> {
         if let Some(node) = self.fields.get("sha256") {
             refuse_sha256(node, report);
         }
-        refuse_weak_beside_strong(&self.fields, true, report);
+        refuse_weak(&self.fields, report);
         let node = self.fields.get("blake3")?;
         Some((strong_digest(node, "blake3", report)?, node.place()))
     }

@@ -46,6 +46,4 @@ pub const MANIFEST_PATH: &str = "manifest.json";
 pub const INSTALLER_PATH: &str = "store";
 
 /// A listing's place in the tar, from the tree digest.
-pub fn listing_path(tree: &schema::digest::Digest) -> String {
-    format!("trees/{tree}.json")
-}
+pub use crate::places::listing_path;

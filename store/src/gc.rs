@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::attestations;
 use crate::closure;
+use crate::folder;
 use crate::index::{IndexError, PackageRecord};
 use crate::io_error::{IoContext, IoError};
 use crate::protection::{Deciding, Needed};
@@ -291,8 +292,7 @@ fn gather(
     folder: &Path,
     keep: impl Fn(&str, i64) -> bool,
 ) -> Result<(), IoError> {
-    for entry in fs::read_dir(folder).at("read folder", folder)? {
-        let entry = entry.at("read folder", folder)?;
+    for entry in folder::entries(folder)? {
         let path = entry.path();
         let changed = entry.metadata().at("look at", &path)?.mtime();
         // A name that is not UTF-8 is none that this program gave.

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::host::{GENERATIONS, MANIFEST};
-use crate::store::{ARCHIVES, FORMAT_FILE, INDEX_FILE, PACKAGES, TREES};
+use crate::places::{ARCHIVES, PACKAGES, TREES};
+use crate::store::{FORMAT_FILE, INDEX_FILE};
 
 /// What configuring writes last into a delivery, and hosts read first.
 const DELIVERY_INDEX: &str = "index.json";

@@ -50,13 +50,13 @@ pub use root::RootError;
 pub use trail::Trail;
 
 use crate::activation::FOLDERS;
+use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
+use crate::places::{self, PACKAGES, TREES};
 use crate::regular::{self, NotRegular};
 use system::SystemError;
 
-const PACKAGES: &str = "packages";
-const TREES: &str = "trees";
 pub(crate) const GENERATIONS: &str = "generations";
 pub(crate) const MANIFEST: &str = "manifest.json";
 const GENERATION: &str = "generation.json";
@@ -232,7 +232,7 @@ impl Host {
 
     /// The listing of digest `tree`.
     pub fn listing(&self, tree: &Digest) -> PathBuf {
-        self.root.join(TREES).join(format!("{tree}.json"))
+        self.root.join(places::listing_path(tree))
     }
 
     /// The folder of all generations.
@@ -316,15 +316,9 @@ impl Host {
     /// # Errors
     /// When they cannot be listed.
     pub fn generations(&self) -> Result<Vec<u64>, IoError> {
-        let folder = self.generations_folder();
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.at("read folder", &folder)?,
-        };
-        let mut numbers = Vec::new();
-        for entry in entries {
-            numbers.extend(number(&entry.at("read folder", &folder)?.file_name()));
-        }
+        let entries = folder::entries_if_there(&self.generations_folder())?;
+        let numbers = entries.iter().filter_map(|entry| number(&entry.file_name()));
+        let mut numbers: Vec<u64> = numbers.collect();
         numbers.sort_unstable();
         Ok(numbers)
     }

@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
+pub mod folder;
 pub mod gc;
 pub mod handed_on;
 pub mod host;
@@ -20,6 +21,7 @@ pub mod keys;
 pub mod listing;
 pub mod lock;
 pub mod logs;
+pub mod places;
 pub mod process;
 mod protection;
 pub mod publish;

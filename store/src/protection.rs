@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use schema::id::PackageId;
 
+use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::work::{GATE, LOCKS, NEEDS};
 
@@ -83,9 +84,8 @@ impl Deciding {
     /// What running processes have stated; what dead ones left behind is removed.
     pub(crate) fn needed(&self, tmp: &Path) -> Result<Needed, IoError> {
         let mut needed = Needed::default();
-        let folder = tmp.join(NEEDS);
-        for entry in fs::read_dir(&folder).at("read folder", &folder)? {
-            let path = entry.at("read folder", &folder)?.path();
+        for entry in folder::entries(&tmp.join(NEEDS))? {
+            let path = entry.path();
             // Removed by its process, which is done.
             let Ok(file) = File::open(&path) else { continue };
             match file.try_lock() {

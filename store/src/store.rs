@@ -13,9 +13,11 @@ use schema::digest::Digest;
 use schema::id::PackageId;
 
 use crate::durable;
+use crate::folder;
 use crate::index::{Index, IndexError};
 use crate::io_error::{IoContext, IoError};
 use crate::lock::{FileLock, PackageLock};
+use crate::places::{self, ARCHIVES, PACKAGES, TREES};
 use crate::protection::Needs;
 use crate::publish;
 use crate::regular;
@@ -28,12 +30,6 @@ pub const FORMAT: u32 = 1;
 pub(crate) const FORMAT_FILE: &str = "format";
 /// The name of the index within a store.
 pub(crate) const INDEX_FILE: &str = "index.sqlite";
-/// The name of the folder of packages within a store.
-pub(crate) const PACKAGES: &str = "packages";
-/// The name of the folder of listings within a store.
-pub(crate) const TREES: &str = "trees";
-/// The name of the folder of archives within a store.
-pub(crate) const ARCHIVES: &str = "archives";
 const SOURCES: &str = "sources";
 /// The name of the folder of logs within a store.
 pub(crate) const LOGS: &str = "logs";
@@ -164,7 +160,7 @@ impl Layout {
     }
 
     pub(crate) fn tree(&self, tree: &Digest) -> PathBuf {
-        self.trees().join(format!("{tree}.json"))
+        self.root.join(places::listing_path(tree))
     }
 }
 
@@ -230,7 +226,7 @@ impl Store {
 
     /// `packages/<id>`, the package's folder.
     pub fn package_path(&self, id: &PackageId) -> PathBuf {
-        self.layout.packages().join(id.to_string())
+        self.root().join(places::package_path(id))
     }
 
     /// `trees/<digest>.json`, the listing of that digest.
@@ -240,7 +236,7 @@ impl Store {
 
     /// `archives/<digest>.tar.zst`, the archive of the package whose tree has that digest.
     pub fn archive_path(&self, tree: &Digest) -> PathBuf {
-        self.layout.archives().join(format!("{tree}.tar.zst"))
+        self.root().join(places::archive_path(tree))
     }
 
     /// `sources/<key>`, the source whose recipe states that digest, as in [`schema::source::SourceDigest::key`].
@@ -367,15 +363,11 @@ impl Store {
 
     /// The names in `packages/`.
     pub(crate) fn package_folders(&self) -> Result<HashSet<String>, IoError> {
-        let folder = self.layout.packages();
-        let mut names = HashSet::new();
-        for entry in fs::read_dir(&folder).at("read folder", &folder)? {
-            // What is not UTF-8 is no store ID.
-            if let Ok(name) = entry.at("read folder", &folder)?.file_name().into_string() {
-                names.insert(name);
-            }
-        }
-        Ok(names)
+        let entries = folder::entries(&self.layout.packages())?.into_iter();
+        // What is not UTF-8 is no store ID.
+        Ok(entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect())
     }
 
     /// A path that nobody else uses, on the store's file system; swept when this process is gone.
@@ -447,8 +439,8 @@ fn create(layout: &Layout) -> Result<(), OpenError> {
         return Ok(());
     }
     let aside = layout.folder(TMP).join(FORMAT_FILE);
-    for entry in fs::read_dir(root).at("read folder", root)? {
-        let name = entry.at("read folder", root)?.file_name();
+    for entry in folder::entries(root)? {
+        let name = entry.file_name();
         let ours = |name: &str| FOLDERS.contains(&name) || name.starts_with(INDEX_FILE);
         if !name.to_str().is_some_and(ours) {
             return Err(OpenError::NotAStore(root.clone()));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::durable::PARTIAL;
+use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::{FileLock, still_at};
 use crate::removal;
@@ -101,8 +102,7 @@ impl Drop for WorkArea {
 /// to by a build whose parent was just killed, or be another user's.
 pub(crate) fn sweep(tmp: &Path) -> Result<(), IoError> {
     sweep_locks(&tmp.join(LOCKS))?;
-    for entry in fs::read_dir(tmp).at("read folder", tmp)? {
-        let entry = entry.at("read folder", tmp)?;
+    for entry in folder::entries(tmp)? {
         let name = entry.file_name();
         if [LOCKS, KEPT, NEEDS].iter().any(|kept| name == *kept) {
             continue;
@@ -126,8 +126,8 @@ pub(crate) fn remove_unheld(path: &Path) -> Result<(), IoError> {
 }
 
 fn sweep_locks(locks: &Path) -> Result<(), IoError> {
-    for entry in fs::read_dir(locks).at("read folder", locks)? {
-        let path = entry.at("read folder", locks)?.path();
+    for entry in folder::entries(locks)? {
+        let path = entry.path();
         if !path.ends_with(GATE) {
             // Had for a moment, and removed by being let go. Whoever wants it in that moment takes it to be at work.
             drop(FileLock::attempt(&path)?);

@@ -45,7 +45,7 @@ impl Forgery {
         let manifest = schema::canonical::to_bytes(&self.manifest).unwrap();
         let mtime = self.manifest["source_date_epoch"].as_u64().unwrap_or_default();
         let mut entry = Vec::new();
-        tar_format::write_file(MANIFEST_PATH, false, &manifest, mtime, &mut entry);
+        tar_format::write_document(MANIFEST_PATH, &manifest, mtime, &mut entry);
         let (head, mut frames) = write_all(&entry).unwrap();
         frames.extend(&self.frames);
         [head, self.body.clone(), SeekTable { frames }.to_bytes().unwrap()].concat()

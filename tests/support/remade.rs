@@ -210,7 +210,7 @@ impl Remade {
         }
         if let Some((installer, content)) = &mut self.installer {
             let mut tar = Vec::new();
-            tar_format::write_file(INSTALLER_PATH, true, content, mtime, &mut tar);
+            tar_format::write_program(INSTALLER_PATH, content, mtime, &mut tar);
             installer.archive = body.add(&tar, |_| false);
             self.manifest["installer"] = json!(installer);
         }
@@ -366,6 +366,6 @@ fn join(pieces: &[Piece]) -> Vec<u8> {
 
 fn document(path: &str, content: &[u8], mtime: u64) -> Vec<u8> {
     let mut entry = Vec::new();
-    tar_format::write_file(path, false, content, mtime, &mut entry);
+    tar_format::write_document(path, content, mtime, &mut entry);
     entry
 }

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::signature::ENDING;
 use schema::attestation::Attestations;
 use schema::cache::{CacheEntry, CachedArchive, FORMAT};
 use schema::canonical::CanonicalError;
@@ -15,7 +16,6 @@ use store::Store;
 use store::archive::press::Threads;
 use store::archive::record::{self, Record, Request};
 use store::archive::{self, ArchiveError, Observer};
-use store::artifact;
 use store::attestations::{self, KeepError};
 use store::durable::{self, PARTIAL};
 use store::facts::{self, FactsError};
@@ -23,8 +23,7 @@ use store::index::IndexError;
 use store::io_error::{IoContext, IoError};
 use store::keys::{KeyError, SigningKey};
 use store::lock::FileLock;
-
-use super::archive_path;
+use store::places::{ARCHIVES, TREES, archive_path, listing_path};
 
 /// Held by the one process that fills the folder.
 const LOCK: &str = ".lock";
@@ -88,7 +87,7 @@ pub fn push(
     key: &SigningKey,
     observer: &dyn Observer,
 ) -> Result<Pushed, PushError> {
-    for name in ["trees", "archives", "attestations"] {
+    for name in [TREES, ARCHIVES, attestations::FOLDER] {
         let path = folder.join(name);
         fs::create_dir_all(&path).at("make folder", &path)?;
     }
@@ -174,14 +173,14 @@ impl Target<'_> {
         };
         Ok(entry.id == wanted.request.id
             && entry.tree == wanted.request.tree
-            && length(archive_path(&entry)) == Some(entry.archive.length)
-            && length(artifact::listing_path(&entry.tree)).is_some())
+            && length(archive_path(&entry.tree)) == Some(entry.archive.length)
+            && length(listing_path(&entry.tree)).is_some())
     }
 
     fn put_content(&self, wanted: &Wanted, record: &Record) -> Result<(), PushError> {
         let Request { id, tree, .. } = &wanted.request;
         let kept = self.store.archive_path(tree);
-        let target = self.folder.join(format!("archives/{tree}.tar.zst"));
+        let target = self.folder.join(archive_path(tree));
         let aside = aside(&target);
         if copy(&kept, &aside)? != record.blake3 {
             fs::remove_file(&aside).at("remove", &aside)?;
@@ -190,7 +189,7 @@ impl Target<'_> {
         }
         fs::rename(&aside, &target).at("publish", &target)?;
         let listing = archive::read_listing_bytes(self.store, &wanted.request)?;
-        Ok(write(&self.folder.join(artifact::listing_path(tree)), &listing)?)
+        Ok(write(&self.folder.join(listing_path(tree)), &listing)?)
     }
 
     fn put_entry(&self, wanted: &Wanted, record: &Record) -> Result<(), PushError> {
@@ -249,7 +248,7 @@ impl Target<'_> {
 
 fn signature_path(entry: &Path) -> PathBuf {
     let mut path = entry.as_os_str().to_owned();
-    path.push(".minisig");
+    path.push(ENDING);
     path.into()
 }
 

@@ -1,7 +1,7 @@
 //! Owns the files of a channel: how they are read, and how new ones come into place at once.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::de::DeserializeOwned;
 use store::durable;
+use store::folder::{entries, entries_if_there};
 use store::io_error::{IoContext, IoError};
 use store::removal;
 
@@ -25,19 +26,15 @@ pub(super) struct Metadata {
 impl Metadata {
     /// Looks at what is there; nothing is fine.
     pub(super) fn open(folder: &Path) -> Result<Self, ChannelError> {
-        let mut versions = Vec::new();
-        let entries = match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            entries => Some(entries.at("read", folder)?),
-        };
-        for entry in entries.into_iter().flatten() {
-            let name = entry.at("read", folder)?.file_name();
-            let numbered = name.to_str().and_then(numbered);
-            versions.extend(numbered.map(|(number, name)| (number, name.to_owned())));
-        }
+        let entries = entries_if_there(folder)?.into_iter();
+        let versions = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            let (number, name) = numbered(name.to_str()?)?;
+            Some((number, name.to_owned()))
+        });
         Ok(Self {
             folder: folder.to_owned(),
-            versions,
+            versions: versions.collect(),
         })
     }
 
@@ -105,16 +102,13 @@ impl Metadata {
         let aside = self.folder.with_extension("partial");
         removal::remove(&aside)?;
         fs::create_dir(&aside).at("make folder", &aside)?;
-        if self.folder.is_dir() {
-            for entry in fs::read_dir(&self.folder).at("read", &self.folder)? {
-                let entry = entry.at("read", &self.folder)?;
-                let name = entry.file_name();
-                let is_superseded = name
-                    .to_str()
-                    .is_some_and(|name| kept != Some(name) && self.is_superseded(name, documents));
-                if !is_superseded && documents.iter().all(|(new, _)| new.as_str() != name) {
-                    fs::hard_link(entry.path(), aside.join(name)).at("link", entry.path())?;
-                }
+        for entry in entries_if_there(&self.folder)? {
+            let name = entry.file_name();
+            let is_superseded = name
+                .to_str()
+                .is_some_and(|name| kept != Some(name) && self.is_superseded(name, documents));
+            if !is_superseded && documents.iter().all(|(new, _)| new.as_str() != name) {
+                fs::hard_link(entry.path(), aside.join(name)).at("link", entry.path())?;
             }
         }
         for (name, bytes) in documents {
@@ -190,9 +184,7 @@ impl Step {
 }
 
 fn names(folder: &Path) -> Result<Vec<OsString>, IoError> {
-    let entries = fs::read_dir(folder).at("read", folder)?;
-    let names = entries.map(|entry| Ok(entry.at("read", folder)?.file_name()));
-    names.collect()
+    Ok(entries(folder)?.iter().map(DirEntry::file_name).collect())
 }
 
 /// Makes a folder that is on the disk when this returns; one that is there stays.
@@ -230,8 +222,7 @@ pub(super) fn link(from: &Path, folder: &Path, name: &str) -> Result<(), IoError
 
 /// Removes every entry of `folder` that is none of `names`.
 pub(super) fn keep_only(folder: &Path, names: &[String]) -> Result<(), IoError> {
-    for entry in fs::read_dir(folder).at("read", folder)? {
-        let entry = entry.at("read", folder)?;
+    for entry in entries(folder)? {
         if names.iter().all(|name| name.as_str() != entry.file_name()) {
             removal::remove(&entry.path())?;
         }

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use store::folder;
 use store::io_error::{IoContext, IoError};
 
 use super::error::FetchProblem;
@@ -23,13 +24,11 @@ pub(super) use debian_lists::AptLists;
 /// All regular files in `folder`, sorted.
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>, IoError> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).at("read folder", folder)? {
-        let entry = entry.at("read folder", folder)?;
+    for entry in folder::entries(folder)? {
         if entry.file_type().at("look at", entry.path())?.is_file() {
             files.push(entry.path());
         }
     }
-    files.sort();
     Ok(files)
 }
 

@@ -1,12 +1,13 @@
 //! Owns the verification of the sources that a store keeps: each by the digest that its name is.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use schema::source::SourceDigest;
 use serde_json::json;
 use store::Store;
+use store::folder;
 use store::io_error::{IoContext, IoError};
 use store::listing::ListError;
 use store::removal;
@@ -25,11 +26,8 @@ const FOLDER: &str = "sources";
 /// # Errors
 /// When their folder cannot be read.
 pub fn sources(store: &Store, report: &mut Report, observer: &dyn VerifyObserver) -> Result<(), IoError> {
-    let folder = store.root().join(FOLDER);
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(&folder).at("read folder", &folder)? {
-        paths.push(entry.at("read folder", &folder)?.path());
-    }
+    let entries = folder::entries(&store.root().join(FOLDER))?;
+    let paths: Vec<PathBuf> = entries.iter().map(DirEntry::path).collect();
     let owner = Owner::from(&fs::metadata(store.root()).at("look at", store.root())?);
     let look = |path: PathBuf| -> Vec<Difference> {
         let name = path

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path};
+use store::places::PACKAGES;
 
 use super::walk::Found;
 use super::{NormaliseRules, OutputError, OutputKind, Problem, ProblemKind, io_error};
@@ -71,7 +72,7 @@ impl<'a> Places<'a> {
         };
         let mut home: Vec<String> = rules.prefix.components().filter_map(named).collect();
         let prefix = home.len();
-        home.extend(["packages".to_owned(), rules.id.to_string()]);
+        home.extend([PACKAGES.to_owned(), rules.id.to_string()]);
         Self {
             found,
             home,
@@ -152,7 +153,7 @@ impl<'a> Places<'a> {
             return Err(ProblemKind::Leaves(target.to_owned()));
         }
         match here[self.prefix..] {
-            ["packages", id, ..] => {
+            [PACKAGES, id, ..] => {
                 let known = id == self.home[self.prefix + 1]
                     || self.rules.closure.iter().any(|c| c.to_string() == id);
                 known

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use store::folder;
 use store::io_error::{IoContext, IoError};
 
 /// Above everything that distributions and `systemd` give to users and containers.
@@ -84,8 +85,7 @@ fn give(folder: &Path, id: u32) -> Result<(), IoError> {
     let mut left = vec![folder.to_owned()];
     lchown(folder, Some(id), Some(id)).at("change the owner of", folder)?;
     while let Some(folder) = left.pop() {
-        for entry in fs::read_dir(&folder).at("read", &folder)? {
-            let entry = entry.at("read", &folder)?;
+        for entry in folder::entries(&folder)? {
             let path: PathBuf = entry.path();
             lchown(&path, Some(id), Some(id)).at("change the owner of", &path)?;
             if entry.file_type().at("look at", &path)?.is_dir() {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use store::activation::{self, Activation};
+use store::places::{self, PACKAGES};
 
 use super::answers;
 use super::error::SandboxError;
@@ -117,7 +118,7 @@ impl Layout {
     }
 
     fn show_packages(&mut self, spec: &SandboxSpec, prefix: &Path) -> io::Result<()> {
-        let packages = prefix.join("packages");
+        let packages = prefix.join(PACKAGES);
         for (id, folder) in &spec.closure {
             self.stage
                 .bind(folder, &packages.join(id.to_string()), Access::ReadOnly)?;
@@ -129,7 +130,7 @@ impl Layout {
     fn activate(&mut self, prefix: &Path, activation: &Activation) -> io::Result<()> {
         for (path, item) in activation.items() {
             let place = prefix.join(path);
-            match activation::link_target(path, item, Path::new("packages")) {
+            match activation::link_target(path, item, Path::new(PACKAGES)) {
                 None => self.stage.folder(&place, 0o755)?,
                 Some(target) => self.stage.link(&place, &target)?,
             }
@@ -160,7 +161,7 @@ impl Layout {
         let folders = &spec.folders;
         self.stage
             .bind(&folders.sources, &spec.view.places.sources, Access::Writable)?;
-        let output = prefix.join("packages").join(spec.package.to_string());
+        let output = prefix.join(places::package_path(&spec.package));
         let access = match folders.output_access {
             OutputAccess::Writable => Access::Writable,
             OutputAccess::ReadOnly => Access::ReadOnly,
@@ -199,7 +200,7 @@ fn folders(
 ) -> BTreeMap<PathBuf, u32> {
     const PLAIN: u32 = 0o755;
     const SHARED: u32 = 0o1777;
-    let packages = prefix.join("packages");
+    let packages = prefix.join(PACKAGES);
     let closure = spec.closure.iter().map(|(id, _)| id);
     let ids = closure
         .chain([&spec.package])

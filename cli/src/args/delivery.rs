@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Variant;
 use super::channel::Follow;
 use super::hosts::Roles;
 use super::values::{at_least_one, listening};
@@ -91,7 +92,7 @@ pub struct Push {
     /// The secret key to sign with
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// Lay this variant of the tree over the base
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// Which variant of the tree is meant.
+    #[command(flatten)]
+    pub variant: Variant,
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Variant;
 use clap::{Args, ValueEnum};
 
 /// `store sbom`.
@@ -19,9 +20,9 @@ pub struct Sbom {
     /// Where to write it [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Lay this variant of the tree over the base
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// Which variant of the tree is meant.
+    #[command(flatten)]
+    pub variant: Variant,
 }
 
 /// The formats of bills of materials.

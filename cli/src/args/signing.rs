@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Variant;
 use builder::attest::BuilderUri;
 use clap::Args;
 
@@ -56,9 +57,9 @@ pub struct Attest {
     /// A URI that names this builder [default: one with the key's number]
     #[arg(long, value_name = "URI")]
     pub builder: Option<BuilderUri>,
-    /// Lay this variant of the tree over the base
-    #[arg(long, value_name = "NAME")]
-    pub variant: Option<String>,
+    /// Which variant of the tree is meant.
+    #[command(flatten)]
+    pub variant: Variant,
 }
 
 /// `store challenge`.

@@ -4,14 +4,11 @@ use std::collections::BTreeSet;
 
 use ::schema::name::RoleName;
 use serde::Serialize;
-use store::admission::Candidate;
 use store::host::activate::{self, Activated, Outcome};
 use store::host::changes::Changes;
 use store::host::plan::{self, Plan};
-use store::host::policy::{self, HostPolicy, Refusal};
 use store::host::system::System;
 use store::host::{Host, HostError, HostLock, Manifest};
-use store::rendered::Rendered;
 
 use crate::args::hosts::Activate;
 use crate::commands::{Context, host};
@@ -42,7 +39,8 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
             texts => host::roles(texts)?,
         };
         if let Some(policy) = host::policy(context, args.policy.as_deref(), host.root())? {
-            hold_against(&policy, &host, &manifest, &roles).map_err(host::refused)?;
+            let admitted = policy.admit_installed(&host, &manifest.document, &roles);
+            admitted.map_err(host::refused)?;
         }
         plan::of_manifest(&host, manifest, &roles, system.as_ref()).map_err(host::failed)
     };
@@ -52,22 +50,6 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
     }
     let lock = host.lock().map_err(host::failed)?;
     carry_out(context, &host, &lock, &plan()?, system.as_ref())
-}
-
-/// Fails unless enough builders attest what the host has, and would have active.
-fn hold_against(
-    policy: &HostPolicy,
-    host: &Host,
-    manifest: &Manifest,
-    roles: &BTreeSet<RoleName>,
-) -> Result<(), Refusal> {
-    policy.admit(&Candidate {
-        manifest: &manifest.document,
-        configuration: Rendered::on_host(host, &manifest.document).as_ref(),
-        program: policy::program(host.root())?,
-        attestations: &policy::kept(host.root())?,
-    })?;
-    policy.admit_content(host, &manifest.document, roles)
 }
 
 /// Says what `plan` would do.

@@ -16,8 +16,8 @@ use store::artifact::pack::{self, PackOptions, Packed, Selection};
 use store::artifact::reader::Reader;
 use store::verify::PackageRef;
 
-use crate::args::ArtifactVerb;
 use crate::args::verify::Verify;
+use crate::args::{ArtifactVerb, Variant};
 use crate::commands::{Context, diff, verify, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render::bytes::Bytes;
@@ -34,7 +34,7 @@ pub fn run(context: &Context<'_>, verb: &ArtifactVerb) -> Result<ExitCode, Failu
             output,
             variant,
         } => {
-            create(context, names, output.as_deref(), variant.as_deref())?;
+            create(context, names, output.as_deref(), variant)?;
         }
         ArtifactVerb::Verify { file } => {
             return verify::artifact::run(context, file, &Verify::default(), None);
@@ -70,7 +70,7 @@ fn create(
     context: &Context<'_>,
     names: &[String],
     output: Option<&Path>,
-    variant: Option<&str>,
+    variant: &Variant,
 ) -> Result<(), Failure> {
     let workshop = workshop::open(context, variant)?;
     let selected: Vec<PackageId> = workshop::select(&workshop, names)?
@@ -230,10 +230,7 @@ fn extract(context: &Context<'_>, file: &Path, name: Option<&str>, to: &Path) ->
 /// The packages of an artifact that `name`, a name or a store ID, stands for.
 fn named(reader: &Reader<File>, file: &Path, name: &str) -> Result<Vec<PackageId>, Failure> {
     let ids = reader.manifest().packages.iter().map(|package| &package.id);
-    let found: Vec<_> = ids
-        .filter(|id| id.name().as_str() == name || id.to_string() == name)
-        .cloned()
-        .collect();
+    let found: Vec<_> = ids.filter(|id| id.is_called(name)).cloned().collect();
     if found.is_empty() {
         return Err(
             Failure::misuse(format!("{} holds no package `{name}`", file.display()))

@@ -16,6 +16,7 @@ use store::rendered::Rendered;
 use store::seekable::stream::Unpacker;
 use store::verify::PackageRef;
 
+use crate::args::Variant;
 use crate::args::signing::Attest;
 use crate::commands::{Context, workshop};
 use crate::failure::{self, Failure, counted};
@@ -112,7 +113,7 @@ pub fn run(context: &Context<'_>, args: &Attest) -> Result<ExitCode, Failure> {
                     failure.help("name one artifact that lies here, e.g. one that `store configure` made")
                 );
             }
-            in_store(context, &witness, names, args.variant.as_deref())?
+            in_store(context, &witness, names, &args.variant)?
         }
     };
     context.output.result(&document, || summary(&document));
@@ -140,7 +141,7 @@ fn in_store(
     context: &Context<'_>,
     witness: &Witness<'_>,
     names: &[String],
-    variant: Option<&str>,
+    variant: &Variant,
 ) -> Result<Document, Failure> {
     let workshop = workshop::open(context, variant)?;
     let mut document = Document::default();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use ::schema::status::StatusReport;
 use store::artifact::reader::Reader;
+use store::folder;
 use store::host::Manifest;
 use store::host::audit::{self, DifferingHost, Received};
 
@@ -54,16 +55,9 @@ fn manifest(context: &Context<'_>, args: &Audit) -> Result<Option<Manifest>, Fai
 
 /// The reports in a folder, sorted.
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let unreadable = |error| Failure::new(format!("cannot read {}: {error}", folder.display()));
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
+    let paths = folder::entries(folder)?.into_iter().map(|entry| entry.path());
+    let is_document = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    Ok(paths.filter(is_document).collect())
 }
 
 fn receive(path: &Path) -> Received {

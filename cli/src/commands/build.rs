@@ -72,7 +72,7 @@ struct Package {
 /// # Errors
 /// When the tree has mistakes, the store cannot be used, or a package could not be built.
 pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
-    let workshop = workshop::open(context, args.selection.variant.as_deref())?;
+    let workshop = workshop::open(context, &args.selection.variant)?;
     let selected = ids(workshop::select(&workshop, &args.selection.names)?);
     let store = context.store_or_new()?;
     let orders = orders(context, args);

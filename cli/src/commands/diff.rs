@@ -41,7 +41,7 @@ enum Named {
 /// When a side cannot be read.
 pub fn run(context: &Context<'_>, args: &Diff) -> Result<ExitCode, Failure> {
     // Generations need no tree of recipes, and a store's packages only for their licences.
-    let workshop = workshop::open(context, args.variant.as_deref()).ok();
+    let workshop = workshop::open(context, &args.variant).ok();
     let before = named(context, workshop.as_ref(), &args.before)?;
     let after = args
         .after

@@ -28,7 +28,7 @@ struct Source {
 /// # Errors
 /// When a source cannot be had.
 pub fn run(context: &Context<'_>, args: &Selection) -> Result<(), Failure> {
-    let workshop = workshop::open(context, args.variant.as_deref())?;
+    let workshop = workshop::open(context, &args.variant)?;
     let selected = workshop::select(&workshop, &args.names)?;
     let store = context.store_or_new()?;
     let fetcher = fetcher(context, network(args.offline))?;

@@ -10,6 +10,7 @@ use builder::channel::{ChannelError, Refusal};
 use builder::fetch::FetchOptions;
 use serde::Serialize;
 use store::host::{CHANNEL, Host};
+use store::places::PACKAGES;
 
 use crate::args::channel::Follow;
 use crate::commands::{Context, host};
@@ -64,7 +65,7 @@ pub fn newest(
         Turn::From(begins) => Some(begins),
         Turn::Never => None,
     };
-    if root.join("packages").is_dir() {
+    if root.join(PACKAGES).is_dir() {
         let host = Host::open(root).map_err(|error| host::failed(error.into()))?;
         let lock = host.lock().map_err(host::failed)?;
         offer.remember(&lock).map_err(failed)?;

@@ -41,7 +41,7 @@ impl<'a> From<&'a ResolvedPackage> for Node<'a> {
 /// # Errors
 /// When the tree has mistakes or a name is unknown.
 pub fn run(context: &Context<'_>, args: &Graph) -> Result<(), Failure> {
-    let workshop = workshop::open(context, args.variant.as_deref())?;
+    let workshop = workshop::open(context, &args.variant)?;
     let shown = workshop.with_dependencies(&workshop::select(&workshop, &args.names)?);
     let position: HashMap<_, _> = shown
         .iter()

@@ -10,17 +10,14 @@ use ::schema::id::PackageId;
 use builder::fetch::medium::Medium;
 use builder::fetch::{FetchOptions, Network, RetryPolicy, Timeouts};
 use serde::Serialize;
-use store::admission::Candidate;
 use store::archive::press::Threads;
-use store::artifact::reader::{ReadError, Reader};
+use store::artifact::reader::Reader;
 use store::host::activate::{self as activation, Activated};
-use store::host::policy::{self, HostPolicy};
+use store::host::policy::Admitted;
 use store::host::receive::{self, Manner, Presence, Received};
 use store::host::{Host, plan, system};
 use store::io_error::IoContext;
-use store::rendered::Rendered;
 use store::seekable::ranges::ByteRanges;
-use store::seekable::stream::Unpacker;
 use store::verify::PackageRef;
 
 use crate::args::delivery::{Install, Patience};
@@ -73,9 +70,7 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
         expect(&reader, expected)?;
     }
     let policy = host::policy(context, args.policy.as_deref(), &root)?;
-    if let Some(policy) = &policy {
-        hold_against(policy, &reader, &root)?;
-    }
+    let admitted = Admitted::by(policy.as_ref(), &reader, &root).map_err(host::refused)?;
     let host = Host::create(&root).map_err(|error| host::failed(error.into()))?;
     let lock = host.lock().map_err(host::failed)?;
     if let Some(offer) = &source.offer {
@@ -88,16 +83,15 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     let system = system::around(host.root(), Path::new(&reader.manifest().prefix));
     let bar = Bytes::new(context.output, "installing", None);
     let machine = system.machine();
-    let presence = match args.verify || policy.is_some() {
-        true => Presence::Verified,
-        false => Presence::Named,
-    };
     let manner = Manner {
         machine,
-        presence,
+        presence: match args.verify {
+            true => Presence::Verified,
+            false => Presence::Named,
+        },
         threads: at_once(context),
     };
-    let received = receive::receive(&reader, &host, &lock, &roles, manner, &bar);
+    let received = receive::receive(&admitted, &host, &lock, &roles, manner, &bar);
     bar.finish();
     let received = received?;
     let activated = match args.no_activate {
@@ -142,25 +136,6 @@ fn source(
         manifest: manifest.transpose()?,
         offer: None,
     }))
-}
-
-/// Fails unless enough builders attest what the host would have.
-fn hold_against<R: ByteRanges>(policy: &HostPolicy, reader: &Reader<R>, root: &Path) -> Result<(), Failure> {
-    let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
-    let brought = reader.manifest().installer.map(|installer| installer.blake3);
-    let program = match brought {
-        Some(brought) => Some(brought),
-        // An artifact without one leaves the one that is there.
-        None => policy::program(root).map_err(host::refused)?,
-    };
-    let configuration = Rendered::in_artifact(reader, &mut unpacker)?;
-    let candidate = Candidate {
-        manifest: reader.manifest(),
-        configuration: configuration.as_ref(),
-        program,
-        attestations: &reader.attestations(&mut unpacker)?,
-    };
-    policy.admit(&candidate).map_err(host::refused)
 }
 
 /// Fails unless the artifact's manifest, on which everything else in it hangs, has the digest `expected`.

@@ -22,7 +22,7 @@ struct Document {
 pub fn run(context: &Context<'_>, args: &Named) -> Result<(), Failure> {
     let store = context.store()?;
     // The tree's package comes first: after a failure it has a log but is not registered.
-    let in_tree = workshop::open(context, args.variant.as_deref())
+    let in_tree = workshop::open(context, &args.variant)
         .and_then(|workshop| Ok(workshop::package(&workshop, &args.name)?.id.clone()))
         .ok()
         .filter(|id| store.log_path(id).exists());

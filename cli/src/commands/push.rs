@@ -67,7 +67,7 @@ fn ids(context: &Context<'_>, store: &Store, args: &Push) -> Result<Vec<PackageI
         ids.sort();
         return Ok(ids);
     }
-    let workshop = workshop::open(context, args.variant.as_deref())?;
+    let workshop = workshop::open(context, &args.variant)?;
     let selected = workshop::select(&workshop, &args.names)?;
     let selected: Vec<PackageId> = selected.into_iter().map(|package| package.id.clone()).collect();
     let mut ids = closure::of(store.index(), &selected)?;

@@ -12,6 +12,7 @@ use builder::workshop::Workshop;
 use store::Store;
 use store::io_error::IoContext;
 
+use crate::args::Variant;
 use crate::args::rebuild::Rebuild;
 use crate::commands::building::{self, Run};
 use crate::commands::{Context, build, workshop};
@@ -23,7 +24,7 @@ use crate::failure::Failure;
 /// # Errors
 /// When the tree has mistakes, the store cannot be used, or it does not hold what is to be compared.
 pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Result<ExitCode, Failure> {
-    let workshop = workshop::open(context, None)?;
+    let workshop = workshop::open(context, &Variant::default())?;
     let store = context.store()?;
     let selected = match names.is_empty() {
         true => held(&store, &workshop)?,

@@ -12,7 +12,7 @@ use builder::pin::{Pin, PinError, Pinning};
 use builder::tree_reader::{self, ReadTreeError};
 use serde::Serialize;
 
-use crate::args::RecipeVerb;
+use crate::args::{RecipeVerb, Variant};
 use crate::commands::{Context, workshop};
 use crate::failure::{self, Failure, counted};
 use crate::render;
@@ -36,13 +36,13 @@ struct Package {
 /// When a tree or recipe cannot be read or written.
 pub fn run(context: &Context<'_>, verb: &RecipeVerb) -> Result<ExitCode, Failure> {
     match verb {
-        RecipeVerb::Check { variant } => check(context, variant.as_deref()),
+        RecipeVerb::Check { variant } => check(context, variant),
         RecipeVerb::New { name } => start(context, name),
         RecipeVerb::Pin { name, yes } => pin(context, name, *yes),
     }
 }
 
-fn check(context: &Context<'_>, variant: Option<&str>) -> Result<ExitCode, Failure> {
+fn check(context: &Context<'_>, variant: &Variant) -> Result<ExitCode, Failure> {
     let root = workshop::root(context)?;
     let (tree, mut findings) = match tree_reader::read(&root) {
         Ok(tree) => (Some(tree), Vec::new()),
@@ -51,8 +51,7 @@ fn check(context: &Context<'_>, variant: Option<&str>) -> Result<ExitCode, Failu
     };
     if let Some(tree) = &tree {
         findings.extend(tree.warnings.iter().cloned());
-        let asked = variant.map(str::parse::<VariantName>).transpose()?;
-        findings.extend(resolve_all(tree, asked.as_ref()));
+        findings.extend(resolve_all(tree, variant.name.as_ref()));
     }
     findings.sort();
     findings.dedup();

@@ -67,8 +67,7 @@ fn inventory(context: &Context<'_>, args: &Sbom) -> Result<Inventory, Failure> {
 }
 
 fn of_tree(context: &Context<'_>, args: &Sbom) -> Result<Inventory, Failure> {
-    let workshop =
-        workshop::open(context, args.variant.as_deref()).map_err(|why| meant(context, args, why))?;
+    let workshop = workshop::open(context, &args.variant).map_err(|why| meant(context, args, why))?;
     let selected = workshop::select(&workshop, &args.what).map_err(|why| meant(context, args, why))?;
     let selected: Vec<_> = selected.into_iter().map(|package| package.id.clone()).collect();
     Ok(inventory::of_store(&context.store()?, &workshop, &selected)?)

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// # Errors
 /// When the package's dependencies are not there, or the sandbox cannot be made.
 pub fn run(context: &Context<'_>, args: &Shell) -> Result<ExitCode, Failure> {
-    let workshop = workshop::open(context, args.named.variant.as_deref())?;
+    let workshop = workshop::open(context, &args.named.variant)?;
     let package = workshop::package(&workshop, &args.named.name)?;
     let store = context.store_or_new()?;
     let farm = Farm {

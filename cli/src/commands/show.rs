@@ -28,7 +28,7 @@ struct Document<'a> {
 /// # Errors
 /// When the tree has mistakes or no such package.
 pub fn run(context: &Context<'_>, args: &Show) -> Result<(), Failure> {
-    let workshop = workshop::open(context, args.named.variant.as_deref())?;
+    let workshop = workshop::open(context, &args.named.variant)?;
     let package = workshop::package(&workshop, &args.named.name)?;
     if args.resolved {
         context.output.bytes(&package.bytes);

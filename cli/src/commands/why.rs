@@ -59,7 +59,7 @@ impl Reference {
 /// # Errors
 /// When a name is unknown, or there is no such dependency.
 pub fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
-    let workshop = workshop::open(context, args.variant.as_deref())?;
+    let workshop = workshop::open(context, &args.variant)?;
     let from = workshop::package(&workshop, &args.dependent)?;
     let to = workshop::package(&workshop, &args.dependency)?;
     let chain = workshop.chain(from, to).ok_or_else(|| {

@@ -38,7 +38,7 @@ struct Document {
 /// # Errors
 /// When the name is unknown, or nothing is known of what it is to be compared with.
 pub fn run(context: &Context<'_>, args: &WhyRebuilt) -> Result<(), Failure> {
-    let workshop = workshop::open(context, args.variant.as_deref())?;
+    let workshop = workshop::open(context, &args.variant)?;
     let package = workshop::package(&workshop, &args.name)?;
     // Where there is no store nothing was built before, unless somebody says what was.
     let store = match args.since {

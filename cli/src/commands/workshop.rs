@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use ::schema::graph::Selection;
 use ::schema::id::PackageId;
-use ::schema::name::{PackageName, VariantName};
+use ::schema::name::PackageName;
 use builder::workshop::ResolvedPackage;
 use builder::workshop::{Workshop, WorkshopError};
 use store::index::Index;
 
 use super::Context;
+use crate::args::Variant;
 use crate::failure::Failure;
 
 /// What stands for the tree's default set on a command line.
@@ -34,13 +35,9 @@ pub fn root(context: &Context<'_>) -> Result<PathBuf, Failure> {
 ///
 /// # Errors
 /// Every mistake in it at once.
-pub fn open(context: &Context<'_>, variant: Option<&str>) -> Result<Workshop, Failure> {
-    let variant = variant
-        .map(str::parse::<VariantName>)
-        .transpose()
-        .map_err(misnamed)?;
+pub fn open(context: &Context<'_>, variant: &Variant) -> Result<Workshop, Failure> {
     let root = root(context)?;
-    Workshop::open(&root, variant.as_ref()).map_err(|error| refused(error).in_tree(&root))
+    Workshop::open(&root, variant.name.as_ref()).map_err(|error| refused(error).in_tree(&root))
 }
 
 /// The packages that `names` stand for; `all`, or no name, is the tree's default set.
@@ -76,12 +73,11 @@ pub fn package<'w>(workshop: &'w Workshop, name: &str) -> Result<&'w ResolvedPac
 /// # Errors
 /// When the store holds none of it.
 pub fn registered(index: &Index, name: &str) -> Result<Vec<PackageId>, Failure> {
-    let wanted = |id: &PackageId| id.name().as_str() == name || id.to_string() == name;
     let packages = index.packages()?;
     let found: Vec<_> = packages
         .into_iter()
         .map(|package| package.id)
-        .filter(wanted)
+        .filter(|id| id.is_called(name))
         .collect();
     if found.is_empty() {
         let help = "`store list` prints what it holds";

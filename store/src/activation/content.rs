@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use schema::listing::{EntryKind, Listing};
 
+use crate::folder;
 use crate::io_error::{IoContext, IoError};
 
 /// Whether something holds others.
@@ -82,9 +83,7 @@ fn on_disk(path: &Path) -> Result<Option<Shape>, IoError> {
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<(OsString, Shape)>, IoError> {
-    let entries = fs::read_dir(folder).at("read folder", folder)?;
-    let shaped = entries.map(|entry| {
-        let entry = entry.at("read folder", folder)?;
+    let shaped = folder::entries(folder)?.into_iter().map(|entry| {
         let is_dir = entry.file_type().at("look at", folder)?.is_dir();
         let shape = if is_dir { Shape::Folder } else { Shape::Leaf };
         Ok((entry.file_name(), shape))

@@ -1,5 +1,6 @@
 //! Owns which tar entries a package's archive has, and in which order: decided by its listing alone.
 
+use crate::places;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
@@ -56,7 +57,7 @@ impl Plan {
             }
         }
         Ok(Self {
-            top: format!("packages/{id}"),
+            top: places::package_path(id),
             mtime,
             entries,
         })

@@ -97,8 +97,17 @@ pub fn padding(size: u64) -> usize {
     if over == 0 { 0 } else { BLOCK - over }
 }
 
-/// Appends a whole entry for a file whose content is at hand.
-pub fn write_file(path: &str, executable: bool, content: &[u8], mtime: u64, into: &mut Vec<u8>) {
+/// Appends a whole entry for a file that is only read, whose content is at hand.
+pub fn write_document(path: &str, content: &[u8], mtime: u64, into: &mut Vec<u8>) {
+    write_file(path, false, content, mtime, into);
+}
+
+/// Appends a whole entry for a file that may be run, whose content is at hand.
+pub fn write_program(path: &str, content: &[u8], mtime: u64, into: &mut Vec<u8>) {
+    write_file(path, true, content, mtime, into);
+}
+
+fn write_file(path: &str, executable: bool, content: &[u8], mtime: u64, into: &mut Vec<u8>) {
     let size = content.len() as u64;
     write_header(path, TarKind::File { executable, size }, mtime, into);
     into.extend_from_slice(content);

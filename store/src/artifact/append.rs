@@ -129,12 +129,7 @@ pub fn append(
     let pieces = locate(&mut manifest, old, &package);
     layout::check(&manifest)?;
 
-    let head = Packing::new(
-        MANIFEST_PATH,
-        false,
-        &manifest.to_bytes()?,
-        manifest.source_date_epoch,
-    )?;
+    let head = Packing::document(MANIFEST_PATH, &manifest.to_bytes()?, manifest.source_date_epoch)?;
     let output = Output::create(target)?;
     let mut writer = Rewriter::new(&reader, &output);
     writer.packing(&head)?;
@@ -191,7 +186,7 @@ impl MemoryPackage {
         let (tree, size) = (Digest::of(&bytes), listing.size());
         let plan = Plan::new(&id, listing, mtime)?;
         Ok(Self {
-            listing: Packing::new(&listing_path(&tree), false, &bytes, mtime)?,
+            listing: Packing::document(&listing_path(&tree), &bytes, mtime)?,
             archive: Packing::of(&tar(&plan, &files))?,
             id,
             tree,

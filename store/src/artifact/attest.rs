@@ -56,12 +56,7 @@ pub fn attest(path: &Path, new: Attestations) -> Result<Attestations, AttestErro
     // Another artifact may have taken its place since `new` was said of it.
     let all = claimed(manifest, all).map_err(|problem| Difference::of(Part::Attestations, problem));
     let all = all.map_err(ReadError::from)?;
-    let head = Packing::new(
-        MANIFEST_PATH,
-        false,
-        &manifest.to_bytes()?,
-        manifest.source_date_epoch,
-    );
+    let head = Packing::document(MANIFEST_PATH, &manifest.to_bytes()?, manifest.source_date_epoch);
     let mut writer = Rewriter::new(&reader, &output);
     writer.packing(&head.map_err(RewriteError::from)?)?;
     for (section, range) in layout::sections(manifest) {

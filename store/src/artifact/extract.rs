@@ -16,8 +16,10 @@ use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path, workers};
 use crate::archive::press::Threads;
 use crate::attestations;
 use crate::durable::{self, PARTIAL};
+use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
+use crate::places::{PACKAGES, TREES};
 use crate::publish::FILE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
@@ -103,10 +105,10 @@ pub fn extract<R: ByteRanges>(
     let _lock = lock.ok_or_else(|| ExtractError::Busy(to.to_owned()))?;
     let target = Target {
         root: to,
-        packages: folder_in(to, "packages")?,
+        packages: folder_in(to, PACKAGES)?,
         mtime: reader.manifest().source_date_epoch,
     };
-    folder_in(to, "trees")?;
+    folder_in(to, TREES)?;
     target.sweep()?;
     announce(&packages, observer);
     let mut by_size = packages.clone();
@@ -166,8 +168,7 @@ struct Target<'a> {
 impl Target<'_> {
     /// Removes what a killed process left.
     fn sweep(&self) -> Result<(), IoError> {
-        for entry in fs::read_dir(&self.packages).at("read folder", &self.packages)? {
-            let entry = entry.at("read folder", &self.packages)?;
+        for entry in folder::entries(&self.packages)? {
             if entry
                 .file_name()
                 .as_encoded_bytes()

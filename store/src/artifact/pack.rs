@@ -213,14 +213,13 @@ fn assemble(
         Some(bytes) => Some(PackedInstaller {
             size: bytes.len() as u64,
             blake3: Digest::of(bytes),
-            packing: Packing::new(INSTALLER_PATH, true, bytes, mtime)?,
+            packing: Packing::program(INSTALLER_PATH, bytes, mtime)?,
         }),
         None => None,
     };
     locate(&mut manifest, &listings, installer.as_ref(), archives);
-    let head = Packing::new(
+    let head = Packing::document(
         MANIFEST_PATH,
-        false,
         &manifest.to_bytes().map_err(ManifestError::from)?,
         mtime,
     )?;
@@ -255,7 +254,7 @@ fn pack_listings(store: &Store, requests: &[Request]) -> Result<Vec<Packing>, Pa
     let pack_one = |request: &Request| {
         let bytes = archive::read_listing_bytes(store, request)?;
         let path = listing_path(&request.tree);
-        Ok(Packing::new(&path, false, &bytes, request.source_date_epoch)?)
+        Ok(Packing::document(&path, &bytes, request.source_date_epoch)?)
     };
     requests.par_iter().map(pack_one).collect()
 }

@@ -16,10 +16,17 @@ pub(super) struct Packing {
 }
 
 impl Packing {
-    /// One file.
-    pub(super) fn new(path: &str, executable: bool, content: &[u8], mtime: u64) -> io::Result<Self> {
+    /// One file that is only read.
+    pub(super) fn document(path: &str, content: &[u8], mtime: u64) -> io::Result<Self> {
         let mut entry = Vec::new();
-        tar_format::write_file(path, executable, content, mtime, &mut entry);
+        tar_format::write_document(path, content, mtime, &mut entry);
+        Self::of(&entry)
+    }
+
+    /// One file that may be run.
+    pub(super) fn program(path: &str, content: &[u8], mtime: u64) -> io::Result<Self> {
+        let mut entry = Vec::new();
+        tar_format::write_program(path, content, mtime, &mut entry);
         Self::of(&entry)
     }
 

@@ -361,7 +361,7 @@ fn read_document<R: ByteRanges>(
     let mut padding = vec![0; tar_format::padding(size)];
     stream.read_exact(&mut padding)?;
     let mut expected = Vec::new();
-    tar_format::write_file(path, false, &bytes, mtime(&bytes)?, &mut expected);
+    tar_format::write_document(path, &bytes, mtime(&bytes)?, &mut expected);
     let same = expected.get(..BLOCK) == Some(&header) && padding.iter().all(|byte| *byte == 0);
     if same { Ok(bytes) } else { Err(Problem::Header) }
 }

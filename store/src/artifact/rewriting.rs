@@ -86,7 +86,7 @@ impl<'a> Rewriter<'a> {
             return Ok(());
         }
         let mtime = self.reader.manifest().source_date_epoch;
-        self.packing(&Packing::new(FILE, false, &all.to_bytes()?, mtime)?)
+        self.packing(&Packing::document(FILE, &all.to_bytes()?, mtime)?)
     }
 
     /// Writes what ends an artifact, and says how long it is.

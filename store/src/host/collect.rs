@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use schema::digest::Digest;
@@ -12,7 +11,9 @@ use serde::Serialize;
 use super::existing::Existing;
 use super::{Host, HostError, HostLock, TREES};
 use crate::durable;
+use crate::folder;
 use crate::io_error::{IoContext, IoError};
+use crate::places;
 use crate::removal;
 use crate::tree::{self, NodeKind};
 
@@ -112,14 +113,9 @@ fn needed(host: &Host, kept: &[u64]) -> Result<Needed, HostError> {
 
 /// Everything in `packages/` whose name is a store ID.
 fn packages(host: &Host) -> Result<Vec<(PackageId, PathBuf)>, IoError> {
-    let folder = host.packages();
-    let mut found = Vec::new();
-    for entry in fs::read_dir(&folder).at("read folder", &folder)? {
-        let entry = entry.at("read folder", &folder)?;
-        if let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-            found.push((id, entry.path()));
-        }
-    }
+    let entries = folder::entries(&host.packages())?.into_iter();
+    let found = entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+    let mut found: Vec<_> = found.collect();
     found.sort();
     Ok(found)
 }
@@ -161,18 +157,10 @@ fn put_aside(folder: &Path, names: impl Iterator<Item = String>) -> Result<Vec<P
 }
 
 fn remove_listings(host: &Host, needed: &Needed) -> Result<(), IoError> {
-    let folder = host.root().join(TREES);
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.at("read folder", &folder)?,
-    };
-    for entry in entries {
-        let entry = entry.at("read folder", &folder)?;
+    for entry in folder::entries_if_there(&host.root().join(TREES))? {
         let name = entry.file_name();
-        let tree = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(".json")?.parse().ok());
-        if tree.is_some_and(|tree: Digest| !needed.trees.contains(&tree)) {
+        let tree = name.to_str().and_then(places::listed);
+        if tree.is_some_and(|tree| !needed.trees.contains(&tree)) {
             fs::remove_file(entry.path()).at("remove", entry.path())?;
         }
     }

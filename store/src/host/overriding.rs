@@ -48,7 +48,7 @@ pub fn plan(host: &Host, _lock: &HostLock, name: &str, system: &dyn System) -> R
     let current = current.ok_or_else(|| HostError::NothingActive(host.root().to_owned()))?;
     let base = Existing::read(host, current)?;
     let manifest = base.manifest(host)?;
-    let is_meant = |id: &PackageId| id.name().as_str() == name || id.to_string() == name;
+    let is_meant = |id: &PackageId| id.is_called(name);
     let mut active = base.generation.packages.iter();
     let package = active.find(|package| is_meant(&package.id));
     let package = package.ok_or_else(|| HostError::NotActive(name.to_owned()))?;

@@ -11,12 +11,17 @@ use schema::name::RoleName;
 use schema::policy::{Policy, PolicyError};
 use schema::timestamp::Timestamp;
 
+use super::receive::Presence;
 use super::{Host, PROGRAM, damaged};
 use crate::admission::{Candidate, Lacking, Thresholds};
+use crate::artifact::reader::{ReadError, Reader};
 use crate::attestations::FILE;
 use crate::io_error::{IoContext, IoError};
 use crate::keys::KeyError;
 use crate::listing;
+use crate::rendered::Rendered;
+use crate::seekable::ranges::ByteRanges;
+use crate::seekable::stream::Unpacker;
 use crate::trust::Trust;
 use crate::verify::Difference;
 
@@ -40,6 +45,9 @@ pub enum Refusal {
     /// A key in it is none.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The artifact is damaged, or cannot be read.
+    #[error(transparent)]
+    Artifact(#[from] ReadError),
     /// What the host keeps of attestations is none.
     #[error("{}: {source}", path.display())]
     Attestations {
@@ -112,11 +120,49 @@ impl HostPolicy {
         Ok(None)
     }
 
-    /// Lets `candidate` pass if enough of those who are trusted attest the program and each of its packages.
+    /// Lets an artifact pass if enough of those who are trusted attest each of its packages, and the program that would
+    /// then stand at `root`.
     ///
     /// # Errors
-    /// [`Refusal::Unmet`].
-    pub fn admit(&self, candidate: &Candidate<'_>) -> Result<(), Refusal> {
+    /// [`Refusal::Unmet`], or when that cannot be told.
+    fn admit_artifact<R: ByteRanges>(&self, reader: &Reader<R>, root: &Path) -> Result<(), Refusal> {
+        let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+        let brought = reader.manifest().installer.map(|installer| installer.blake3);
+        let program = match brought {
+            Some(brought) => Some(brought),
+            // An artifact without one leaves the one that is there.
+            None => program(root)?,
+        };
+        let configuration = Rendered::in_artifact(reader, &mut unpacker)?;
+        self.admit(&Candidate {
+            manifest: reader.manifest(),
+            configuration: configuration.as_ref(),
+            program,
+            attestations: &reader.attestations(&mut unpacker)?,
+        })
+    }
+
+    /// Lets what is on `host` become active if enough of those who are trusted attest each package of `manifest` and the
+    /// program, and if those packages that `roles` need have the content which is attested.
+    ///
+    /// # Errors
+    /// [`Refusal::Unmet`] and [`Refusal::Damaged`], or when that cannot be told.
+    pub fn admit_installed(
+        &self,
+        host: &Host,
+        manifest: &ActiveManifest,
+        roles: &BTreeSet<RoleName>,
+    ) -> Result<(), Refusal> {
+        self.admit(&Candidate {
+            manifest,
+            configuration: Rendered::on_host(host, manifest).as_ref(),
+            program: program(host.root())?,
+            attestations: &kept(host.root())?,
+        })?;
+        self.admit_content(host, manifest, roles)
+    }
+
+    fn admit(&self, candidate: &Candidate<'_>) -> Result<(), Refusal> {
         let lacking = candidate.lacking(&self.trust, self.thresholds);
         match lacking.is_empty() {
             true => Ok(()),
@@ -127,12 +173,8 @@ impl HostPolicy {
         }
     }
 
-    /// Lets those packages of `manifest` pass that `roles` need if each that is there has the content which is attested;
-    /// what is not there, an activation misses by itself.
-    ///
-    /// # Errors
-    /// [`Refusal::Damaged`].
-    pub fn admit_content(
+    /// What is not there, an activation misses by itself.
+    fn admit_content(
         &self,
         host: &Host,
         manifest: &ActiveManifest,
@@ -146,6 +188,31 @@ impl HostPolicy {
                 damaged,
             }),
         }
+    }
+}
+
+/// An artifact that may be put onto a host: the host's policy lets it pass, or there is none.
+pub struct Admitted<'a, R> {
+    pub(super) reader: &'a Reader<R>,
+    /// Whether packages that are there already must be read before they count as there.
+    pub(super) presence: Presence,
+}
+
+impl<'a, R: ByteRanges> Admitted<'a, R> {
+    /// Holds the artifact that `reader` reads against `policy`, that of the host at `root`.
+    ///
+    /// # Errors
+    /// [`Refusal::Unmet`], or when it cannot be told whether the policy is met.
+    pub fn by(policy: Option<&HostPolicy>, reader: &'a Reader<R>, root: &Path) -> Result<Self, Refusal> {
+        let presence = match policy {
+            None => Presence::Named,
+            Some(policy) => {
+                policy.admit_artifact(reader, root)?;
+                // What is attested is content, which a name does not prove.
+                Presence::Verified
+            }
+        };
+        Ok(Self { reader, presence })
     }
 }
 
@@ -168,7 +235,7 @@ fn real(root: &Path) -> Result<PathBuf, IoError> {
 ///
 /// # Errors
 /// When it is there and none, or cannot be read.
-pub fn kept(root: &Path) -> Result<Attestations, Refusal> {
+fn kept(root: &Path) -> Result<Attestations, Refusal> {
     let path = root.join(FILE);
     match std::fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Attestations::default()),
@@ -183,7 +250,7 @@ pub fn kept(root: &Path) -> Result<Attestations, Refusal> {
 ///
 /// # Errors
 /// When it cannot be read, or is no file.
-pub fn program(root: &Path) -> Result<Option<Digest>, Refusal> {
+fn program(root: &Path) -> Result<Option<Digest>, Refusal> {
     let path = root.join(PROGRAM);
     match std::fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -21,6 +21,7 @@ use super::root::RootError;
 use super::system::{Live, links_in_the_way};
 use super::{Host, HostError, Manifest};
 use crate::io_error::{IoContext, IoError};
+use crate::places;
 use crate::verify::Difference;
 
 /// Room beside the packages for generations, listings and the program: it must not be the last of the disk.
@@ -197,7 +198,7 @@ pub fn look(
     let packages = document.for_roles(roles);
     let to_come: Vec<&SelectedPackage> = packages
         .iter()
-        .filter(|package| !root.join("packages").join(package.id.to_string()).is_dir())
+        .filter(|package| !root.join(places::package_path(&package.id)).is_dir())
         .copied()
         .collect();
     let bytes_to_come = to_come

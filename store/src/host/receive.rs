@@ -19,6 +19,7 @@ use schema::manifest::SelectedPackage;
 use schema::name::RoleName;
 use schema::platform::Platform;
 
+use super::policy::Admitted;
 use super::{Host, HostLock, MANIFEST, PROGRAM, TREES};
 use crate::archive::press::Threads;
 use crate::artifact::reader::{ReadError, Reader};
@@ -38,7 +39,7 @@ use crate::verify;
 const TRIES: u32 = 3;
 
 /// What counts as a package that need not be brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Presence {
     /// A folder that has its name.
     Named,
@@ -51,7 +52,7 @@ pub enum Presence {
 pub struct Manner {
     /// What the packages must run on, when they will run here.
     pub machine: Option<Platform>,
-    /// What need not be brought.
+    /// What need not be brought; a policy insists on [`Presence::Verified`].
     pub presence: Presence,
     /// How many at once.
     pub threads: Threads,
@@ -115,21 +116,22 @@ impl From<UnpackError> for ReceiveError {
     }
 }
 
-/// Puts onto `host` what `roles` need of the artifact: packages, the program, the manifest.
+/// Puts onto `host` what `roles` need of the artifact that was admitted: packages, the program, the manifest.
 ///
 /// # Errors
 /// See [`ReceiveError`].
 pub fn receive<R: ByteRanges>(
-    reader: &Reader<R>,
+    admitted: &Admitted<'_, R>,
     host: &Host,
     _lock: &HostLock,
     roles: &BTreeSet<RoleName>,
     manner: Manner,
     observer: &dyn Observer,
 ) -> Result<Received, ReceiveError> {
+    let reader = admitted.reader;
     check_machine(&reader.manifest().platform, manner.machine)?;
     let mut survey = Survey::of(host, reader.manifest().for_roles(roles))?;
-    if manner.presence == Presence::Verified {
+    if manner.presence.max(admitted.presence) == Presence::Verified {
         survey.distrust(host);
     }
     announce(&survey.lacking, observer);

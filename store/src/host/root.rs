@@ -12,6 +12,7 @@ use super::{
 };
 use crate::attestations;
 use crate::durable;
+use crate::folder;
 use crate::io_error::{IoContext, IoError};
 
 /// Why a folder cannot be a host's root. Nothing was changed.
@@ -176,15 +177,10 @@ fn check(root: &Path) -> Result<(), RootError> {
 
 /// The first few things in `root` that are no part of any host.
 fn foreign(root: &Path) -> Result<Vec<String>, IoError> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(root).at("read folder", root)? {
-        let name = entry.at("read folder", root)?.file_name();
-        let name = name.to_string_lossy();
-        if !is_ours(&name) {
-            names.push(format!("`{name}`"));
-        }
-    }
-    names.sort();
+    let entries = folder::entries(root)?.into_iter();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let foreign = names.filter(|name| !is_ours(name));
+    let mut names: Vec<String> = foreign.map(|name| format!("`{name}`")).collect();
     if names.len() > 5 {
         let more = names.split_off(5).len();
         names.push(format!("{more} more"));

@@ -1,12 +1,12 @@
 //! Owns what killed processes leave on a host: how it is named, and its removal by whoever changes the host next.
 
-use std::fs;
-use std::io;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::{CHANNEL, GENERATIONS, PACKAGES, TREES};
 use crate::durable::PARTIAL;
-use crate::io_error::{IoContext, IoError};
+use crate::folder;
+use crate::io_error::IoError;
 use crate::lock::FileLock;
 use crate::removal;
 use crate::work;
@@ -44,18 +44,13 @@ pub(super) fn sweep(root: &Path) -> Result<(), IoError> {
 
 /// What in `folder` has the name of something that is not finished.
 fn unfinished(folder: &Path) -> Result<Vec<PathBuf>, IoError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.at("read folder", folder)?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.at("read folder", folder)?;
-        let name = entry.file_name();
-        let begins = |start: &str| name.as_encoded_bytes().starts_with(start.as_bytes());
-        if begins(PARTIAL) || begins(NEW) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
+    let entries = folder::entries_if_there(folder)?.into_iter();
+    let found = entries.filter(|entry| is_unfinished(&entry.file_name()));
+    Ok(found.map(|entry| entry.path()).collect())
+}
+
+/// Whether that is the name of something that is not finished.
+pub(super) fn is_unfinished(name: &OsStr) -> bool {
+    let begins = |start: &str| name.as_encoded_bytes().starts_with(start.as_bytes());
+    begins(PARTIAL) || begins(NEW)
 }

@@ -12,7 +12,8 @@ use super::layout::Unit;
 use super::{ACTIVE, Finding, Host};
 use crate::activation::roles::UNITS;
 use crate::activation::{Activation, Item};
-use crate::io_error::{IoContext, IoError};
+use crate::folder;
+use crate::io_error::IoError;
 use crate::listing;
 use crate::regular;
 
@@ -59,23 +60,20 @@ pub(super) fn of_activation(host: &Host, activation: &Activation) -> (BTreeMap<S
     (units, findings)
 }
 
-/// The units that the generation in `folder` brings, as far as they can be told when packages are gone.
+/// The units that `generation`, a folder, brings, as far as they can be told when packages are gone.
 ///
 /// # Errors
 /// When the folders of units cannot be listed.
-pub(super) fn of_folder(folder: &Path) -> Result<BTreeMap<String, Unit>, IoError> {
+pub(super) fn of_folder(generation: &Path) -> Result<BTreeMap<String, Unit>, IoError> {
     let mut units = BTreeMap::new();
-    let top = folder.join(UNITS);
-    let entries = |path: &Path| fs::read_dir(path).at("read folder", path);
-    for wants in entries(&top)? {
-        let wants = wants.at("read folder", &top)?.path();
-        for entry in entries(&wants)? {
-            let file = entry.at("read folder", &wants)?.path();
-            let inside = file.strip_prefix(folder).unwrap_or(&file);
+    for wants in folder::entries(&generation.join(UNITS))? {
+        for entry in folder::entries(&wants.path())? {
+            let file = entry.path();
+            let inside = file.strip_prefix(generation).unwrap_or(&file);
             if let Some((target, name)) = place(inside) {
                 let package = fs::read_link(&file)
                     .ok()
-                    .and_then(|link| package_in(folder, &link));
+                    .and_then(|link| package_in(generation, &link));
                 add(&mut units, name, unit(target, file.clone(), package));
             }
         }

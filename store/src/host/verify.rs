@@ -142,11 +142,11 @@ pub fn packages(host: &Host, names: &[String], run: &Run<'_>) -> Result<HostRepo
     let (mut known, _) = Known::of_generations(host, &mut differences)?;
     known.add_installed(host, &mut differences);
     for name in names {
-        if !known.named().packages.iter().any(|id| is_called(id, name)) {
+        if !known.named().packages.iter().any(|id| id.is_called(name)) {
             return Err(HostError::NotActive(name.clone()));
         }
     }
-    let is_meant = |id: &PackageId| names.iter().any(|name| is_called(id, name));
+    let is_meant = |id: &PackageId| names.iter().any(|name| id.is_called(name));
     known.trees.retain(|id, _| is_meant(id));
     known.needed.retain(is_meant);
     known.local.retain(is_meant);
@@ -165,10 +165,6 @@ pub(super) fn listed(host: &Host) -> Result<BTreeMap<PackageId, Digest>, HostErr
     let (mut known, _) = Known::of_generations(host, &mut Vec::new())?;
     known.add_installed(host, &mut Vec::new());
     Ok(known.trees)
-}
-
-fn is_called(id: &PackageId, name: &str) -> bool {
-    id.name().as_str() == name || id.to_string() == name
 }
 
 /// A generation that could be read.

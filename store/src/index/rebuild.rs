@@ -1,6 +1,6 @@
 //! Owns the making of a new index from the folders, for when the old one is damaged or gone.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -8,6 +8,7 @@ use schema::id::{IdError, PackageId};
 
 use super::{Attempt, Index, IndexError, Registration, RootRecord};
 use crate::durable;
+use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::{self, PublishError};
 use crate::store::{self, Layout, OpenError};
@@ -145,11 +146,8 @@ fn examine_all(
     layout: &Layout,
     observer: &dyn RebuildObserver,
 ) -> Result<(Vec<Registration>, Vec<Unusable>), IoError> {
-    let folder = layout.packages();
-    let paths: Vec<PathBuf> = fs::read_dir(&folder)
-        .at("read folder", &folder)?
-        .map(|entry| Ok(entry.at("read folder", &folder)?.path()))
-        .collect::<Result<_, IoError>>()?;
+    let entries = folder::entries(&layout.packages())?;
+    let paths: Vec<PathBuf> = entries.iter().map(DirEntry::path).collect();
     let total = paths.len();
     let (mut whole, mut unusable) = (Vec::new(), Vec::new());
     let examined: Vec<_> = paths

@@ -1,7 +1,6 @@
 //! Owns the verification of the archives that a store keeps: each against its record, and both against the package.
 
 use std::collections::HashSet;
-use std::fs;
 
 use rayon::prelude::*;
 use schema::digest::Digest;
@@ -11,9 +10,11 @@ use crate::archive;
 use crate::archive::plan::Plan;
 use crate::archive::record::{Record, RecordError, Request};
 use crate::artifact::package::{self, Stopped, Visitor};
+use crate::folder;
 use crate::index::PackageRecord;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
+use crate::places::{self, ARCHIVES};
 use crate::regular;
 use crate::seekable::Frame;
 use crate::seekable::stream::{FrameStream, Unpacker};
@@ -50,15 +51,13 @@ pub(super) fn strays(
 ) -> Result<Vec<Difference>, IoError> {
     let live: HashSet<&Digest> = records.iter().map(|record| &record.tree).collect();
     let mut strays = Vec::new();
-    let folder = store.layout().archives();
-    for entry in fs::read_dir(&folder).at("read folder", &folder)? {
+    for entry in folder::entries(&store.layout().archives())? {
         if run.is_stopped() {
             break;
         }
-        let entry = entry.at("read folder", &folder)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let document = name.strip_suffix(".json").and_then(|tree| tree.parse().ok());
-        let archive: Option<Digest> = name.strip_suffix(".tar.zst").and_then(|tree| tree.parse().ok());
+        let archive = places::archived(&name);
         let kinds = match (document, archive) {
             (None, None) => {
                 let metadata = entry.metadata().at("look at", entry.path());
@@ -112,7 +111,7 @@ fn one(store: &Store, package: &PackageRecord, stated: Option<&Stated>, run: &Ru
         }
         Err(error) => return Some(about_record(error.to_string())),
     };
-    let archive = |kind| Some(about(&format!("{tree}.tar.zst"), kind));
+    let archive = |kind| Some(about(&places::archive_name(&tree), kind));
     let path = store.archive_path(&tree);
     let (found, length) = match listing::hash_file(&path, &mut |bytes| run.observer.read(bytes)) {
         Ok(hashed) => hashed,
@@ -219,5 +218,5 @@ fn sentence(stopped: &Stopped) -> String {
 }
 
 fn about(name: &str, kind: DifferenceKind) -> Difference {
-    Difference::new(None, format!("archives/{name}"), kind)
+    Difference::new(None, format!("{ARCHIVES}/{name}"), kind)
 }

@@ -7,9 +7,11 @@ use schema::digest::Digest;
 use schema::id::PackageId;
 
 use super::{Difference, DifferenceKind, FileKind, Standing, VerifyError};
+use crate::folder;
 use crate::index::PackageRecord;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
+use crate::places::{self, PACKAGES, TREES};
 use crate::publish;
 use crate::store::{self, Access, Store};
 use crate::tree::Owner;
@@ -56,12 +58,11 @@ pub(super) fn strays(
     let mut strays = Vec::new();
     for name in store.package_folders()? {
         if !known.contains(&name) && is_stray(store, &name)? {
-            let path = format!("packages/{name}");
+            let path = format!("{PACKAGES}/{name}");
             strays.push(Difference::new(None, path, DifferenceKind::Unregistered));
         }
     }
-    for entry in std::fs::read_dir(store.root()).at("read folder", store.root())? {
-        let entry = entry.at("read folder", store.root())?;
+    for entry in folder::entries(store.root())? {
         if !crate::store::belongs_at_top(&entry.file_name()) {
             let path = entry.path();
             let found = FileKind::from(&entry.metadata().at("look at", &path)?);
@@ -70,14 +71,14 @@ pub(super) fn strays(
         }
     }
     let trees: HashSet<&Digest> = records.iter().map(|r| &r.tree).collect();
-    let folder = layout.trees();
-    for entry in std::fs::read_dir(&folder).at("read folder", &folder)? {
-        let path = entry.at("read folder", &folder)?.path();
-        let tree = path
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
+    for entry in folder::entries(&layout.trees())? {
+        let path = entry.path();
+        let tree = entry.file_name().to_str().and_then(places::listed);
         let faults = tree.iter().flat_map(|_| Standing::Document.faults(&path, owner));
-        let shown = format!("trees/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        let shown = format!(
+            "{TREES}/{}",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        );
         strays.extend(faults.map(|kind| Difference::new(None, shown.clone(), kind)));
         match tree {
             Some(tree) if trees.contains(&tree) => {}
@@ -116,7 +117,7 @@ fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>
         },
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(Some(Difference::new(None, format!("trees/{name}"), kind)))
+    Ok(Some(Difference::new(None, format!("{TREES}/{name}"), kind)))
 }
 
 /// What a root keeps, but is not there.

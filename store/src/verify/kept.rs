@@ -2,7 +2,7 @@
 //! attestations.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, DirEntry};
+use std::fs::DirEntry;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -12,8 +12,9 @@ use schema::id::PackageId;
 
 use super::{Difference, DifferenceKind, FileKind, Run, Standing};
 use crate::attestations::{self, KeepError};
+use crate::folder;
 use crate::index::PackageRecord;
-use crate::io_error::{IoContext, IoError};
+use crate::io_error::IoError;
 use crate::regular::NotRegular;
 use crate::store::{ATTESTATIONS, LOGS, RECIPES, Store};
 use crate::tree::Owner;
@@ -59,9 +60,7 @@ impl Kept<'_> {
         folder: &str,
         look: impl Fn(&str) -> Option<Option<DifferenceKind>> + Sync,
     ) -> Result<Vec<Difference>, IoError> {
-        let within = self.store.root().join(folder);
-        let entries: Result<Vec<DirEntry>, _> = fs::read_dir(&within).and_then(Iterator::collect);
-        let entries = entries.at("read folder", &within)?;
+        let entries = folder::entries(&self.store.root().join(folder))?;
         let one = |entry: &DirEntry| -> Vec<Difference> {
             let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
             let kinds = match look(&path) {

@@ -71,7 +71,7 @@ pub fn archive(
 
 fn document(path: &str, content: &[u8], mtime: u64) -> Vec<u8> {
     let mut entry = Vec::new();
-    tar_format::write_file(path, false, content, mtime, &mut entry);
+    tar_format::write_document(path, content, mtime, &mut entry);
     entry
 }
 

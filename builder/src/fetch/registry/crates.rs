@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use schema::source::{RegistryFile, SourceDigest};
+use store::folder;
 use store::io_error::{IoContext, IoError};
 
 use super::super::error::FetchProblem;
@@ -73,17 +74,9 @@ fn copy_configuration(from: Option<&Path>, to: &Path) -> Result<(), IoError> {
 
 /// The file `name` in one of the folders in `caches`, one for each registry.
 fn find(caches: &Path, name: &str) -> Result<Option<std::path::PathBuf>, IoError> {
-    let folders = match fs::read_dir(caches) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        read => read.at("read folder", caches)?,
-    };
-    for folder in folders {
-        let path = folder.at("read folder", caches)?.path().join(name);
-        if path.is_file() {
-            return Ok(Some(path));
-        }
-    }
-    Ok(None)
+    let folders = folder::entries_if_there(caches)?.into_iter();
+    let mut paths = folders.map(|folder| folder.path().join(name));
+    Ok(paths.find(|path| path.is_file()))
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ use store::archive::record;
 use store::artifact::reader::Reader;
 use store::attestations;
 use store::logs;
+use store::places::{ARCHIVES, PACKAGES};
 use store::recipes;
 use store::repair::{self, Repaired};
 use store::substitute;
 use store::verify::{Difference, DifferenceKind, PackageRef, Report};
 
 use super::supplies::{self, Named};
+use crate::args::Variant;
 use crate::args::verify::Verify;
 use crate::commands::{Context, rebuild, workshop};
 use crate::failure::Failure;
@@ -102,7 +104,12 @@ pub fn store(
 fn damaged(report: &Report) -> BTreeSet<PackageId> {
     let about = |difference: &Difference| match (&difference.kind, &difference.package) {
         (DifferenceKind::RequiredAbsent { dependency }, _) => Some(dependency.clone()),
-        (DifferenceKind::Unregistered, _) => difference.path.strip_prefix("packages/")?.parse().ok(),
+        (DifferenceKind::Unregistered, _) => difference
+            .path
+            .strip_prefix(PACKAGES)?
+            .strip_prefix('/')?
+            .parse()
+            .ok(),
         (_, package) => package.as_ref().map(|package| package.id.clone()),
     };
     report.differences.iter().filter_map(about).collect()
@@ -113,8 +120,8 @@ fn damaged(report: &Report) -> BTreeSet<PackageId> {
 fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
     let mut repaired = Vec::new();
     for difference in &report.differences {
-        let name = difference.path.strip_prefix("archives/");
-        let tree = name.and_then(|name| name.split_once('.')?.0.parse().ok());
+        let name = difference.path.strip_prefix(ARCHIVES);
+        let tree = name.and_then(|name| name.strip_prefix('/')?.split_once('.')?.0.parse().ok());
         let how = if repair::stand_again(store.root(), difference)? {
             "mode or owner set again"
         } else if let Some(tree) = tree {
@@ -149,7 +156,7 @@ fn built(context: &Context<'_>, store: &Store, open: &[PackageId]) -> Vec<Repair
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let workshop = match workshop::open(context, None) {
+    let workshop = match workshop::open(context, &Variant::default()) {
         Ok(workshop) => workshop,
         Err(failure) => {
             warn(&all(), &failure);

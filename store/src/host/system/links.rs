@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::durable;
+use crate::folder;
 use crate::host::layout::{Change, Fate, Unit};
 use crate::host::system::Obstacle;
 use crate::io_error::{IoContext, IoError};
@@ -199,15 +200,8 @@ pub(super) fn about(top: &Path, path: &Path, kind: DifferenceKind) -> Difference
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, IoError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.at("read folder", folder)?,
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.at("read folder", folder)?.path());
-    }
-    Ok(paths)
+    let entries = folder::entries_if_there(folder)?;
+    Ok(entries.iter().map(DirEntry::path).collect())
 }
 
 /// The units of those fates that can be started and stopped.

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use schema::digest::Digest;
 use schema::id::PackageId;
 
-use super::super::sweep::NEW;
+use super::super::sweep::is_unfinished;
 use super::super::{GENERATIONS, Host, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, root, trail};
 use super::{Told, difference, in_generations};
-use crate::durable::PARTIAL;
 use crate::facts;
+use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
 use crate::publish::EXECUTABLE_MODE;
@@ -194,21 +194,9 @@ pub(super) fn strays(host: &Host, named: &Named) -> Result<Vec<Difference>, IoEr
 
 /// What is in a folder, but for what is swept; nothing when there is none.
 fn entries(folder: &Path) -> Result<Vec<(OsString, PathBuf)>, IoError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.at("read folder", folder)?,
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.at("read folder", folder)?;
-        let name = entry.file_name();
-        let begins = |start: &str| name.as_encoded_bytes().starts_with(start.as_bytes());
-        if !begins(PARTIAL) && !begins(NEW) {
-            found.push((name, entry.path()));
-        }
-    }
-    found.sort_unstable();
-    Ok(found)
+    let entries = folder::entries_if_there(folder)?.into_iter();
+    let named = entries.map(|entry| (entry.file_name(), entry.path()));
+    Ok(named.filter(|(name, _)| !is_unfinished(name)).collect())
 }
 
 fn extra(folder: &str, path: &Path) -> Result<Difference, IoError> {
