@@ -1,7 +1,7 @@
 //! Owns the command line: every verb, its arguments and their help texts.
 
 pub mod channel;
-pub mod deliver;
+pub mod configure;
 pub mod delivery;
 pub mod hosts;
 pub mod rebuild;
@@ -13,6 +13,7 @@ pub mod verify;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use builder::fetch::Network;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rebuild::Rebuild;
 use schema::name::VariantName;
@@ -85,7 +86,7 @@ pub enum Verb {
     #[command(subcommand)]
     Artifact(ArtifactVerb),
     /// Render a configuration into an artifact, and lay out the folder that hosts install from
-    Configure(deliver::Configure),
+    Configure(configure::Configure),
     /// Compare a store, an artifact or a host with what digests and recipes say of it, bit for bit
     Verify(verify::Verify),
     /// Remove what no garbage-collection root needs
@@ -159,6 +160,16 @@ pub struct Selection {
     /// Never touch the network
     #[arg(long)]
     pub offline: bool,
+}
+
+impl Selection {
+    /// Whether the network may be used.
+    pub fn network(&self) -> Network {
+        match self.offline {
+            true => Network::Forbidden,
+            false => Network::Allowed,
+        }
+    }
 }
 
 /// `store build`.

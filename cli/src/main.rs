@@ -1,8 +1,11 @@
 //! The binary `store`: reads its arguments, runs one verb, and reports how it ended.
 
 mod args;
+mod building;
 mod commands;
+mod context;
 mod failure;
+mod meant;
 mod render;
 mod world;
 
@@ -11,7 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::Cli;
-use commands::Context;
+use context::Context;
 use render::Output;
 use world::World;
 

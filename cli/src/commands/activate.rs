@@ -11,8 +11,9 @@ use store::host::system::System;
 use store::host::{Host, HostError, HostLock, Manifest};
 
 use crate::args::hosts::Activate;
-use crate::commands::{Context, host};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::host;
 use crate::render::changes;
 
 #[derive(Serialize)]

@@ -18,8 +18,10 @@ use store::verify::PackageRef;
 
 use crate::args::verify::Verify;
 use crate::args::{ArtifactVerb, Variant};
-use crate::commands::{Context, diff, verify, workshop};
+use crate::commands::{diff, verify};
+use crate::context::Context;
 use crate::failure::{self, Failure, counted};
+use crate::meant::workshop;
 use crate::render::bytes::Bytes;
 use crate::render::text;
 

@@ -18,8 +18,9 @@ use store::verify::PackageRef;
 
 use crate::args::Variant;
 use crate::args::signing::Attest;
-use crate::commands::{Context, workshop};
+use crate::context::Context;
 use crate::failure::{self, Failure, counted};
+use crate::meant::workshop;
 
 #[derive(Default, Serialize)]
 struct Document {

@@ -11,8 +11,9 @@ use store::host::Manifest;
 use store::host::audit::{self, DifferingHost, Received};
 
 use crate::args::hosts::Audit;
-use crate::commands::{Context, host};
+use crate::context::Context;
 use crate::failure::{self, Failure, counted};
+use crate::meant::host;
 use crate::render::text;
 
 /// Characters of a root digest that tell hosts apart at a glance.

@@ -16,10 +16,12 @@ use store::io_error::IoContext;
 
 use crate::args::Build;
 use crate::args::rebuild::Rebuild;
-use crate::commands::building::{self, Run};
-use crate::commands::substitute::{self, Taken, Wanted};
-use crate::commands::{Context, rebuild, workshop};
+use crate::building::{self, Run};
+use crate::commands::rebuild;
+use crate::context::Context;
 use crate::failure::{self, Failure, counted};
+use crate::meant::substitute::{self, Taken, Wanted};
+use crate::meant::workshop;
 use crate::render::reproduction;
 
 #[derive(Serialize)]
@@ -76,7 +78,7 @@ pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
     let selected = ids(workshop::select(&workshop, &args.selection.names)?);
     let store = context.store_or_new()?;
     let orders = orders(context, args);
-    let network = super::fetch::network(args.selection.offline);
+    let network = args.selection.network();
     let mut taken = Vec::new();
     if !args.dry_run {
         let wanted = Wanted {

@@ -13,7 +13,7 @@ use store::seekable::stream::Unpacker;
 
 use crate::args::signing;
 use crate::commands::verify::signature;
-use crate::commands::{Context, fetch};
+use crate::context::Context;
 use crate::failure::{self, Failure, counted};
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ pub fn run(context: &Context<'_>, args: &signing::Challenge) -> Result<ExitCode,
     let challenge = Challenge {
         places: &args.places,
         cwd: context.world.cwd(),
-        options: &fetch::options(context, Network::Allowed),
+        options: &context.fetch_options(Network::Allowed),
         trust: demand.trust(),
     };
     let ids = ids(context, args, &challenge)?;

@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 
 use crate::args::{Cli, Completions};
-use crate::commands::Context;
+use crate::context::Context;
 
 /// Runs the verb.
 pub fn run(context: &Context<'_>, args: &Completions) {

@@ -6,9 +6,10 @@ use builder::configure::{self, ConfigureError, Configured, Request};
 use serde::Serialize;
 use store::keys::SigningKey;
 
-use crate::args::deliver;
-use crate::commands::{Context, workshop};
+use crate::args::configure::Configure;
+use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::meant::workshop;
 use crate::render::text;
 
 #[derive(Serialize)]
@@ -41,7 +42,7 @@ impl Package {
 ///
 /// # Errors
 /// Every mistake in the inputs at once, or what cannot be read or written.
-pub fn run(context: &Context<'_>, args: &deliver::Configure) -> Result<(), Failure> {
+pub fn run(context: &Context<'_>, args: &Configure) -> Result<(), Failure> {
     let recipes = workshop::root(context)?;
     let cwd = context.world.cwd();
     let name = args.config.to_string_lossy();

@@ -18,8 +18,9 @@ use store::artifact::reader::MAX_DOCUMENT;
 use store::host::{Host, Manifest};
 
 use crate::args::Diff;
-use crate::commands::{Context, fetch, file_name, host, workshop};
+use crate::context::Context;
 use crate::failure::{self, Failure, counted};
+use crate::meant::{file_name, host, workshop};
 use crate::render::text;
 
 /// Of so many files of a package the text tells; the document has them all.
@@ -135,7 +136,7 @@ impl<'a> Opened<'a> {
     }
 
     fn place(&self, place: &str) -> Result<Side<'a>, Failure> {
-        let options = fetch::options(self.context, Network::Allowed);
+        let options = self.context.fetch_options(Network::Allowed);
         let cwd = self.context.world.cwd();
         if !place.ends_with(".json") {
             return Ok(Side::artifact(Medium::artifact(place, cwd, &options)?));

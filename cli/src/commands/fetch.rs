@@ -1,12 +1,14 @@
 //! `store fetch`: fetches and checks the sources of packages without building them.
 
 use builder::farm;
-use builder::fetch::{FetchError, FetchOptions, Fetcher, Network};
+use builder::fetch::FetchError;
 use serde::Serialize;
 
 use crate::args::Selection;
-use crate::commands::{Context, building, workshop};
+use crate::building;
+use crate::context::Context;
 use crate::failure::{Failure, counted, sentence};
+use crate::meant::workshop;
 use crate::render::progress::Progress;
 
 #[derive(Serialize)]
@@ -31,7 +33,7 @@ pub fn run(context: &Context<'_>, args: &Selection) -> Result<(), Failure> {
     let workshop = workshop::open(context, &args.variant)?;
     let selected = workshop::select(&workshop, &args.names)?;
     let store = context.store_or_new()?;
-    let fetcher = fetcher(context, network(args.offline))?;
+    let fetcher = context.fetcher(args.network())?;
     let progress = Progress::new(context.output);
     let interrupt = building::interruptible()?;
     let fetched = farm::fetch_sources(&store, &workshop, &fetcher, &selected, &interrupt, &progress);
@@ -71,32 +73,4 @@ pub fn run(context: &Context<'_>, args: &Selection) -> Result<(), Failure> {
 
 fn explain(error: &FetchError) -> String {
     format!("error: {}", sentence(error))
-}
-
-/// Whether the network may be used.
-pub fn network(offline: bool) -> Network {
-    if offline {
-        Network::Forbidden
-    } else {
-        Network::Allowed
-    }
-}
-
-/// A fetcher as the world around wants it.
-///
-/// # Errors
-/// When a proxy or the certificates cannot be used.
-pub fn fetcher(context: &Context<'_>, network: Network) -> Result<Fetcher, Failure> {
-    Ok(Fetcher::new(options(context, network))?)
-}
-
-/// How anything is fetched in the world around.
-pub fn options(context: &Context<'_>, network: Network) -> FetchOptions {
-    FetchOptions {
-        network,
-        proxies: context.world.proxies.clone(),
-        certificates: context.world.certificates.clone(),
-        cargo_home: context.world.cargo_home.clone(),
-        ..FetchOptions::default()
-    }
 }

@@ -11,8 +11,9 @@ use store::host::collect::{self, Collected, Collecting};
 use store::verify::PackageRef;
 
 use crate::args::Gc;
-use crate::commands::{Context, host};
+use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::meant::host;
 use crate::render::text;
 
 /// Logs of failed builds stay long enough for a person to come back to them.

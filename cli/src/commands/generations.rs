@@ -7,8 +7,9 @@ use serde::Serialize;
 use store::host::Host;
 
 use crate::args::hosts::At;
-use crate::commands::{Context, host};
+use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::meant::host;
 use crate::render::text;
 
 #[derive(Serialize)]

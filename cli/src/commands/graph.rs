@@ -7,8 +7,9 @@ use builder::workshop::ResolvedPackage;
 use serde::Serialize;
 
 use crate::args::{Graph, GraphFormat};
-use crate::commands::{Context, workshop};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::workshop;
 use crate::render::drawing::{Drawing, Edge, EdgeKind};
 
 #[derive(Serialize)]

@@ -3,8 +3,9 @@
 use store::host::heal::{self, Healed};
 
 use crate::args::hosts::At;
-use crate::commands::{Context, host};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::host;
 
 /// Runs the verb.
 ///

@@ -4,7 +4,7 @@ use serde::Serialize;
 use store::index::{self, Roots};
 
 use crate::args::IndexVerb;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Failure, counted};
 
 #[derive(Serialize)]

@@ -21,9 +21,11 @@ use store::seekable::ranges::ByteRanges;
 use store::verify::PackageRef;
 
 use crate::args::delivery::{Install, Patience};
-use crate::commands::following::{self, Source};
-use crate::commands::{Context, activate, fetch, host};
+use crate::commands::activate;
+use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::meant::following::{self, Source};
+use crate::meant::host;
 use crate::render::bytes::Bytes;
 use crate::render::text;
 
@@ -61,7 +63,7 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
         [] => None,
         texts => Some(host::roles(texts)?),
     };
-    let options = patient(fetch::options(context, Network::Allowed), &args.patience);
+    let options = patient(context.fetch_options(Network::Allowed), &args.patience);
     let Some(source) = source(context, args, &root, &options)? else {
         return Ok(());
     };

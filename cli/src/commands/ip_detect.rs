@@ -6,8 +6,9 @@ use serde::Serialize;
 use store::host::address;
 
 use crate::args::hosts::IpDetect;
-use crate::commands::{Context, host};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::host;
 
 #[derive(Serialize)]
 struct Detected {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use store::keys;
 
 use crate::args::signing::Keygen;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 
 #[derive(Serialize)]

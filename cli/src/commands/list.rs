@@ -3,7 +3,7 @@
 use serde::Serialize;
 use store::index::PackageRecord;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::render::text;
 

@@ -5,8 +5,9 @@ use std::fs::File;
 use serde::Serialize;
 
 use crate::args::Named;
-use crate::commands::{Context, workshop};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::workshop;
 
 #[derive(Serialize)]
 struct Document {

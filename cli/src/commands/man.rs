@@ -3,7 +3,7 @@
 use clap::{Command, CommandFactory};
 
 use crate::args::Cli;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 
 /// Runs the verb.

@@ -6,8 +6,10 @@ use store::host::overriding;
 use store::verify::PackageRef;
 
 use crate::args::hosts::Override;
-use crate::commands::{Context, activate as activating, host};
+use crate::commands::activate as activating;
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::host;
 
 #[derive(Serialize)]
 struct Document {

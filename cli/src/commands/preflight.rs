@@ -10,8 +10,10 @@ use store::host::preflight::{self, Content, Offer, Preflight};
 use store::host::{Host, Manifest};
 
 use crate::args::hosts;
-use crate::commands::{Context, activate, host};
+use crate::commands::activate;
+use crate::context::Context;
 use crate::failure::{self, Failure, counted};
+use crate::meant::host;
 use crate::render::text;
 
 /// Runs the verb. The exit code says whether an installation can begin.

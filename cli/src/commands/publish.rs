@@ -10,7 +10,7 @@ use serde::Serialize;
 use store::keys::SigningKey;
 
 use crate::args::channel::Publish;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 
 #[derive(Serialize)]

@@ -9,8 +9,9 @@ use store::keys::SigningKey;
 use store::verify::PackageRef;
 
 use crate::args::delivery::Push;
-use crate::commands::{Context, workshop};
+use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::meant::workshop;
 use crate::render::bytes::Bytes;
 use crate::render::text;
 

@@ -14,9 +14,11 @@ use store::io_error::IoContext;
 
 use crate::args::Variant;
 use crate::args::rebuild::Rebuild;
-use crate::commands::building::{self, Run};
-use crate::commands::{Context, build, workshop};
+use crate::building::{self, Run};
+use crate::commands::build;
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::workshop;
 
 /// Builds packages again and compares them with what the store holds; names mean the tree's, and none means every package
 /// of the tree that the store holds.

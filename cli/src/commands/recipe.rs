@@ -13,8 +13,9 @@ use builder::tree_reader::{self, ReadTreeError};
 use serde::Serialize;
 
 use crate::args::{RecipeVerb, Variant};
-use crate::commands::{Context, workshop};
+use crate::context::Context;
 use crate::failure::{self, Failure, counted};
+use crate::meant::workshop;
 use crate::render;
 
 #[derive(Serialize)]
@@ -190,7 +191,7 @@ fn pin(context: &Context<'_>, name: &str, yes: bool) -> Result<ExitCode, Failure
     let root = workshop::root(context)?;
     let pinning = Pinning::open(&root, &name)?;
     let store = context.store_or_new()?;
-    let fetcher = super::fetch::fetcher(context, Network::Allowed)?;
+    let fetcher = context.fetcher(Network::Allowed)?;
     let pins = pinning
         .find(&name, &store, &fetcher, &Silent)
         .map_err(|error| match error {

@@ -3,8 +3,10 @@
 use store::host::rollback;
 
 use crate::args::hosts::Rollback;
-use crate::commands::{Context, activate, host};
+use crate::commands::activate;
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::host;
 
 /// Runs the verb.
 ///

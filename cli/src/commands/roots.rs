@@ -6,8 +6,9 @@ use store::index::RootRecord;
 use store::roots;
 
 use crate::args::RootsVerb;
-use crate::commands::{Context, workshop};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::workshop;
 
 #[derive(Serialize)]
 struct Document {

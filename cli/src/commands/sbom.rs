@@ -12,8 +12,9 @@ use store::host::Host;
 use store::io_error::IoContext;
 
 use crate::args::sbom::{Sbom, SbomFormat};
-use crate::commands::{Context, fetch, file_name, host, workshop};
+use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::meant::{file_name, host, workshop};
 
 #[derive(Serialize)]
 struct Written {
@@ -60,7 +61,7 @@ fn inventory(context: &Context<'_>, args: &Sbom) -> Result<Inventory, Failure> {
     if let [place] = args.what.as_slice()
         && (is_address(place) || cwd.join(place).is_file())
     {
-        let options = fetch::options(context, Network::Allowed);
+        let options = context.fetch_options(Network::Allowed);
         return Ok(inventory::of_artifact(&Medium::artifact(place, cwd, &options)?)?);
     }
     of_tree(context, args)

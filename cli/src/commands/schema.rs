@@ -1,7 +1,7 @@
 //! `store schema`: prints the JSON Schema of a document.
 
 use crate::args::Schema;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use ::schema::json_schema;
 

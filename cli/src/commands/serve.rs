@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::args::delivery::Serve;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::render::Output;
 

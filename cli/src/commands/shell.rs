@@ -9,8 +9,10 @@ use builder::sandbox::Sandbox;
 use builder::workbench::{self, Errand, Visit};
 
 use crate::args::Shell;
-use crate::commands::{Context, building, fetch, workshop};
+use crate::building;
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::workshop;
 
 /// Runs the verb; its exit code is the shell's.
 ///
@@ -24,7 +26,7 @@ pub fn run(context: &Context<'_>, args: &Shell) -> Result<ExitCode, Failure> {
         store: &store,
         workshop: &workshop,
         sandbox: &Sandbox::find(context.world.path.as_deref())?,
-        fetcher: &fetch::fetcher(context, Network::Allowed)?,
+        fetcher: &context.fetcher(Network::Allowed)?,
         interrupt: &*building::interruptible()?,
         observer: &Silent,
         pages: None,

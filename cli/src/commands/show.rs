@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::args::Show;
-use crate::commands::{Context, workshop};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::workshop;
 use crate::render::text;
 
 #[derive(Serialize)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use store::keys::SigningKey;
 
 use crate::args::signing::Sign;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 
 #[derive(Serialize)]

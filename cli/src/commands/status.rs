@@ -6,8 +6,9 @@ use ::schema::status::{ActiveStatus, StatusReport};
 use store::host::status;
 
 use crate::args::hosts::At;
-use crate::commands::{Context, host};
+use crate::context::Context;
 use crate::failure::{self, Failure};
+use crate::meant::host;
 use crate::render::text;
 
 /// Runs the verb. The exit code says whether all could be told.

@@ -27,8 +27,10 @@ use self::signature::Demand;
 use self::target::Target;
 use self::watch::Watch;
 use crate::args::verify::Verify;
-use crate::commands::{Context, file_name, rebuild, workshop};
+use crate::commands::rebuild;
+use crate::context::Context;
 use crate::failure::{self, Failure, counted};
+use crate::meant::{file_name, workshop};
 use crate::render::text;
 
 #[derive(Serialize)]

@@ -6,8 +6,9 @@ use serde::Serialize;
 use store::Store;
 
 use crate::args::Why;
-use crate::commands::{Context, workshop};
+use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::meant::workshop;
 
 #[derive(Serialize)]
 struct Document {

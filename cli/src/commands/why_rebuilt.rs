@@ -14,8 +14,9 @@ use serde::Serialize;
 use store::Store;
 
 use crate::args::WhyRebuilt;
-use crate::commands::{Context, workshop};
+use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::meant::workshop;
 
 /// Of so many changed lines of one place the text is printed; the document has them all.
 const MOST_LINES: usize = 8;

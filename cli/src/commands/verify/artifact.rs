@@ -17,7 +17,7 @@ use store::verify::journal::stamp_of_file;
 use super::signature::{self, Demand};
 use super::watch::{self, Watch};
 use crate::args::verify::Verify;
-use crate::commands::{Context, fetch};
+use crate::context::Context;
 use crate::failure::{Failure, counted};
 
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ pub fn run(
     demand: Option<&Demand>,
 ) -> Result<ExitCode, Failure> {
     let watch = Watch::new(context)?;
-    let options = fetch::options(context, Network::Allowed);
+    let options = context.fetch_options(Network::Allowed);
     let cwd = context.world.cwd();
     let opened = match Medium::artifact(place, cwd, &options) {
         Err(MediumError::Artifact { source, .. }) => Err(source),
@@ -91,7 +91,7 @@ fn locate(
                 place::spare(reader, &sound, &mut report.differences);
             }
             None => {
-                let options = fetch::options(context, Network::Allowed);
+                let options = context.fetch_options(Network::Allowed);
                 let medium = Medium::open(place, context.world.cwd(), &options)?;
                 place::compare(&mut report.differences, &medium, sound.file());
             }
@@ -105,7 +105,7 @@ fn locate(
 /// # Errors
 /// When it cannot be read or is none.
 pub fn sound(context: &Context<'_>, args: &Verify) -> Result<Option<Reader<Medium>>, Failure> {
-    let options = fetch::options(context, Network::Allowed);
+    let options = context.fetch_options(Network::Allowed);
     let cwd = context.world.cwd();
     let place = args.from.as_ref();
     Ok(place

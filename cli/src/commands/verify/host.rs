@@ -13,8 +13,9 @@ use store::verify::locate::Reference;
 use super::supplies::{self, Named};
 use super::watch::{self, Watch};
 use crate::args::verify::Verify;
-use crate::commands::{Context, host};
+use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::meant::host;
 use crate::render::text;
 
 /// Verifies the host at `root`, or the one this program lies in.

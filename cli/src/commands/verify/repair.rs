@@ -20,8 +20,10 @@ use store::verify::{Difference, DifferenceKind, PackageRef, Report};
 use super::supplies::{self, Named};
 use crate::args::Variant;
 use crate::args::verify::Verify;
-use crate::commands::{Context, rebuild, workshop};
+use crate::commands::rebuild;
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::workshop;
 
 /// What was done about one thing that differed.
 #[derive(Debug, Serialize)]

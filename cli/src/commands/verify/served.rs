@@ -17,7 +17,7 @@ use store::verify::{Difference, Extent};
 use super::signature::{self, Demand};
 use super::watch::Watch;
 use crate::args::verify::Verify;
-use crate::commands::{Context, fetch};
+use crate::context::Context;
 use crate::failure::Failure;
 
 #[derive(Serialize)]
@@ -107,7 +107,7 @@ fn delivered(
     if !artifact.exists() {
         return Ok((None, found));
     }
-    let options = fetch::options(context, Network::Forbidden);
+    let options = context.fetch_options(Network::Forbidden);
     let place = artifact.display().to_string();
     let reader = match Medium::artifact(&place, context.world.cwd(), &options) {
         Err(MediumError::Artifact {

@@ -16,7 +16,7 @@ use store::trust::{Rejection, Signer, Trust};
 use store::verify::Extent;
 
 use crate::args::signing::Trusted;
-use crate::commands::{Context, fetch};
+use crate::context::Context;
 use crate::failure::Failure;
 
 /// What is asked for.
@@ -127,7 +127,7 @@ pub fn is_plain(context: &Context<'_>, place: &str, trust: Option<&Trust>) -> Re
     if trust.is_none() {
         return Ok(false);
     }
-    let options = fetch::options(context, Network::Allowed);
+    let options = context.fetch_options(Network::Allowed);
     Ok(signature::is_plain(place, context.world.cwd(), &options)?)
 }
 
@@ -149,7 +149,7 @@ pub fn run(context: &Context<'_>, place: &str, trust: Option<&Trust>) -> Result<
             failure.help("a document is verified by its signature: name a key with --key, or --policy")
         );
     };
-    let options = fetch::options(context, Network::Allowed);
+    let options = context.fetch_options(Network::Allowed);
     let mut differences = Vec::new();
     let signature = signed(context, place, &options, trust, &mut differences)?;
     let document = Document {

@@ -8,8 +8,9 @@ use store::artifact::reader::Reader;
 use store::supply::{Artifact, Refusal, Supplies, Supply};
 
 use crate::args::verify::Verify;
-use crate::commands::{Context, substitute};
+use crate::context::Context;
 use crate::failure::{Failure, sentence};
+use crate::meant::substitute;
 use crate::render::Output;
 
 /// Those who may have sound packages.

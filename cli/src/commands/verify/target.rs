@@ -6,8 +6,8 @@ use std::path::Path;
 use builder::fetch::medium::is_address;
 
 use crate::args::verify::Verify;
-use crate::commands::file_name;
 use crate::failure::Failure;
+use crate::meant::file_name;
 
 /// What is verified, decided once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use store::verify::journal::{Beginning, Journal};
 use store::verify::{Difference, Extent, VerifyObserver};
 
 use crate::args::verify::Verify;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::render::bytes::Bytes;
 

@@ -14,7 +14,7 @@ use builder::workshop::Workshop;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use store::Store;
 
-use crate::commands::{Context, fetch};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::render::progress::Progress;
 
@@ -41,7 +41,7 @@ impl Run<'_> {
             store: self.store,
             workshop: self.workshop,
             sandbox: &Sandbox::find(context.world.path.as_deref())?,
-            fetcher: &fetch::fetcher(context, self.network)?,
+            fetcher: &context.fetcher(self.network)?,
             interrupt: &*interruptible()?,
             observer: &progress,
             pages: self.pages.as_ref(),

@@ -9,8 +9,8 @@ use builder::workshop::ResolvedPackage;
 use builder::workshop::{Workshop, WorkshopError};
 use store::index::Index;
 
-use super::Context;
 use crate::args::Variant;
+use crate::context::Context;
 use crate::failure::Failure;
 
 /// What stands for the tree's default set on a command line.

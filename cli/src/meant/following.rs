@@ -13,8 +13,9 @@ use store::host::{CHANNEL, Host};
 use store::places::PACKAGES;
 
 use crate::args::channel::Follow;
-use crate::commands::{Context, host};
+use crate::context::Context;
 use crate::failure::Failure;
+use crate::meant::host;
 
 /// What a host takes, and what it demands of it.
 pub struct Source {

@@ -11,7 +11,7 @@ use store::host::system::{self, Detached, System};
 use store::host::{Host, HostError};
 
 use crate::args::hosts::At;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::failure::{Failure, counted};
 
 /// Opens the host that is meant.

@@ -1,23 +1,19 @@
-//! Owns the verbs, one file each, and what all of them work with.
+//! Owns the verbs, one file each.
 
 mod activate;
 mod artifact;
 mod attest;
 mod audit;
 mod build;
-mod building;
 mod challenge;
 mod completions;
 mod configure;
 mod diff;
 mod fetch;
-mod file_name;
-mod following;
 mod gc;
 mod generations;
 mod graph;
 mod heal;
-mod host;
 mod index;
 mod install;
 mod ip_detect;
@@ -33,7 +29,6 @@ mod rebuild;
 mod recipe;
 mod rollback;
 mod roots;
-
 mod sbom;
 mod schema;
 mod serve;
@@ -41,73 +36,15 @@ mod shell;
 mod show;
 mod sign;
 mod status;
-mod substitute;
 mod verify;
 mod why;
 mod why_rebuilt;
-mod workshop;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use store::store::{OpenError, Store};
-
-use crate::args::{Global, Verb};
+use crate::args::Verb;
+use crate::context::Context;
 use crate::failure::{self, Failure};
-use crate::render::{Audience, Output};
-use crate::world::World;
-
-/// What every verb works with.
-pub struct Context<'a> {
-    /// The world around.
-    pub world: World,
-    /// Whom to talk to.
-    pub output: Output,
-    /// What the command line says for every verb.
-    pub global: &'a Global,
-}
-
-impl Context<'_> {
-    /// Opens the store that is meant.
-    ///
-    /// # Errors
-    /// When it is not there or cannot be opened.
-    pub fn store(&self) -> Result<Store, Failure> {
-        Ok(Store::open(&self.store_dir()?)?)
-    }
-
-    /// Opens the store that is meant; nothing when it is not there.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn store_if_any(&self) -> Result<Option<Store>, Failure> {
-        match Store::open(&self.store_dir()?) {
-            Err(OpenError::Absent(_)) => Ok(None),
-            opened => Ok(Some(opened?)),
-        }
-    }
-
-    /// Opens the store that is meant, and makes it if it is not there: for verbs that put something into it.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
-    pub fn store_or_new(&self) -> Result<Store, Failure> {
-        Ok(Store::open_or_create(&self.store_dir()?)?)
-    }
-
-    /// Where the store that is meant lies.
-    ///
-    /// # Errors
-    /// When none is named.
-    pub fn store_dir(&self) -> Result<PathBuf, Failure> {
-        self.world.store_dir(self.global.store.as_deref())
-    }
-
-    /// Whether standard output is to hold one JSON document.
-    pub fn wants_json(&self) -> bool {
-        self.output.audience == Audience::Machines
-    }
-}
 
 /// Runs one verb.
 ///

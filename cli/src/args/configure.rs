@@ -1,4 +1,4 @@
-//! Owns the arguments of the verbs that bring artifacts to hosts.
+//! Owns the arguments of `store configure`.
 
 use std::path::PathBuf;
 

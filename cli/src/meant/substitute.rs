@@ -13,8 +13,8 @@ use store::Store;
 use store::keys::CheckingKey;
 use store::verify::PackageRef;
 
-use super::{Context, fetch};
 use crate::args::delivery::Caches;
+use crate::context::Context;
 use crate::failure::{Failure, sentence};
 use crate::render::Output;
 use crate::render::bytes::Bytes;
@@ -80,7 +80,7 @@ pub fn caches(context: &Context<'_>, args: &Caches, network: Network) -> Result<
     let cwd = context.world.cwd();
     let keys = args.keys.iter().map(|key| CheckingKey::read(key, cwd));
     let keys: Vec<CheckingKey> = keys.collect::<Result<_, _>>()?;
-    let options = fetch::options(context, network);
+    let options = context.fetch_options(network);
     let options = FetchOptions {
         retry: RetryPolicy {
             tries: TRIES,
