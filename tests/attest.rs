@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::TestTree;
+use crate::support::damage::rewrite;
 use crate::support::web::Web;
 use farm::{BUILDERS, Farm, text};
 use serde_json::{Value, json};
@@ -151,6 +152,8 @@ fn key_of_a_stranger(tree: &TestTree) -> String {
 fn the_policy_of_the_system_is_found_and_tar_brings_what_it_asks_for() {
     let farm = Farm::new("echo top > $PKG_PATH/out");
     let artifact = farm.artifact();
+    let bare = farm.tree.path("bare.tar.zst");
+    fs::copy(&artifact, &bare).unwrap();
     farm.attest("ada", text(&artifact));
     let system = farm.tree.path("system");
     fs::create_dir_all(system.join("etc/store")).unwrap();
@@ -169,6 +172,16 @@ fn the_policy_of_the_system_is_found_and_tar_brings_what_it_asks_for() {
     farm.attest("bob", text(&artifact));
     unpack();
     activate().ok();
+    // What root runs is mended from what was attested, too.
+    rewrite(&root.join("store"), "evil");
+    let repair = |from: &Path| farm.tree.on(&root, &["verify", "--repair", "--from", text(from)]);
+    repair(&bare).fails(
+        1,
+        &["etc/store/policy.json", "the program `store`", "0 of 2 attest it"],
+    );
+    assert_eq!(fs::read(root.join("store")).unwrap(), b"evil");
+    repair(&artifact).ok();
+    farm.tree.on(&root, &["verify"]).ok();
     fs::write(system.join("etc/store/policy.json"), "{}").unwrap();
     let install = |root: &Path| {
         farm.tree

@@ -219,3 +219,25 @@ fn a_host_is_mended_from_caches_that_are_believed_and_have_the_very_same() {
         "another name of the file is somebody else's"
     );
 }
+
+#[test]
+fn the_program_of_a_host_is_taken_from_no_other_release() {
+    let tree = TestTree::new();
+    tree.seed("calm", json!({ "version": "1" }), &[("bin/tool", "calm")]);
+    let artifact = |version: &str, program: &str| {
+        let file = tree.artifact_of("test", version, &["calm"], program.as_bytes());
+        file.to_str().unwrap().to_owned()
+    };
+    let [installed, other] = [artifact("1", "one"), artifact("2", "two")];
+    let root = tree.path("host");
+    tree.install(&installed, &root).ok();
+    let program = root.join("store");
+    rewrite(&program, "evil");
+    let repair = |from: &str| tree.on(&root, &["verify", "--repair", "--json", "--from", from]);
+    let ran = repair(&other).fails(3, &[]).stdout.clone();
+    let document: Value = serde_json::from_str(&ran).unwrap();
+    assert_eq!(document["remaining"][0]["path"], "store", "{document:#}");
+    assert_eq!(content(&program), "evil");
+    assert_eq!(repair(&installed).json()["remaining"], json!([]));
+    assert_eq!(content(&program), "one");
+}

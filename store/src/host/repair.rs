@@ -15,12 +15,13 @@ use serde::Serialize;
 use super::blueprint::Basis;
 use super::existing::Existing;
 use super::layout::Change;
+use super::policy::Admitted;
 use super::sweep::NEW;
 use super::system::System;
 use super::verify::{HostReport, listed};
 use super::{GENERATIONS, Host, HostError, HostLock, MANIFEST, PACKAGES, PROGRAM, TREES, top_links};
 use crate::artifact::reader::{ReadError, Reader};
-use crate::artifact::unpacking::{self, UnpackError};
+use crate::artifact::unpacking::{self, StagedFile, UnpackError};
 use crate::artifact::verify::Observer;
 use crate::durable::{self, PARTIAL};
 use crate::exchange::exchange;
@@ -72,7 +73,7 @@ pub struct Mended {
 }
 
 /// Mends what `report` found on `host`, as far as it can be: packages from `supplies`, the program and the manifest from
-/// `source`, an artifact, where they hold the very same; the rest from what is there. A verification says what is left.
+/// `source`, where they hold the very same; the rest from what is there. A verification says what is left.
 ///
 /// # Errors
 /// When the host or the artifact cannot be read, or the disk refuses something; what was mended until then is.
@@ -82,7 +83,7 @@ pub fn repair<R: ByteRanges>(
     system: &dyn System,
     report: &HostReport,
     supplies: &Supplies<'_>,
-    source: Option<&Reader<R>>,
+    source: Option<&Admitted<'_, R>>,
     observer: &dyn Observer,
 ) -> Result<Vec<Mended>, RepairError> {
     let mut repair = Repair {
@@ -92,14 +93,26 @@ pub fn repair<R: ByteRanges>(
     repair.standing(report)?;
     repair.strays(report)?;
     repair.packages(report, supplies, observer)?;
-    if let Some(reader) = source {
-        repair.documents(report, reader)?;
+    if let Some(admitted) = source {
+        repair.manifests(report, admitted.reader)?;
     }
     repair.manifest(report)?;
+    if let Some(admitted) = source {
+        repair.program(report, admitted.reader)?;
+    }
     repair.links(report)?;
     repair.generations(report)?;
     repair.system(report, system)?;
     Ok(repair.mended)
+}
+
+const FROM_ARTIFACT: &str = "replaced from the artifact";
+
+/// How what is no package and lies at `path` differs.
+fn differing<'r>(report: &'r HostReport, path: &'r str) -> impl Iterator<Item = &'r DifferenceKind> {
+    let differences = report.differences.iter();
+    let there = differences.filter(move |it| it.package.is_none() && it.path == path);
+    there.map(|it| &it.kind)
 }
 
 struct Repair<'a> {
@@ -192,53 +205,59 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Replaces the program and the manifests, where the artifact is the one that they came from.
-    fn documents<R: ByteRanges>(
+    /// Replaces the manifests that came from this artifact. That of a release which was never active may be all that says
+    /// what it is; then the artifact vouches for it.
+    fn manifests<R: ByteRanges>(
         &mut self,
         report: &HostReport,
         reader: &Reader<R>,
     ) -> Result<(), RepairError> {
-        let differs = |path: &str| {
-            let mut differences = report.differences.iter();
-            differences.any(|it| it.package.is_none() && it.path == path)
-        };
-        let root = self.host.root();
+        let digest = reader.manifest_digest();
         let bytes = reader.manifest().to_bytes().map_err(HostError::from)?;
-        let mtime = reader.manifest().source_date_epoch;
-        let mut staged = Vec::new();
-        if differs(MANIFEST) {
-            let path = root.join(MANIFEST);
-            staged.push((
-                MANIFEST.to_owned(),
-                unpacking::document(&path, &bytes, FILE_MODE, mtime)?,
-            ));
+        let is_meant = |kind: &DifferenceKind| match kind {
+            DifferenceKind::Content { expected, .. } => *expected == digest,
+            _ => true,
+        };
+        if differing(report, MANIFEST).any(is_meant) {
+            let path = self.host.root().join(MANIFEST);
+            let mtime = reader.manifest().source_date_epoch;
+            let staged = unpacking::document(&path, &bytes, FILE_MODE, mtime)?;
+            self.publish(staged, MANIFEST)?;
         }
-        if let Some(installer) = &reader.manifest().installer
-            && differs(PROGRAM)
-        {
-            let path = root.join(PROGRAM);
-            staged.push((
-                PROGRAM.to_owned(),
-                unpacking::installer(reader, installer, &path)?,
-            ));
-        }
-        for number in self.host.generations().map_err(RepairError::from)? {
+        for number in self.host.generations()? {
             let path = format!("{GENERATIONS}/{number}/{MANIFEST}");
-            let is_from_it = |existing: &Existing| existing.generation.manifest == reader.manifest_digest();
-            if differs(&path) && Existing::read(self.host, number).is_ok_and(|it| is_from_it(&it)) {
-                let target = root.join(&path);
-                durable::write(&target, &bytes, FILE_MODE)?;
-                self.done(path, "replaced from the artifact");
+            let is_from_it = |existing: &Existing| existing.generation.manifest == digest;
+            let differs = differing(report, &path).next().is_some();
+            if differs && Existing::read(self.host, number).is_ok_and(|it| is_from_it(&it)) {
+                durable::write(&self.host.root().join(&path), &bytes, FILE_MODE)?;
+                self.done(path, FROM_ARTIFACT);
             }
         }
-        if !staged.is_empty() {
-            durable::sync_file_system(root)?;
-            for (path, file) in staged {
-                file.publish()?;
-                self.done(path, "replaced from the artifact");
-            }
-            durable::sync(root)?;
+        Ok(())
+    }
+
+    /// Replaces the program, where the artifact brings the one that the host's manifest names.
+    fn program<R: ByteRanges>(&mut self, report: &HostReport, reader: &Reader<R>) -> Result<(), RepairError> {
+        let Some(brought) = &reader.manifest().installer else {
+            return Ok(());
+        };
+        let named = self.host.manifest().map(|manifest| manifest.document.installer);
+        let is_meant = named.is_ok_and(|named| named.is_some_and(|named| named.blake3 == brought.blake3));
+        if is_meant && differing(report, PROGRAM).next().is_some() {
+            let path = self.host.root().join(PROGRAM);
+            let staged = unpacking::installer(reader, brought, &path)?;
+            self.publish(staged, PROGRAM)?;
         }
+        Ok(())
+    }
+
+    /// Puts a file of the root in place.
+    fn publish(&mut self, staged: StagedFile, name: &str) -> Result<(), IoError> {
+        let root = self.host.root();
+        durable::sync_file_system(root)?;
+        staged.publish()?;
+        durable::sync(root)?;
+        self.done(name, FROM_ARTIFACT);
         Ok(())
     }
 

@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use builder::fetch::medium::Medium;
 use serde::{Serialize, Serializer};
+use store::artifact::reader::Reader;
 use store::host::Host;
+use store::host::policy::Admitted;
 use store::host::repair::{self, Mended};
 use store::host::verify::HostReport;
 use store::verify::Run;
@@ -27,6 +30,7 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
     let opened = Host::open(&root).map_err(|error| host::failed(error.into()))?;
     let from = super::artifact::sound(context, args)?;
     let references: Vec<&dyn Reference> = from.iter().map(|reader| reader as &dyn Reference).collect();
+    let admitted = admitted(context, &root, args, from.as_ref())?;
     let journal = watch::journal(
         context,
         args,
@@ -68,12 +72,28 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
         let named = Named::of(context, args, from)?;
         let refused = supplies::refused(context.output);
         let supplies = named.supplies(&refused);
-        document.repaired = repair::repair(&opened, &lock, system, report, &supplies, from, &())?;
+        document.repaired =
+            repair::repair(&opened, &lock, system, report, &supplies, admitted.as_ref(), &())?;
         document.remaining = Some(verify(&Run::new(&()))?);
     }
     context.output.result(&document, || summary(&document));
     let last = document.remaining.as_ref().unwrap_or(&document.report);
     Ok(super::exit(last.is_sound(), last.extent))
+}
+
+/// The artifact that the program and the manifest may be taken from, if any is to be: one that the host's policy admits.
+fn admitted<'a>(
+    context: &Context<'_>,
+    root: &Path,
+    args: &Verify,
+    from: Option<&'a Reader<Medium>>,
+) -> Result<Option<Admitted<'a, Medium>>, Failure> {
+    let Some(reader) = from.filter(|_| args.repair) else {
+        return Ok(None);
+    };
+    let policy = host::policy(context, None, root)?;
+    let admitted = Admitted::by(policy.as_ref(), reader, root);
+    Ok(Some(admitted.map_err(host::refused)?))
 }
 
 #[derive(Serialize)]
