@@ -333,12 +333,38 @@ fn a_damaged_package_is_taken_from_a_cache_when_nobody_can_build_it() {
     let said = tree.package("base").join("bin/said");
     rewrite(&said, "BASE\n");
     fs::rename(tree.recipes().join("base"), tree.path("base-of-yesterday")).unwrap();
-    let repair = |more: &[&str]| {
-        let args = [&["verify", "--repair", "--store", "../store", "--json"], more].concat();
+    let archives = tree.store_dir().join("archives");
+    let kept: Vec<_> = fs::read_dir(&archives)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let cache = ["--cache", "../cache", "--cache-key", key];
+    let verify = |more: &[&str]| {
+        let args = [&["verify", "--store", "../store", "--json"], more].concat();
         tree.store(&args)
     };
+    let repair = |more: &[&str]| verify(&[&["--repair"], more].concat());
+    let repaired = repair(&[]).json();
+    assert_eq!(
+        repaired["repaired"][0]["how"],
+        "taken from the archive that is kept"
+    );
+    assert_eq!(fs::read_to_string(&said).unwrap(), "base\n");
+
+    rewrite(&said, "BASE\n");
+    kept.iter().for_each(|path| fs::remove_file(path).unwrap());
+    let first = |more: &[&str]| {
+        let ran = verify(more);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        report["differences"][0]["first"].clone()
+    };
+    assert_eq!(first(&[]), Value::Null, "nothing tells what should be there");
+    assert_eq!(
+        first(&cache)["expected"].as_str().map(|hex| hex.get(..2)),
+        Some(Some("62"))
+    );
     assert_eq!(repair(&[]).code, Some(3), "there is nothing to take it from");
-    let repaired = repair(&["--cache", "../cache", "--cache-key", key]).json();
+    let repaired = repair(&cache).json();
     assert_eq!(repaired["repaired"][0]["how"], "taken from ../cache");
     assert_eq!(repaired["remaining"], json!([]));
     assert_eq!(fs::read_to_string(said).unwrap(), "base\n");

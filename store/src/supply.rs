@@ -1,7 +1,9 @@
-//! Owns where sound packages come from, whatever they are for: their archives, and those who offer such.
+//! Owns where sound packages come from, whatever they are for: their archives, and those who offer such: artifacts, binary
+//! caches, and what a store keeps itself.
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::fs::File;
 
 use schema::cache::CacheEntry;
 use schema::digest::Digest;
@@ -10,11 +12,14 @@ use schema::listing::{Listing, ListingError};
 use schema::manifest::SelectedPackage;
 
 use crate::archive::plan::{Plan, PlanError};
+use crate::archive::record::{Record, Request};
+use crate::archive::{self, ArchiveError};
 use crate::artifact::difference::Part;
 use crate::artifact::reader::{ReadError, Reader};
 use crate::seekable::Frame;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{FrameStream, Unpacker};
+use crate::store::Store;
 use crate::substitute::SubstituteError;
 
 /// The archive of a package on some medium, and all that must be true of it. Nothing but its listing is read yet.
@@ -64,6 +69,17 @@ pub enum OfferError {
     },
 }
 
+/// Why what a store keeps is no offer.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// Its listing is not there, or not the one that is meant.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The listing is none.
+    #[error(transparent)]
+    Offer(#[from] OfferError),
+}
+
 impl<'a> Offer<'a> {
     /// A package of an artifact, whose manifest and seek table vouch for it.
     ///
@@ -87,6 +103,38 @@ impl<'a> Offer<'a> {
             frames: frames.into(),
             start,
         })
+    }
+
+    /// The archive of `id` that `store` keeps, and whose record vouches for it; nothing when it keeps none.
+    ///
+    /// # Errors
+    /// When its listing is damaged.
+    pub fn kept(store: &Store, id: &PackageId, tree: &Digest) -> Result<Option<Self>, KeptError> {
+        let Ok(record) = Record::read(store, tree) else {
+            return Ok(None);
+        };
+        let Ok(file) = File::open(store.archive_path(tree)) else {
+            return Ok(None);
+        };
+        let request = Request {
+            id: id.clone(),
+            tree: *tree,
+            source_date_epoch: record.source_date_epoch,
+            size: record.size,
+        };
+        let listing = archive::read_listing_bytes(store, &request)?;
+        let parsed = Listing::parse(&listing).map_err(OfferError::from)?;
+        Ok(Some(Self {
+            plan: Plan::new(id, parsed, record.source_date_epoch).map_err(OfferError::from)?,
+            id: request.id,
+            tree: *tree,
+            listing,
+            mtime: record.source_date_epoch,
+            blake3: record.blake3,
+            frames: record.frames().collect(),
+            medium: Box::new(file),
+            start: 0,
+        }))
     }
 
     /// What `entry`, which is believed, announces: `listing` has the bytes of its listing, `archive` those of its archive.
@@ -137,7 +185,7 @@ impl<'a> Offer<'a> {
 }
 
 /// Somebody who may have sound packages: an artifact, a binary cache.
-pub trait Supply {
+pub trait Supply: Sync {
     /// What it is called.
     fn name(&self) -> &str;
 
@@ -210,6 +258,25 @@ fn is_wanted(offer: &Offer<'_>, tree: Option<Digest>) -> Result<(), Refusal> {
             expected,
             found: offer.tree,
         }),
+    }
+}
+
+/// The archives that a store keeps of its own packages.
+pub struct Kept<'a>(pub &'a Store);
+
+impl Supply for Kept<'_> {
+    fn name(&self) -> &'static str {
+        "the archive that is kept"
+    }
+
+    fn offer(&self, id: &PackageId) -> Result<Option<Offer<'_>>, Refusal> {
+        let record = self.0.index().package(id);
+        let record = record.map_err(|error| Refusal::Supply(Box::new(error)))?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let offer = Offer::kept(self.0, id, &record.tree);
+        offer.map_err(|error| Refusal::Supply(Box::new(error)))
     }
 }
 

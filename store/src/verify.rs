@@ -27,8 +27,9 @@ use crate::index::{IndexError, PackageRecord};
 use crate::io_error::{IoContext, IoError};
 use crate::publish::PublishError;
 use crate::store::{self, Store};
+use crate::supply::Kept;
 use crate::tree::Owner;
-use locate::{KeptArchives, Reference};
+use locate::{Reference, Supplied};
 
 /// Why a store could not be verified; what is wrong with its content is no error but a [`Difference`].
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +182,8 @@ fn selected(
         owner: Some(owner),
     };
     let subjects: Vec<Subject> = records.iter().map(subject).collect();
-    let kept = KeptArchives(store);
+    let kept = Kept(store);
+    let kept = Supplied(&kept);
     let references: Vec<&dyn Reference> = std::iter::once(&kept as &dyn Reference)
         .chain(run.references.iter().copied())
         .collect();

@@ -21,7 +21,8 @@ pub struct Verify {
     /// An artifact that holds the same packages: says where files begin to differ, and mends with --repair
     #[arg(long, value_name = "FILE|URL", conflicts_with = "rebuild")]
     pub from: Option<String>,
-    /// Replace what differs: from --from or a cache, else by building it again; then verify it once more
+    /// Replace what differs: from the archives that are kept, --from or a cache, else by building it again; then verify it
+    /// once more
     #[arg(long)]
     pub repair: bool,
     /// Go on with a verification that was interrupted: what it found whole and nobody touched since is not read again
@@ -30,7 +31,7 @@ pub struct Verify {
     /// How to build again.
     #[command(flatten)]
     pub again: Rebuild,
-    /// Where --repair takes packages from.
+    /// Who has sound packages: says where files begin to differ, and mends with --repair.
     #[command(flatten)]
     pub caches: Caches,
     /// Whose signature is asked for.

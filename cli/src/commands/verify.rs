@@ -19,11 +19,11 @@ use store::Store;
 use store::artifact::reader::Reader;
 use store::index::{self, IndexError};
 use store::store::{Access, OpenError};
-use store::verify::locate::Reference;
 use store::verify::{self, Difference, Extent, Report, Run, Selection};
 
 use self::repair::Repair;
 use self::signature::Demand;
+use self::supplies::Named;
 use self::target::Target;
 use self::watch::Watch;
 use crate::args::verify::Verify;
@@ -95,16 +95,21 @@ fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
         return Err(failure.help("let its owner repair it; without --repair it is verified"));
     }
     let from = artifact::sound(context, args)?;
+    let named = Named::of(context, args, from.as_ref())?;
+    let sound = Sound {
+        from: from.as_ref(),
+        named: &named,
+    };
     let ids = ids(&store, &args.what)?;
     let selection = match args.what.is_empty() {
         true => Selection::All,
         false => Selection::Packages(&ids),
     };
-    let mut report = verified(context, args, &store, selection, from.as_ref())?;
+    let mut report = verified(context, args, &store, selection, &sound)?;
     let mut remaining = None;
     if args.repair && report.extent.is_whole() && !(report.differences.is_empty() && repaired.is_empty()) {
-        repaired.extend(repair::store(context, args, &store, &report, from.as_ref())?);
-        let again = verified(context, args, &store, selection, from.as_ref())?;
+        repaired.extend(repair::store(context, &store, &report, &named)?);
+        let again = verified(context, args, &store, selection, &sound)?;
         (report.extent, report.left) = (again.extent, again.left);
         remaining = Some(again.differences);
     }
@@ -138,14 +143,23 @@ fn show(
     exit(document.is_sound(), document.report.extent)
 }
 
+/// What is sound, to compare with.
+struct Sound<'a> {
+    /// The artifact that `--from` names.
+    from: Option<&'a Reader<Medium>>,
+    /// It and the caches.
+    named: &'a Named<'a>,
+}
+
 fn verified(
     context: &Context<'_>,
     args: &Verify,
     store: &Store,
     selection: Selection<'_>,
-    from: Option<&Reader<Medium>>,
+    sound: &Sound<'_>,
 ) -> Result<Report, Failure> {
-    let references: Vec<&dyn Reference> = from.into_iter().map(|reader| reader as &dyn Reference).collect();
+    let caches = sound.named.references();
+    let references = supplies::references(sound.from, &caches);
     let about = format!("store {} {}", store.root().display(), args.what.join(" "));
     let journal = watch::journal(context, args, &about)?;
     let watch = Watch::new(context)?;

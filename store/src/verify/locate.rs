@@ -11,17 +11,14 @@ use schema::id::PackageId;
 use schema::listing::Entry;
 
 use super::{Difference, DifferenceKind, FirstByte, Run, Subject};
-use crate::archive;
 use crate::archive::plan::Plan;
-use crate::archive::record::{Record, Request};
 use crate::artifact::difference::{Part, Problem};
 use crate::artifact::package::{self, Stopped, Visitor};
 use crate::artifact::reader::Reader;
 use crate::artifact::verify::read_installer;
-use crate::seekable::Frame;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{FrameStream, Unpacker};
-use crate::store::Store;
+use crate::supply::{Artifact, Offer, Supply};
 
 /// First differing bytes by path.
 pub type FirstBytes = BTreeMap<String, FirstByte>;
@@ -79,10 +76,17 @@ pub(super) fn locate(subject: &Subject, differences: &mut [Difference], run: &Ru
     }
 }
 
-/// The archives that a store keeps.
-pub struct KeptArchives<'a>(pub &'a Store);
+/// Those who may have sound packages know where others begin to differ.
+pub struct Supplied<'a>(pub &'a dyn Supply);
 
-impl Reference for KeptArchives<'_> {
+impl Supplied<'_> {
+    fn offer(&self, id: &PackageId, tree: &Digest) -> Option<Offer<'_>> {
+        let offer = self.0.offer(id).ok().flatten();
+        offer.filter(|offer| offer.tree == *tree)
+    }
+}
+
+impl Reference for Supplied<'_> {
     fn first_bytes(
         &self,
         id: &PackageId,
@@ -91,23 +95,16 @@ impl Reference for KeptArchives<'_> {
         paths: &BTreeSet<String>,
     ) -> FirstBytes {
         let compare = || {
-            let store = self.0;
-            let record = Record::read(store, tree).ok()?;
-            let request = Request {
-                id: id.clone(),
-                tree: *tree,
-                source_date_epoch: record.source_date_epoch,
-                size: record.size,
-            };
-            let listing = archive::read_listing(store, &request).ok()?;
-            let plan = Plan::new(id, listing, record.source_date_epoch).ok()?;
-            let frames: Vec<Frame> = record.frames().collect();
-            let file = File::open(store.archive_path(tree)).ok()?;
+            let offer = self.offer(id, tree)?;
             let mut unpacker = Unpacker::new().ok()?;
-            let mut stream = FrameStream::new(&file, &frames, 0, &mut unpacker);
-            Some(in_archive(&mut stream, &plan, folder, paths))
+            let mut stream = offer.stream(&mut unpacker);
+            Some(in_archive(&mut stream, &offer.plan, folder, paths))
         };
         compare().unwrap_or_default()
+    }
+
+    fn listing(&self, id: &PackageId, tree: &Digest) -> Option<Vec<u8>> {
+        Some(self.offer(id, tree)?.listing)
     }
 }
 
@@ -119,26 +116,11 @@ impl<R: ByteRanges> Reference for Reader<R> {
         folder: &Path,
         paths: &BTreeSet<String>,
     ) -> FirstBytes {
-        let compare = || {
-            let package = self.manifest().package(id)?;
-            if package.tree != *tree {
-                return None;
-            }
-            let mut unpacker = Unpacker::new().ok()?;
-            let (_, plan) = self.plan(package, &mut unpacker).ok()?;
-            let part = Part::Package(id.clone());
-            let mut stream = self.stream(part, package.archive, &mut unpacker).ok()?;
-            Some(in_archive(&mut stream, &plan, folder, paths))
-        };
-        compare().unwrap_or_default()
+        Supplied(&Artifact(self)).first_bytes(id, tree, folder, paths)
     }
 
     fn listing(&self, id: &PackageId, tree: &Digest) -> Option<Vec<u8>> {
-        let package = self.manifest().package(id)?;
-        let mut unpacker = Unpacker::new().ok()?;
-        // Checked against the digest in the manifest.
-        let (bytes, _) = self.listing(package, &mut unpacker).ok()?;
-        (package.tree == *tree).then_some(bytes)
+        Supplied(&Artifact(self)).listing(id, tree)
     }
 
     fn program(&self, blake3: &Digest) -> Option<Vec<u8>> {

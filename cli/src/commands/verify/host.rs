@@ -10,10 +10,10 @@ use store::host::Host;
 use store::host::policy::Admitted;
 use store::host::repair::{self, Mended};
 use store::host::verify::HostReport;
+use store::supply::Supplies;
 use store::verify::Run;
-use store::verify::locate::Reference;
 
-use super::supplies::{self, Named};
+use super::supplies::{self, Named, references};
 use super::watch::{self, Watch};
 use crate::args::verify::Verify;
 use crate::context::Context;
@@ -29,7 +29,9 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
     let root = host::root(context, root)?;
     let opened = Host::open(&root).map_err(|error| host::failed(error.into()))?;
     let from = super::artifact::sound(context, args)?;
-    let references: Vec<&dyn Reference> = from.iter().map(|reader| reader as &dyn Reference).collect();
+    let named = Named::of(context, args, from.as_ref())?;
+    let caches = named.references();
+    let references = references(from.as_ref(), &caches);
     let admitted = admitted(context, &root, args, from.as_ref())?;
     let journal = watch::journal(
         context,
@@ -68,10 +70,12 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
         && !document.report.differences.is_empty()
         && document.report.extent.is_whole()
     {
-        let (report, system, from) = (&document.report, system.as_ref(), from.as_ref());
-        let named = Named::of(context, args, from)?;
+        let (report, system) = (&document.report, system.as_ref());
         let refused = supplies::refused(context.output);
-        let supplies = named.supplies(&refused);
+        let supplies = Supplies {
+            all: named.all().collect(),
+            refused: &refused,
+        };
         document.repaired =
             repair::repair(&opened, &lock, system, report, &supplies, admitted.as_ref(), &())?;
         document.remaining = Some(verify(&Run::new(&()))?);

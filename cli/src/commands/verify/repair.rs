@@ -3,23 +3,21 @@
 use std::collections::BTreeSet;
 
 use ::schema::id::PackageId;
-use builder::fetch::medium::Medium;
 use builder::fetch::verify as sources;
 use serde::Serialize;
 use store::Store;
 use store::archive::record;
-use store::artifact::reader::Reader;
 use store::attestations;
 use store::logs;
 use store::places::{ARCHIVES, PACKAGES};
 use store::recipes;
 use store::repair::{self, Repaired};
 use store::substitute;
+use store::supply::{Kept, Supplies, Supply};
 use store::verify::{Difference, DifferenceKind, PackageRef, Report};
 
 use super::supplies::{self, Named};
 use crate::args::Variant;
-use crate::args::verify::Verify;
 use crate::commands::rebuild;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -70,14 +68,16 @@ impl Repair {
 /// When the store cannot be written.
 pub fn store(
     context: &Context<'_>,
-    args: &Verify,
     store: &Store,
     report: &Report,
-    artifact: Option<&Reader<Medium>>,
+    named: &Named<'_>,
 ) -> Result<Vec<Repair>, Failure> {
-    let named = Named::of(context, args, artifact)?;
     let refused = supplies::refused(context.output);
-    let supplies = named.supplies(&refused);
+    let kept = Kept(store);
+    let supplies = Supplies {
+        all: std::iter::once(&kept as &dyn Supply).chain(named.all()).collect(),
+        refused: &refused,
+    };
     let mut repaired = files(store, report)?;
     let mut open = Vec::new();
     for id in damaged(report) {

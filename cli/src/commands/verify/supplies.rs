@@ -1,11 +1,13 @@
-//! Owns where `store verify --repair` takes sound packages from: the artifact and the caches that the command line names.
+//! Owns who may have sound packages, which `store verify` compares with and `--repair` takes: the artifact and the caches
+//! that the command line names.
 
 use ::schema::id::PackageId;
 use builder::cache::Cache;
 use builder::fetch::Network;
 use builder::fetch::medium::Medium;
 use store::artifact::reader::Reader;
-use store::supply::{Artifact, Refusal, Supplies, Supply};
+use store::supply::{Artifact, Refusal, Supply};
+use store::verify::locate::{Reference, Supplied};
 
 use crate::args::verify::Verify;
 use crate::context::Context;
@@ -36,13 +38,18 @@ impl<'a> Named<'a> {
     }
 
     /// They in the order in which they are asked: the artifact before the caches.
-    pub fn supplies<'s>(&'s self, refused: &'s dyn Fn(&PackageId, &str, &Refusal)) -> Supplies<'s> {
+    pub fn all(&self) -> impl Iterator<Item = &dyn Supply> {
         let artifact = self.artifact.iter().map(|artifact| artifact as &dyn Supply);
-        let caches = self.caches.iter().map(|cache| cache as &dyn Supply);
-        Supplies {
-            all: artifact.chain(caches).collect(),
-            refused,
-        }
+        artifact.chain(self.caches())
+    }
+
+    fn caches(&self) -> impl Iterator<Item = &dyn Supply> {
+        self.caches.iter().map(|cache| cache as &dyn Supply)
+    }
+
+    /// What those who are no artifact know of where files begin to differ.
+    pub fn references(&self) -> Vec<Supplied<'_>> {
+        self.caches().map(Supplied).collect()
     }
 }
 
@@ -52,4 +59,14 @@ pub fn refused(output: Output) -> impl Fn(&PackageId, &str, &Refusal) {
         let text = format!("warning: {id} is not taken from {from}: {}", sentence(why));
         output.complain(&text);
     }
+}
+
+/// All that tell where files begin to differ: the artifact, which also has a program and a manifest, and the caches.
+pub fn references<'a>(
+    artifact: Option<&'a Reader<Medium>>,
+    caches: &'a [Supplied<'a>],
+) -> Vec<&'a dyn Reference> {
+    let artifact = artifact.into_iter().map(|reader| reader as &dyn Reference);
+    let caches = caches.iter().map(|cache| cache as &dyn Reference);
+    artifact.chain(caches).collect()
 }

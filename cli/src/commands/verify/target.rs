@@ -86,10 +86,9 @@ impl<'a> Target<'a> {
             (Choice::From | Choice::Resume, target) => {
                 matches!(target, Self::Store | Self::Host(_) | Self::Artifact(_))
             }
-            (Choice::Cache, Self::Store | Self::Host(_)) => args.repair,
-            (Choice::CacheKey, Self::Store | Self::Host(_)) => args.repair && !args.caches.caches.is_empty(),
+            (Choice::Cache, target) => matches!(target, Self::Store | Self::Host(_)),
+            (Choice::CacheKey, Self::Store | Self::Host(_)) => !args.caches.caches.is_empty(),
             (Choice::CacheKey, target) => matches!(target, Self::Served(_)),
-            (Choice::Cache, _) => false,
         }
     }
 }
@@ -180,10 +179,10 @@ impl Choice {
             (Self::From, _) => "an artifact is compared with stores, hosts and artifacts",
             (Self::Resume, _) => "it is verified anew each time",
             (Self::Cache | Self::CacheKey, Target::Store | Target::Host(_)) => {
-                "--cache and --cache-key together say where --repair takes packages from"
+                "--cache and --cache-key together say who has sound packages"
             }
             (Self::Cache | Self::CacheKey, _) => {
-                "--cache-key is for a binary cache, by its folder, or for --repair"
+                "--cache-key is for a binary cache, by its folder, or for --cache beside a store or a host"
             }
         };
         Failure::misuse(format!("{target} cannot be verified with {option}")).help(help)
