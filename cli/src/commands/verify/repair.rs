@@ -1,4 +1,4 @@
-//! Owns `store verify --repair` of a store: what differs is made again, taken from an artifact or a cache, or built again.
+//! Owns `store verify --repair` of a store: what differs is made again, taken from whoever has it, or built again.
 
 use std::collections::BTreeSet;
 
