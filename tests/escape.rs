@@ -43,36 +43,55 @@ const CALLS: [(&str, &str); 20] = [
     ("kernel-log", ""),
 ];
 
-/// Ways out by programs: each script fails if what it tries works.
+/// Ways out by programs: each script is a condition that holds if what it tries works.
 const SCRIPTS: [(&str, &str); 15] = [
-    ("read-a-host-file", "! cat @SECRET@"),
-    ("see-host-folders", "! ls /home /root /usr/lib /var /sys/class"),
-    ("see-host-processes", "! grep -l @WITNESS@ /proc/[0-9]*/cmdline /proc/[0-9]*/environ"),
-    ("see-few-processes", "[ $(ls -d /proc/[0-9]* | wc -l) -lt 8 ]"),
-    ("reach-the-host", "! wget -q -T 2 -O /dev/null http://127.0.0.1:@PORT@/"),
-    ("reach-anybody", "! wget -q -T 2 -O /dev/null http://192.0.2.1/"),
+    ("read-a-host-file", "cat @SECRET@"),
+    (
+        "see-host-folders",
+        "for folder in /home /root /usr/lib /var /sys/class; do
+           if ls $folder; then exit 9; fi
+         done; false",
+    ),
+    (
+        "see-host-processes",
+        // The pattern is in no command line.
+        "echo @WITNESS@ > /tmp/pattern; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | grep -F -f /tmp/pattern",
+    ),
+    ("see-many-processes", "[ $(ls -d /proc/[0-9]* | wc -l) -ge 8 ]"),
+    ("reach-the-host", "wget -q -T 2 -O /dev/null http://127.0.0.1:@PORT@/"),
+    (
+        "have-a-network",
+        "[ $(wc -l < /proc/net/route) -gt 1 ] || tail -n +3 /proc/net/dev | grep -v ' lo:'",
+    ),
     (
         "write-elsewhere",
         "for to in / /opt /opt/store /opt/store/bin /opt/store/active/shell/bin /pkg /pkg/build /pkg/extra /etc /dev /proc; do
-           ! touch $to/mark || exit 9
-         done",
+           if touch $to/mark; then exit 9; fi
+         done; false",
     ),
-    ("open-a-dependency", "! chmod u+w /opt/store/active/shell/bin/busybox"),
-    ("set-user-id", "echo > $PKG_PATH/file; ! chmod 4755 $PKG_PATH/file"),
-    ("set-group-id", "mkdir $PKG_PATH/folder; ! chmod 2755 $PKG_PATH/folder"),
-    ("make-a-device", "! mknod $PKG_PATH/disk b 8 0"),
-    ("set-the-kernel", "! echo other > /proc/sys/kernel/hostname"),
+    ("open-a-dependency", "chmod u+w /opt/store/active/shell/bin/busybox"),
+    ("set-user-id", "echo > $PKG_PATH/file; chmod 4755 $PKG_PATH/file"),
+    ("set-group-id", "mkdir $PKG_PATH/folder; chmod 2755 $PKG_PATH/folder"),
+    ("make-a-device", "mknod $PKG_PATH/disk b 8 0"),
+    ("set-the-kernel", "echo other > /proc/sys/kernel/hostname"),
     (
         "inherit-files",
         // Its own streams, the folder that is listed, the two ends of the job-server.
-        "ls /proc/self/fd > /tmp/files; ! grep -vxE '[0-3]|20[01]' /tmp/files",
+        "ls /proc/self/fd > /tmp/files; grep -vxE '[0-3]|20[01]' /tmp/files",
     ),
-    ("inherit-variables", "! env | grep @WITNESS@"),
-    ("become-root", "[ $(id -u) = 1000 ] && ! su -c true && [ $(grep -c . /etc/passwd) -lt 4 ]"),
+    ("inherit-variables", "env | grep @WITNESS@"),
+    (
+        "become-root",
+        "[ $(id -u) != 1000 ] || su -c true || [ $(grep -c . /etc/passwd) -ge 4 ]",
+    ),
 ];
 
-/// What a script ends with when nothing worked.
-const HELD: &str = "echo held > $PKG_PATH/held";
+/// The script of a build that tries `attempt`, and succeeds only if that did not work.
+///
+/// A `!` would not do: `sh -e` goes on after a pipeline that begins with one, whatever came of it.
+fn refused(attempt: &str) -> String {
+    format!("if {attempt}; then exit 9; fi\necho held > $PKG_PATH/held\n")
+}
 
 #[test]
 fn no_build_gets_out() {
@@ -92,18 +111,14 @@ fn no_build_gets_out() {
     };
     let mut names = vec!["shell".to_owned()];
     let mut add = |name: String, attempt: &str| {
-        tree.recipe(
-            &name,
-            &json!({"version": "1"}),
-            &format!("{}\n{HELD}\n", fill(attempt)),
-        );
+        tree.recipe(&name, &json!({"version": "1"}), &refused(&fill(attempt)));
         names.push(name);
     };
     for (name, attempt) in SCRIPTS {
         add(name.to_owned(), attempt);
     }
     for (what, with) in CALLS {
-        let attempt = format!("code=0; /pkg/extra/attempt {what} {with} || code=$?; [ $code = 1 ]");
+        let attempt = format!("code=0; /pkg/extra/attempt {what} {with} || code=$?; [ $code != 1 ]");
         add(format!("call-{what}"), &attempt);
     }
     compile_attempts(&tree);
@@ -114,8 +129,17 @@ fn no_build_gets_out() {
         .unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{said}");
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "somebody called");
     names.sort();
     tree.holds_only(&names.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_way_out_that_works_is_told() {
+    let tree = TestTree::new();
+    tree.recipe("control", &json!({"version": "1"}), &refused("cat /proc/self/comm"));
+    tree.all_fail([("control", vec!["9"])]);
 }
 
 /// Puts the compiled `attempt` into every recipe that calls it.

@@ -67,7 +67,7 @@ fn on_busybox(tree: &TestTree, media: &Path, script: &str) -> Output {
 }
 
 /// Runs `script` as root of a Debian without what is hidden.
-fn on_debian(_tree: &TestTree, media: &Path, script: &str) -> Output {
+fn on_debian(media: &Path, script: &str) -> Output {
     let mut host = machine();
     host.args(["--ro-bind", "/usr", "/usr"]);
     for folder in ["bin", "sbin", "lib", "lib64"] {
@@ -135,7 +135,9 @@ fn a_plain_tar_and_the_binary_in_it_are_all_that_a_host_needs() {
     let tree = TestTree::new();
     let media = media(&tree);
     let script = format!(
-        "! command -v zstd && ! command -v curl && ! command -v python3
+        "for program in zstd curl python3; do
+            if command -v $program; then exit 9; fi
+        done
         mkdir /opt/store
         tar -xf /media/test.tar -C /opt/store
         cd /opt/store
@@ -147,7 +149,7 @@ fn a_plain_tar_and_the_binary_in_it_are_all_that_a_host_needs() {
         {LOOK}"
     );
     is_active(&on_busybox(&tree, &media, &script));
-    is_active(&on_debian(&tree, &media, &script));
+    is_active(&on_debian(&media, &script));
 }
 
 #[test]
@@ -164,6 +166,6 @@ fn install_sh_needs_no_more_from_a_folder_or_from_a_server() {
     let online = format!("for time in 1 2; do sh /media/install.sh --from {from} >&2; done\n{LOOK}");
     for (media, script) in [(&delivery, offline), (&nothing, online)] {
         is_active(&on_busybox(&tree, media, &script));
-        is_active(&on_debian(&tree, media, &script));
+        is_active(&on_debian(media, &script));
     }
 }

@@ -51,7 +51,13 @@ static int new_user(void) {
   return child;
 }
 
-static int more_files(void) {
+/* Whether it is forbidden, not whether the input is a terminal at all. */
+static int fake_input(void) {
+  char input = 'x';
+  return ioctl(0, TIOCSTI, &input) < 0 && errno == EPERM ? -1 : 0;
+}
+
+static int more_processes(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NPROC, &limit)) exit(2);
   limit.rlim_cur = limit.rlim_max = limit.rlim_max + 1;
@@ -72,7 +78,6 @@ static int set_id_file(const char *path) {
 
 int main(int count, char **words) {
   const char *what = count > 1 ? words[1] : "", *with = count > 2 ? words[2] : "";
-  char input = 'x';
   char buffer[256] = {0};
   int outcome = -1;
 #define TRY(name, attempt) if (!strcmp(what, name)) outcome = (attempt); else
@@ -85,8 +90,8 @@ int main(int count, char **words) {
   TRY("mount", mount("none", with, "tmpfs", 0, 0))
   TRY("chroot", chroot("/tmp"))
   TRY("host-name", sethostname("other", 5))
-  TRY("tiocsti", ioctl(0, TIOCSTI, &input))
-  TRY("limits", more_files())
+  TRY("tiocsti", fake_input())
+  TRY("limits", more_processes())
   TRY("attribute", attribute(with))
   TRY("set-id-file", set_id_file(with))
   TRY("keys", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 1))
