@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::damage::{listing, pipe};
+use crate::support::damage::{listing, pipe, rewrite};
 use crate::support::{Ran, TestTree};
 use serde_json::{Value, json};
 
@@ -80,9 +80,17 @@ fn nothing_is_waited_for_that_is_no_file() {
     let store = tree.store_dir();
     tree.store(&["verify"]).ok();
     let mut expected = Vec::new();
-    let folders = ["archives", "attestations", "logs", "recipes"];
-    let first = |folder| fs::read_dir(store.join(folder)).unwrap().next().unwrap().unwrap();
-    let mut paths = folders.map(|folder| first(folder).path()).to_vec();
+    let inside = |folder: &str| {
+        fs::read_dir(store.join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+    };
+    let folders = ["attestations", "logs", "recipes"];
+    let mut paths: Vec<_> = folders
+        .iter()
+        .filter_map(|folder| inside(folder).next())
+        .collect();
+    paths.extend(inside("archives").filter(|path| path.extension().is_some_and(|ending| ending == "zst")));
     paths.push(store.join(format!("sources/sha256-{}", "0".repeat(64))));
     for path in paths {
         pipe(&path);
@@ -91,6 +99,9 @@ fn nothing_is_waited_for_that_is_no_file() {
     pipe(&tree.package("top").join("buildinfo.full.json"));
     expected.push("buildinfo.full.json".to_owned());
     pipe(&listing(&tree, "base"));
+    // What would be compared with it and what would mend it cannot be read, either.
+    let base = tree.package("base").join("said");
+    rewrite(&base, "damaged");
     let found = kinds(&tree.store(&["verify", "--json"]));
     for path in expected {
         assert_eq!(
@@ -102,6 +113,8 @@ fn nothing_is_waited_for_that_is_no_file() {
     tree.store(&["verify"]).fails(3, &[]);
     let said = tree.store(&["verify", "base"]);
     assert!(said.stdout.contains("named pipe"), "{said:?}");
+    tree.store(&["verify", "--repair"]).ok();
+    assert_eq!(fs::read_to_string(base).unwrap(), "base\n");
     pipe(&store.join("format"));
     tree.store(&["verify"]).fails(1, &["format", "named pipe"]);
 
@@ -132,6 +145,10 @@ fn nothing_is_waited_for_that_is_no_file() {
     let nobody_writes = tree.path("pipe");
     fs::write(&nobody_writes, "").unwrap();
     pipe(&nobody_writes);
-    tree.on(&root, &["verify", "--from", "../pipe"])
+    let pipe = nobody_writes.to_str().unwrap();
+    for named in [&["verify", "--from", pipe][..], &["verify", "--policy", pipe]] {
+        tree.on(&root, named).fails(1, &["named pipe"]);
+    }
+    tree.store(&["audit", pipe, "--manifest", pipe])
         .fails(1, &["named pipe"]);
 }

@@ -138,7 +138,11 @@ fn no_build_gets_out() {
 #[test]
 fn a_way_out_that_works_is_told() {
     let tree = TestTree::new();
-    tree.recipe("control", &json!({"version": "1"}), &refused("cat /proc/self/comm"));
+    tree.recipe(
+        "control",
+        &json!({"version": "1"}),
+        &refused("cat /proc/self/comm"),
+    );
     tree.all_fail([("control", vec!["9"])]);
 }
 

@@ -13,6 +13,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::damage::{inside, pipe};
 use crate::support::{Ran, TestTree};
 use serde_json::{Value, json};
 
@@ -227,6 +228,12 @@ fn a_local_change_is_visible_until_it_is_rolled_back() {
     let original = host.package("lib");
     host.store(&["override", "nothing"])
         .fails(1, &["no package `nothing` is active"]);
+    let odd = original.join("lib/odd");
+    pipe(&odd);
+    host.store(&["override", "lib"])
+        .fails(1, &["lib/odd", "named pipe"]);
+    assert_eq!(host.package("lib"), original);
+    inside(&original.join("lib"), || fs::remove_file(&odd).unwrap());
     let made = host.json(&["override", "lib"]);
     let copy = host.package("lib");
     assert_eq!(made["folder"], copy.to_str().unwrap());

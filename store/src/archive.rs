@@ -14,7 +14,6 @@ pub mod source;
 pub mod tar_format;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::thread;
 
@@ -22,7 +21,8 @@ use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::{Listing, ListingError};
 
-use crate::io_error::{IoContext, IoError};
+use crate::io_error::IoError;
+use crate::regular;
 use crate::store::Store;
 use plan::PlanError;
 use press::Threads;
@@ -126,7 +126,7 @@ pub fn read_listing(store: &Store, request: &Request) -> Result<Listing, Archive
 /// [`ArchiveError::Io`] or [`ArchiveError::ListingDigest`].
 pub fn read_listing_bytes(store: &Store, request: &Request) -> Result<Vec<u8>, ArchiveError> {
     let path = store.tree_path(&request.tree);
-    let bytes = fs::read(&path).at("read", &path)?;
+    let bytes = regular::read(&path)?;
     match Digest::of(&bytes) {
         found if found == request.tree => Ok(bytes),
         found => Err(ArchiveError::ListingDigest {

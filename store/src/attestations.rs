@@ -86,12 +86,9 @@ pub fn sign(statement: &[u8], key: &SigningKey) -> Envelope {
 /// See [`KeepError`].
 pub fn read(store: &Store, id: &PackageId) -> Result<Attestations, KeepError> {
     let path = store.root().join(path_of(id));
-    match regular::read(&path) {
-        Err(error) if error.is_not_found() => Ok(Attestations::default()),
-        read => {
-            let bytes = read?;
-            Attestations::parse(&bytes).map_err(|source| KeepError::Document { path, source })
-        }
+    match regular::read_if_there(&path)? {
+        None => Ok(Attestations::default()),
+        Some(bytes) => Attestations::parse(&bytes).map_err(|source| KeepError::Document { path, source }),
     }
 }
 
@@ -170,10 +167,10 @@ impl std::fmt::Display for Sum {
 /// When either cannot be read, or what was written down is no list of digests.
 pub(crate) fn sum_of(store: &Store, id: &PackageId) -> Result<Option<Sum>, IoError> {
     let path = sum_path(store, id);
-    let text = match regular::read(&path) {
-        Err(error) if error.is_not_found() => return Ok(None),
-        read => String::from_utf8_lossy(&read?).into_owned(),
+    let Some(bytes) = regular::read_if_there(&path)? else {
+        return Ok(None);
     };
+    let text = String::from_utf8_lossy(&bytes);
     let end = format!("  {id}.json");
     let digests = text
         .lines()
@@ -182,14 +179,12 @@ pub(crate) fn sum_of(store: &Store, id: &PackageId) -> Result<Option<Sum>, IoErr
     let digests = digests.filter(|digests| !digests.is_empty() && text.ends_with('\n'));
     let digests = digests.ok_or_else(|| std::io::Error::other("it is not a list of digests"));
     let digests = digests.at("understand", &path)?;
-    match regular::read(&store.root().join(path_of(id))) {
-        Err(error) if error.is_not_found() => Ok(None),
-        read => {
-            let found = Digest::of(&read?);
-            let is_right = digests.contains(&found);
-            Ok(Some(Sum { found, is_right }))
-        }
-    }
+    let kept = regular::read_if_there(&store.root().join(path_of(id)))?;
+    Ok(kept.map(|bytes| {
+        let found = Digest::of(&bytes);
+        let is_right = digests.contains(&found);
+        Sum { found, is_right }
+    }))
 }
 
 /// An attestation that somebody who is trusted made.

@@ -115,7 +115,7 @@ impl Manifest {
     /// # Errors
     /// When it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<Self, HostError> {
-        Self::of(path, fs::read(path).at("read", path)?)
+        Self::of(path, regular::read_behind(path)?)
     }
 
     /// Reads one that the host itself keeps.

@@ -80,10 +80,8 @@ pub fn resolved(store: &Store, id: &PackageId) -> Result<Option<ResolvedRecipe>,
 }
 
 fn checked(path: PathBuf, digest: &Digest) -> Result<Option<Vec<u8>>, IoError> {
-    match regular::read(&path) {
-        Err(error) if error.is_not_found() => Ok(None),
-        read => Ok(Some(read?).filter(|bytes| Digest::of(bytes) == *digest)),
-    }
+    let read = regular::read_if_there(&path)?;
+    Ok(read.filter(|bytes| Digest::of(bytes) == *digest))
 }
 
 #[cfg(test)]

@@ -78,7 +78,29 @@ fn checked(path: &Path, opened: io::Result<File>, metadata: io::Result<Metadata>
 /// # Errors
 /// As [`open`], or when it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, IoError> {
-    let mut file = open(path)?;
+    whole(open(path)?, path)
+}
+
+/// As [`read`], but what a link at `path` leads to: for files that a person named.
+///
+/// # Errors
+/// As [`open_behind`], or when it cannot be read.
+pub fn read_behind(path: &Path) -> Result<Vec<u8>, IoError> {
+    whole(open_behind(path)?, path)
+}
+
+/// As [`read`]; nothing where nothing is.
+///
+/// # Errors
+/// As [`read`], for all but a file that is not there.
+pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, IoError> {
+    match read(path) {
+        Err(error) if error.is_not_found() => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+fn whole(mut file: File, path: &Path) -> Result<Vec<u8>, IoError> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).at("read", path)?;
     Ok(bytes)
@@ -97,10 +119,11 @@ mod tests {
         fs::write(at("file"), "text").unwrap();
         assert_eq!(read(&at("file")).unwrap(), b"text");
         assert!(read(&at("nothing")).unwrap_err().is_not_found());
+        assert_eq!(read_if_there(&at("nothing")).unwrap(), None);
         nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         symlink("file", at("link")).unwrap();
         fs::create_dir(at("folder")).unwrap();
-        assert!(open_behind(&at("link")).is_ok());
+        assert_eq!(read_behind(&at("link")).unwrap(), b"text");
         assert!(open_behind(&at("pipe")).is_err());
         let _socket = UnixListener::bind(at("socket")).unwrap();
         for (name, kind) in [
@@ -111,6 +134,7 @@ mod tests {
         ] {
             let error = open(&at(name)).unwrap_err();
             assert_eq!(NotRegular::of(&error.source), Some(NotRegular(kind)), "{name}");
+            assert!(read_if_there(&at(name)).is_err(), "{name}");
         }
         let error = open(Path::new("/dev/null")).unwrap_err();
         assert_eq!(NotRegular::of(&error.source), Some(NotRegular(FileKind::Device)));

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::fs::File;
 
 use schema::cache::CacheEntry;
 use schema::digest::Digest;
@@ -16,6 +15,7 @@ use crate::archive::record::{Record, Request};
 use crate::archive::{self, ArchiveError};
 use crate::artifact::difference::Part;
 use crate::artifact::reader::{ReadError, Reader};
+use crate::regular;
 use crate::seekable::Frame;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{FrameStream, Unpacker};
@@ -113,7 +113,7 @@ impl<'a> Offer<'a> {
         let Ok(record) = Record::read(store, tree) else {
             return Ok(None);
         };
-        let Ok(file) = File::open(store.archive_path(tree)) else {
+        let Ok(file) = regular::open(&store.archive_path(tree)) else {
             return Ok(None);
         };
         let request = Request {

@@ -3,7 +3,7 @@
 //! What an entry names is on the disk before the entry is there, so that a reader never finds half a package.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::signature::ENDING;
@@ -24,6 +24,7 @@ use store::io_error::{IoContext, IoError};
 use store::keys::{KeyError, SigningKey};
 use store::lock::FileLock;
 use store::places::{ARCHIVES, TREES, archive_path, listing_path};
+use store::regular;
 
 /// Held by the one process that fills the folder.
 const LOCK: &str = ".lock";
@@ -157,7 +158,10 @@ impl Target<'_> {
     /// Whether the folder has it, just so, signed with the same key.
     fn has(&self, wanted: &Wanted) -> Result<bool, PushError> {
         let path = self.entry_path(&wanted.request.id);
-        let (Some(bytes), Some(signature)) = (read(&path)?, read(&signature_path(&path))?) else {
+        let (Some(bytes), Some(signature)) = (
+            regular::read_if_there(&path)?,
+            regular::read_if_there(&signature_path(&path))?,
+        ) else {
             return Ok(false);
         };
         let signature = String::from_utf8(signature).unwrap_or_default();
@@ -224,7 +228,7 @@ impl Target<'_> {
             return Ok(());
         }
         let path = self.folder.join(attestations::path_of(id));
-        let there = read(&path)?.unwrap_or_default();
+        let there = regular::read_if_there(&path)?.unwrap_or_default();
         // What is none is replaced, since nobody could believe it.
         let mut all = Attestations::parse(&there).unwrap_or_default();
         let refused = |source| {
@@ -257,13 +261,6 @@ fn aside(path: &Path) -> PathBuf {
     path.with_file_name(format!("{PARTIAL}{name}"))
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, IoError> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        read => read.at("read", path).map(Some),
-    }
-}
-
 /// Whoever serves the folder may be somebody else.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
     durable::write(path, bytes, 0o644)
@@ -271,7 +268,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
 
 /// Copies a file and gives the digest of what was copied.
 fn copy(from: &Path, to: &Path) -> Result<Digest, IoError> {
-    let mut source = File::open(from).at("open", from)?;
+    let mut source = regular::open(from)?;
     let mut target = File::create(to).at("create", to)?;
     let mut hasher = blake3::Hasher::new();
     let mut piece = vec![0; PIECE];

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use store::durable;
 use store::folder::{entries, entries_if_there};
 use store::io_error::{IoContext, IoError};
+use store::regular;
 use store::removal;
 
 use super::{ChannelError, MODE, ROOT, TIMESTAMP, metadata};
@@ -68,9 +69,8 @@ impl Metadata {
     /// The document in the file `name`; nothing when there is none.
     pub(super) fn plain<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ChannelError> {
         let path = self.folder.join(name);
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes.at("read", &path)?,
+        let Some(bytes) = regular::read_if_there(&path)? else {
+            return Ok(None);
         };
         let read = serde_json::from_slice(&bytes);
         read.map(Some).map_err(|error| ChannelError::Damaged {
@@ -81,8 +81,7 @@ impl Metadata {
 
     /// The bytes of the file `name`.
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, IoError> {
-        let path = self.folder.join(name);
-        fs::read(&path).at("read", path)
+        regular::read(&self.folder.join(name))
     }
 
     /// Whether nobody needs the file `name` once `documents` are there: hosts ask for every root from the one that they

@@ -1,13 +1,12 @@
 //! Owns following a channel: the newest release that a host may believe in, and when the host has seen it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use schema::channel::{Release, TARGET};
 use schema::manifest::ActiveManifest;
 use schema::timestamp::Timestamp;
 use store::host::HostLock;
-use store::io_error::IoContext;
+use store::regular;
 use tough::{IntoVec, Repository, RepositoryLoader, TargetName};
 
 use super::memory::Memory;
@@ -95,7 +94,7 @@ impl Channel<'_> {
             return Ok(root.to_vec());
         }
         let path = self.cwd.join(self.trusted.ok_or(ChannelError::NoRoot)?);
-        Ok(fs::read(&path).at("read", path)?)
+        Ok(regular::read_behind(&path)?)
     }
 }
 

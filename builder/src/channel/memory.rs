@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use jiff::Timestamp as Moment;
 use schema::channel::ChannelName;
 use store::durable;
 use store::io_error::{IoContext, IoError};
+use store::regular;
 use store::work::WorkArea;
 use tough::Repository;
 use tough::schema::{Signed, Targets};
@@ -36,10 +36,7 @@ pub(super) struct Memory {
 impl Memory {
     /// What is remembered in the folder `state`, which need not be there.
     pub(super) fn read(state: &Path) -> Result<Self, IoError> {
-        let read = |name: &str| match fs::read(state.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => read.map(Some).at("read", state.join(name)),
-        };
+        let read = |name: &str| regular::read_if_there(&state.join(name));
         let mut documents = BTreeMap::new();
         for name in DOCUMENTS {
             documents.extend(read(name)?.map(|bytes| (name, bytes)));

@@ -9,6 +9,7 @@ use schema::delivery::DeliveryIndex;
 use store::durable;
 use store::exchange::exchange;
 use store::io_error::IoContext;
+use store::regular;
 use store::removal;
 
 use crate::channel::{CHANNELS, folder};
@@ -110,9 +111,8 @@ impl Place {
 /// The index of the delivery at `folder`; nothing when there is none.
 pub(super) fn read_index(folder: &Path) -> Result<Option<DeliveryIndex>, ConfigureError> {
     let path = folder.join(INDEX);
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes.at("read", &path)?,
+    let Some(bytes) = regular::read_if_there(&path)? else {
+        return Ok(None);
     };
     let index = DeliveryIndex::parse(&bytes);
     index
@@ -133,8 +133,8 @@ fn holds_the_same(there: &Path, aside: &Path) -> Result<bool, ConfigureError> {
         }
     }
     for name in [INDEX, SHA256SUMS, B3SUMS] {
-        let expected = fs::read(aside.join(name)).at("read", aside.join(name))?;
-        if fs::read(there.join(name)).ok() != Some(expected) {
+        let expected = regular::read(&aside.join(name))?;
+        if regular::read(&there.join(name)).ok() != Some(expected) {
             return Ok(false);
         }
     }

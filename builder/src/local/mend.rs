@@ -1,6 +1,5 @@
 //! Owns building a damaged package again, aside, and putting it in the place of what is there if it is the same package.
 
-use std::fs;
 use std::time::Instant;
 
 use schema::digest::Digest;
@@ -8,6 +7,7 @@ use schema::listing::Listing;
 use store::index::Outcome;
 use store::listing::{self, Listed};
 use store::lock::PackageLock;
+use store::regular;
 use store::repair;
 
 use super::{LocalExecutor, output};
@@ -83,7 +83,7 @@ impl LocalExecutor<'_> {
     }
 
     fn other_content(&self, recorded: Digest, built: &Listed) -> OtherContent {
-        let listing = fs::read(self.store.tree_path(&recorded)).ok();
+        let listing = regular::read(&self.store.tree_path(&recorded)).ok();
         let sound = listing.filter(|bytes| Digest::of(bytes) == recorded);
         let listing = sound.and_then(|bytes| Listing::parse(&bytes).ok());
         OtherContent {

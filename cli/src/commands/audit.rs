@@ -1,6 +1,5 @@
 //! `store audit`: says which of many hosts are not as a manifest says, and how.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use store::artifact::reader::Reader;
 use store::folder;
 use store::host::Manifest;
 use store::host::audit::{self, DifferingHost, Received};
+use store::regular;
 
 use crate::args::hosts::Audit;
 use crate::context::Context;
@@ -62,7 +62,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn receive(path: &Path) -> Received {
-    let bytes = fs::read(path).map_err(|error| error.to_string());
+    let bytes = regular::read_behind(path).map_err(|error| error.to_string());
     let parse = |bytes: Vec<u8>| StatusReport::parse(&bytes).map_err(|error| error.to_string());
     Received {
         origin: path.display().to_string(),

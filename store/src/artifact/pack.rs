@@ -1,6 +1,5 @@
 //! Owns writing an artifact: archives are made where they are missing, and everything is put one after the other.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +20,7 @@ use crate::archive::record::{self, Record, Request};
 use crate::archive::{self, Archive, ArchiveError, Origin, tar_format};
 use crate::closure::{self, ClosureError};
 use crate::io_error::{IoContext, IoError};
+use crate::regular;
 use crate::seekable::{SeekTable, SeekTableError};
 use crate::store::Store;
 
@@ -358,7 +358,7 @@ fn copy_archives(store: &Store, archives: &[Archive], output: &Output) -> Result
 
 fn copy_archive(store: &Store, record: &Record, output: &Output) -> Result<(), PackError> {
     let path = store.archive_path(&record.tree);
-    let mut archive = File::open(&path).at("open", &path)?;
+    let mut archive = regular::open(&path)?;
     // Between files the standard library has the kernel copy, and share blocks where the file system can.
     let copied = io::copy(&mut archive, &mut output.file()).at("write", output.path())?;
     if copied != record.length {
@@ -374,7 +374,7 @@ fn check_archives(store: &Store, archives: &[Archive], stop: &AtomicBool) -> Res
             break;
         }
         let path = store.archive_path(&archive.record.tree);
-        let mut file = File::open(&path).at("open", &path)?;
+        let mut file = regular::open(&path)?;
         let mut hasher = blake3::Hasher::new();
         loop {
             let length = io::Read::read(&mut file, &mut buffer).at("read", &path)?;

@@ -17,7 +17,8 @@ use super::{MANIFEST_PATH, layout, listing_path};
 use crate::archive::plan::Plan;
 use crate::archive::tar_format::{self, BLOCK};
 use crate::attestations;
-use crate::io_error::{IoContext, IoError};
+use crate::io_error::IoError;
+use crate::regular;
 use crate::seekable::ranges::{ByteRanges, OneByOne};
 use crate::seekable::stream::{FrameStream, StreamError, Unpacker};
 use crate::seekable::{Frame, SeekTable};
@@ -84,7 +85,7 @@ impl Reader<File> {
     /// # Errors
     /// See [`ReadError`].
     pub fn open_file(path: &Path) -> Result<Self, ReadError> {
-        let file = File::open(path).at("open the artifact", path)?;
+        let file = regular::open_behind(path)?;
         Self::open(file).map_err(|source| ReadError::File {
             path: path.to_owned(),
             source: Box::new(source),

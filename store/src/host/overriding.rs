@@ -1,7 +1,7 @@
 //! Owns local changes: a writable copy of an active package, marked as such, and which of its files differ by now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use crate::durable;
 use crate::facts::RESOLVED_RECIPE;
 use crate::io_error::{IoContext, IoError};
 use crate::listing::{self, ListError};
+use crate::regular;
 use crate::removal;
 use crate::tree::{self, NodeKind};
 
@@ -139,11 +140,14 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), IoError> {
                 let target = fs::read_link(&from).at("read link", &from)?;
                 symlink(target, &to).at("link", &to)?;
             }
+            // What is no file is refused by its opening.
             NodeKind::File { .. } | NodeKind::Other(_) => {
                 let mode = MODES[usize::from(node.executable())];
-                fs::copy(&from, &to)
+                let mut from = regular::open(&from)?;
+                File::create_new(&to)
+                    .and_then(|mut to| io::copy(&mut from, &mut to))
                     .and_then(|_| fs::set_permissions(&to, Permissions::from_mode(mode)))
-                    .at("copy", &from)?;
+                    .at("copy to", &to)?;
             }
         }
     }
@@ -156,7 +160,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), IoError> {
 /// When the copy or the listing cannot be read.
 pub(super) fn changed(host: &Host, local: &Override, tree: &Digest) -> Result<Vec<String>, ListError> {
     let path = host.listing(tree);
-    let original = fs::read(&path).at("read", &path)?;
+    let original = regular::read(&path)?;
     let original =
         Listing::parse(&original).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
     let original = by_path(original.at("understand", &path)?);

@@ -41,9 +41,8 @@ impl Host {
     /// When the note cannot be read.
     pub fn pending(&self) -> Result<Option<Pending>, HostError> {
         let path = self.root.join(PENDING);
-        let bytes = match regular::read(&path) {
-            Err(error) if error.is_not_found() => return Ok(None),
-            bytes => bytes?,
+        let Some(bytes) = regular::read_if_there(&path)? else {
+            return Ok(None);
         };
         // Written aside and renamed, so anything else in it is somebody else's doing.
         let read = Pending::parse(&bytes).map_err(io::Error::other);

@@ -19,6 +19,7 @@ use crate::attestations::FILE;
 use crate::io_error::{IoContext, IoError};
 use crate::keys::KeyError;
 use crate::listing;
+use crate::regular;
 use crate::rendered::Rendered;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
@@ -103,10 +104,9 @@ impl HostPolicy {
         let root = real(root)?;
         let above = root.ancestors().skip(1).map(|top| top.join(POLICY));
         for path in asked.map(Path::to_owned).into_iter().chain(above) {
-            let bytes = match std::fs::read(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && asked.is_none() => continue,
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory && asked.is_none() => continue,
-                read => read.at("read", &path)?,
+            let bytes = match regular::read_behind(&path) {
+                Err(error) if asked.is_none() && is_absent(&error) => continue,
+                read => read?,
             };
             return match Policy::parse(&bytes) {
                 Ok(policy) => Ok(Some(Self {
@@ -231,18 +231,23 @@ fn real(root: &Path) -> Result<PathBuf, IoError> {
     Ok(root)
 }
 
+/// Whether that is no place for a policy: what is there and cannot be read may be one.
+fn is_absent(error: &IoError) -> bool {
+    matches!(
+        error.source.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
 /// What came to the host with the artifact that was installed or unpacked last.
 ///
 /// # Errors
 /// When it is there and none, or cannot be read.
 fn kept(root: &Path) -> Result<Attestations, Refusal> {
     let path = root.join(FILE);
-    match std::fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Attestations::default()),
-        read => {
-            let bytes = read.at("read", &path)?;
-            Attestations::parse(&bytes).map_err(|source| Refusal::Attestations { path, source })
-        }
+    match regular::read_if_there(&path)? {
+        None => Ok(Attestations::default()),
+        Some(bytes) => Attestations::parse(&bytes).map_err(|source| Refusal::Attestations { path, source }),
     }
 }
 

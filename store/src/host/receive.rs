@@ -6,7 +6,7 @@
 //! for [`super::verify`] to say. The program and the manifest come last: a host that has the manifest has its packages.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -29,6 +29,7 @@ use crate::artifact::workers;
 use crate::attestations;
 use crate::durable;
 use crate::io_error::{IoContext, IoError};
+use crate::listing;
 use crate::publish::FILE_MODE;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
@@ -417,8 +418,6 @@ fn digest_at(path: &Path) -> Result<Option<Digest>, ReceiveError> {
     if !is_there(path.to_owned(), fs::Metadata::is_file, "file")? {
         return Ok(None);
     }
-    let mut hasher = blake3::Hasher::new();
-    let file = File::open(path).at("open", path)?;
-    hasher.update_reader(file).at("read", path)?;
-    Ok(Some(hasher.finalize().into()))
+    let (digest, _) = listing::hash_file(path, &mut |_| ())?;
+    Ok(Some(digest))
 }

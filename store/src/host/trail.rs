@@ -32,9 +32,8 @@ impl Host {
     /// What is remembered; nothing before the first activation.
     pub(super) fn trail(&self) -> Result<Option<Trail>, HostError> {
         let path = self.generations_folder().join(LAST);
-        let bytes = match regular::read(&path) {
-            Err(error) if error.is_not_found() => return Ok(None),
-            bytes => bytes?,
+        let Some(bytes) = regular::read_if_there(&path)? else {
+            return Ok(None);
         };
         // Written whole or not at all; what anybody else wrote is nothing to go by, and is written anew.
         Ok(Trail::parse(&bytes))

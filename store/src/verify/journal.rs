@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Subject;
 use crate::io_error::{IoContext, IoError};
+use crate::regular;
 
 const FORMAT: u32 = 1;
 
@@ -127,7 +128,7 @@ fn line<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 fn read(path: &Path, about: &str) -> HashMap<String, Line> {
-    let known = File::open(path).map(|file| parse(BufReader::new(file), about));
+    let known = regular::open(path).map(|file| parse(BufReader::new(file), about));
     known.unwrap_or_default()
 }
 

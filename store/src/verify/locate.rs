@@ -16,6 +16,7 @@ use crate::artifact::difference::{Part, Problem};
 use crate::artifact::package::{self, Stopped, Visitor};
 use crate::artifact::reader::Reader;
 use crate::artifact::verify::read_installer;
+use crate::regular;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::{FrameStream, Unpacker};
 use crate::supply::{Artifact, Offer, Supply};
@@ -215,7 +216,7 @@ impl Visitor for Locator<'_> {
 
     fn begin(&mut self, entry: &Entry) -> Result<(), Stopped> {
         let is_wanted = self.paths.contains(&entry.path);
-        let open = || File::open(self.folder.join(&entry.path)).ok();
+        let open = || regular::open(&self.folder.join(&entry.path)).ok();
         self.open = is_wanted.then(open).flatten().map(|file| Comparing {
             file,
             offset: 0,

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use store::io_error::{IoContext, IoError};
+use store::regular;
 use store::work::WorkArea;
 
 use super::super::error::FetchProblem;
@@ -172,10 +173,6 @@ fn machines_lists(job: &Job<'_>, area: &WorkArea) -> Result<(PathBuf, PathBuf), 
 }
 
 fn read_if_there(path: &Path) -> Result<Option<String>, IoError> {
-    match fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        read => Ok(Some(
-            String::from_utf8_lossy(&read.at("read", path)?).into_owned(),
-        )),
-    }
+    let bytes = regular::read_if_there(path)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }

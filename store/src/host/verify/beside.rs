@@ -54,7 +54,7 @@ pub(super) fn program(host: &Host, manifest: &Manifest, run: &Run<'_>) -> Result
     if found != expected {
         let mut references = run.references.iter();
         let sound = references.find_map(|reference| reference.program(&expected));
-        let first = sound.and_then(|sound| FirstByte::between(&sound, &fs::read(&path).ok()?));
+        let first = sound.and_then(|sound| FirstByte::between(&sound, &regular::read(&path).ok()?));
         let difference = about(DifferenceKind::Content { expected, found });
         differences.push(Difference { first, ..difference });
     }
