@@ -9,7 +9,7 @@ mod farm;
 mod unbuilt;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -188,9 +188,23 @@ fn the_policy_of_the_system_is_found_and_tar_brings_what_it_asks_for() {
             .store(&["install", text(&artifact), "--root", text(root)])
     };
     install(&root).fails(1, &["policy.json", "not a policy"]);
+    // A link that leads nowhere led to a policy once, and a file cannot hold one.
+    let folder = system.join("etc/store");
+    fs::remove_file(folder.join("policy.json")).unwrap();
+    symlink("gone", folder.join("policy.json")).unwrap();
+    install(&root).fails(1, &["policy.json", "No such file"]);
+    fs::remove_dir_all(&folder).unwrap();
+    symlink("/nowhere/at/all", &folder).unwrap();
+    install(&root).fails(1, &["etc/store", "No such file"]);
+    fs::remove_file(&folder).unwrap();
+    fs::write(&folder, "").unwrap();
+    install(&root).fails(1, &["etc/store", "Not a directory"]);
+    fs::remove_file(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("policy.json"), "{}").unwrap();
     // The same folder by a name that leads past the policy, before there is anything in it.
     fs::create_dir(system.join("srv")).unwrap();
-    std::os::unix::fs::symlink(system.join("srv"), farm.tree.path("linked")).unwrap();
+    symlink(system.join("srv"), farm.tree.path("linked")).unwrap();
     for below in ["store", "not/there/yet"] {
         let root = farm.tree.path("linked").join(below);
         install(&root).fails(1, &["policy.json", "not a policy"]);

@@ -1,6 +1,7 @@
 //! Owns the policy of a host: whose attestations it takes before anything is installed or made active there.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,8 @@ use crate::verify::Difference;
 
 /// Where the policy lies, relative to the system's top.
 pub const POLICY: &str = "etc/store/policy.json";
+/// The folder it lies in.
+const POLICY_FOLDER: &str = "etc/store";
 
 /// Why the policy is not met, or not known. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -102,22 +105,27 @@ impl HostPolicy {
     /// When there may be one that cannot be read.
     pub fn find(asked: Option<&Path>, root: &Path, now: Timestamp) -> Result<Option<Self>, Refusal> {
         let root = real(root)?;
-        let above = root.ancestors().skip(1).map(|top| top.join(POLICY));
-        for path in asked.map(Path::to_owned).into_iter().chain(above) {
-            let bytes = match regular::read_behind(&path) {
-                Err(error) if asked.is_none() && is_absent(&error) => continue,
-                read => read?,
-            };
-            return match Policy::parse(&bytes) {
-                Ok(policy) => Ok(Some(Self {
-                    trust: Trust::of_policy(&policy, now)?,
-                    thresholds: Thresholds::from(&policy),
-                    path,
-                })),
-                Err(source) => Err(Refusal::Policy { path, source }),
-            };
+        if let Some(path) = asked {
+            return Self::read(path.to_owned(), now).map(Some);
+        }
+        for top in root.ancestors().skip(1) {
+            if !has_none(top)? {
+                return Self::read(top.join(POLICY), now).map(Some);
+            }
         }
         Ok(None)
+    }
+
+    fn read(path: PathBuf, now: Timestamp) -> Result<Self, Refusal> {
+        let policy = match Policy::parse(&regular::read_behind(&path)?) {
+            Ok(policy) => policy,
+            Err(source) => return Err(Refusal::Policy { path, source }),
+        };
+        Ok(Self {
+            trust: Trust::of_policy(&policy, now)?,
+            thresholds: Thresholds::from(&policy),
+            path,
+        })
     }
 
     /// Lets an artifact pass if enough of those who are trusted attest each of its packages, and the program that would
@@ -231,12 +239,26 @@ fn real(root: &Path) -> Result<PathBuf, IoError> {
     Ok(root)
 }
 
-/// Whether that is no place for a policy: what is there and cannot be read may be one.
-fn is_absent(error: &IoError) -> bool {
-    matches!(
-        error.source.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+/// Whether the system whose top this is has no policy: nothing has its name. A link that leads nowhere led to one once.
+fn has_none(top: &Path) -> Result<bool, IoError> {
+    let etc = top.join("etc");
+    if !is_named(&etc)? || !fs::metadata(&etc).at("look into", &etc)?.is_dir() {
+        return Ok(true);
+    }
+    let folder = top.join(POLICY_FOLDER);
+    if !is_named(&folder)? {
+        return Ok(true);
+    }
+    // What is there and is no folder fails when the policy is read.
+    let is_folder = fs::metadata(&folder).at("look into", &folder)?.is_dir();
+    Ok(is_folder && !is_named(&top.join(POLICY))?)
+}
+
+fn is_named(path: &Path) -> Result<bool, IoError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => found.at("look for", path).map(|_| true),
+    }
 }
 
 /// What came to the host with the artifact that was installed or unpacked last.
