@@ -151,11 +151,27 @@ fn whatever_is_signed_is_verified_by_whatever_name() {
     }
     // An artifact is verified in all its parts whatever it is called.
     let artifact = artifact(&tree);
-    let renamed = tree.path("renamed ");
-    fs::rename(artifact, &renamed).unwrap();
-    tree.store(&["sign", text(&renamed), "--key", text(&ada)]).ok();
-    let report = tree.store(&["verify", text(&renamed), "--key", &key, "--json"]);
-    assert!(report.json()["packages"].as_u64().unwrap() > 0);
+    for name in ["renamed ", "renamed.json"] {
+        let renamed = tree.path(name);
+        fs::copy(&artifact, &renamed).unwrap();
+        tree.store(&["sign", text(&renamed), "--key", text(&ada)]).ok();
+        let report = tree.store(&["verify", text(&renamed), "--key", &key, "--json"]);
+        assert!(report.json()["packages"].as_u64().unwrap() > 0, "{name}");
+    }
+    // A comment that is no text is none that could be shown as it was signed.
+    let signature = tree.path("a.tar.zst.minisig");
+    tree.store(&["sign", text(&artifact), "--key", text(&ada)]).ok();
+    let sound = fs::read(&signature).unwrap();
+    let at = sound.iter().position(|byte| *byte == b'\t').unwrap();
+    fs::write(&signature, [&sound[..at], &[0xFF], &sound[at..]].concat()).unwrap();
+    assert_eq!(verdict(&tree, &artifact, ["--key", &key]), "malformed");
+    // Keys of other algorithms have the same length.
+    let odd = fs::read_to_string(ada.with_extension("pub"))
+        .unwrap()
+        .replace("\nRW", "\nWF");
+    fs::write(tree.path("odd.pub"), odd).unwrap();
+    tree.store(&["verify", text(&artifact), "--key", "../odd.pub"])
+        .fails(1, &["odd.pub"]);
 }
 
 #[test]

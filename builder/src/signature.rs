@@ -100,9 +100,6 @@ fn spelled(name: &str) -> String {
 /// # Errors
 /// See [`CheckError`].
 pub fn is_plain(place: &str, cwd: &Path, options: &FetchOptions) -> Result<bool, CheckError> {
-    if place.ends_with(".json") {
-        return Ok(true);
-    }
     if place.ends_with(".tar.zst") {
         return Ok(false);
     }
@@ -144,7 +141,10 @@ pub fn signer(
         run: medium.run(0..length),
         failed: None,
     };
-    let found = trust.signer(&mut content, &String::from_utf8_lossy(&signature));
+    let found = match str::from_utf8(&signature) {
+        Ok(signature) => trust.signer(&mut content, signature),
+        Err(error) => Err(Rejection::Malformed(error.into())),
+    };
     match content.failed {
         // Half of the content is not what was signed, but nobody forged that.
         Some(error) => Err(failed(error)),

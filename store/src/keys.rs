@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::str::{FromStr, Utf8Error};
 
 use data_encoding::BASE64;
 use minisign::{KeyPair, PublicKey, PublicKeyBox, SecretKey, SecretKeyBox, SignatureBox};
@@ -86,6 +86,9 @@ const CHECKSUM: std::ops::Range<usize> = 126..158;
 
 /// Where the Ed25519 key lies in a public key's bytes: behind the algorithm and its number.
 const RAW_PUBLIC: std::ops::Range<usize> = 10..42;
+
+/// What the bytes of a key begin with: Ed25519.
+const ALGORITHM: &[u8] = b"Ed";
 
 /// The length of a signature of Ed25519, in bytes.
 const SIGNATURE: usize = 64;
@@ -260,8 +263,8 @@ impl CheckingKey {
     /// # Errors
     /// When it is neither.
     pub fn read(text: &str, cwd: &Path) -> Result<Self, KeyError> {
-        if let Ok(key) = PublicKey::from_base64(text) {
-            return Ok(Self(key));
+        if let Some(key) = PublicKey::from_base64(text).ok().and_then(Self::of) {
+            return Ok(key);
         }
         let content = fs::read_to_string(cwd.join(text)).ok();
         let key = content.and_then(|content| Self::of_file(&content));
@@ -271,7 +274,12 @@ impl CheckingKey {
     /// The key in `content`, the text of a public key's file, if it is one.
     pub fn of_file(content: &str) -> Option<Self> {
         let boxed = PublicKeyBox::from_string(content).ok()?;
-        boxed.into_public_key().ok().map(Self)
+        boxed.into_public_key().ok().and_then(Self::of)
+    }
+
+    /// `key`, unless it says to be for another algorithm; the crate does not ask.
+    fn of(key: PublicKey) -> Option<Self> {
+        key.to_bytes().starts_with(ALGORITHM).then_some(Self(key))
     }
 
     /// The key that a policy names.
@@ -279,8 +287,9 @@ impl CheckingKey {
     /// # Errors
     /// When it is of another algorithm.
     pub fn from_policy(key: &schema::policy::PublicKey) -> Result<Self, KeyError> {
-        let read = PublicKey::from_bytes(key.as_bytes());
-        read.map(Self).map_err(|_| KeyError::NoPublic(key.to_string()))
+        let read = PublicKey::from_bytes(key.as_bytes()).ok();
+        let key_of = read.and_then(Self::of);
+        key_of.ok_or_else(|| KeyError::NoPublic(key.to_string()))
     }
 
     /// The 32 bytes of the Ed25519 key.
@@ -423,6 +432,12 @@ fn is_spelled(text: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a signature in minisign's format: {0}")]
 pub struct NoSignature(String);
+
+impl From<Utf8Error> for NoSignature {
+    fn from(error: Utf8Error) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// Content that can be read once, from its beginning to its end.
 struct OneWay<R>(R);

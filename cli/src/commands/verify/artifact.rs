@@ -67,7 +67,7 @@ pub fn run(
     let reader = opened.as_ref();
     let signature = signature::check(context, place, &options, demand, reader, &mut report.differences)?;
     let document = Document { report, signature };
-    context.output.result(&document, || summary(&document));
+    context.output.result(&document, || summary(&document))?;
     let report = &document.report;
     Ok(super::exit(report.differences.is_empty(), report.extent()))
 }

@@ -80,7 +80,7 @@ pub fn run(context: &Context<'_>, root: Option<&Path>, args: &Verify) -> Result<
             repair::repair(&opened, &lock, system, report, &supplies, admitted.as_ref(), &())?;
         document.remaining = Some(verify(&Run::new(&()))?);
     }
-    context.output.result(&document, || summary(&document));
+    context.output.result(&document, || summary(&document))?;
     let last = document.remaining.as_ref().unwrap_or(&document.report);
     Ok(super::exit(last.is_sound(), last.extent))
 }

@@ -92,7 +92,7 @@ pub fn run(
         let mut lines: String = document.signature.iter().map(signature::line).collect();
         lines.extend(document.differences.iter().map(|it| format!("{it}\n")));
         lines + &super::verdict(&document.folder, document.differences.len(), extent, 0)
-    });
+    })?;
     Ok(super::exit(document.differences.is_empty(), extent))
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use store::admission::{self, Lacking, Thresholds};
 use store::artifact::difference::{Difference, Part, Problem};
 use store::artifact::reader::{ReadError, Reader};
-use store::io_error::IoContext;
+use store::regular;
 use store::trust::{Rejection, Signer, Trust};
 use store::verify::Extent;
 
@@ -47,7 +47,7 @@ pub fn demand(context: &Context<'_>, trusted: &Trusted) -> Result<Option<Demand>
         (None, []) => Ok(None),
         (None, keys) => Ok(Some(Demand::Signature(Trust::in_keys(keys, cwd, now)?))),
         (Some(file), _) => {
-            let bytes = std::fs::read(cwd.join(file)).at("read", file)?;
+            let bytes = regular::read_behind(&cwd.join(file))?;
             let policy = Policy::parse(&bytes)
                 .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
             let trust = Trust::of_policy(&policy, now)?;
@@ -119,12 +119,12 @@ pub fn line(signer: &Signer) -> String {
     )
 }
 
-/// Whether what lies at `place` is verified by its signature alone, where somebody's is asked for.
+/// Whether what lies at `place` is verified by its signature alone, where somebody's is asked for or nothing else is likely.
 ///
 /// # Errors
 /// When it cannot be told what it is.
 pub fn is_plain(context: &Context<'_>, place: &str, trust: Option<&Trust>) -> Result<bool, Failure> {
-    if trust.is_none() {
+    if trust.is_none() && !place.ends_with(".json") {
         return Ok(false);
     }
     let options = context.fetch_options(Network::Allowed);
@@ -163,6 +163,6 @@ pub fn run(context: &Context<'_>, place: &str, trust: Option<&Trust>) -> Result<
             .iter()
             .map(|difference| format!("{difference}\n"));
         signed.chain(differs).collect::<String>().trim_end().to_owned()
-    });
+    })?;
     Ok(super::exit(document.differences.is_empty(), Extent::Whole))
 }

@@ -63,7 +63,7 @@ impl<'a> Target<'a> {
     fn at(place: &'a str, cwd: &Path, is_plain: &IsPlain<'_>) -> Result<Option<Self>, Failure> {
         let path = cwd.join(place);
         if is_address(place) || path.is_file() {
-            return Ok(Some(match place.ends_with(".json") || is_plain(place)? {
+            return Ok(Some(match is_plain(place)? {
                 true => Self::Document(place),
                 false => Self::Artifact(place),
             }));
