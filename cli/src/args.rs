@@ -144,7 +144,7 @@ pub enum Verb {
 #[derive(Debug, Default, Args)]
 pub struct Variant {
     /// Lay this variant of the tree over the base
-    #[arg(long, id = "variant", value_name = "NAME")]
+    #[arg(long = "variant", id = "variant", value_name = "NAME")]
     pub name: Option<VariantName>,
 }
 
