@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::damage::{listing, pipe, rewrite};
+use crate::support::damage::{inside, listing, pipe, rewrite};
 use crate::support::{Ran, TestTree};
 use serde_json::{Value, json};
 
@@ -57,6 +57,63 @@ fn no_option_is_passed_over_in_silence() {
         tree.store(&["verify", mistyped])
             .fails(2, &["there is no file", mistyped]);
     }
+}
+
+#[test]
+fn verbs_of_the_tree_take_its_variants() {
+    let tree = built();
+    let write = |file: &str, text: &str| fs::write(tree.recipes().join(file), text).unwrap();
+    write("treeinfo.other.json", "{}");
+    write("base/other.buildinfo.json", r#"{"version": "2"}"#);
+    let version = |args: &[&str]| {
+        let shown = [&["show", "base", "--json"], args].concat();
+        tree.store(&shown).json()["version"].clone()
+    };
+    assert_eq!([version(&[]), version(&["--variant", "other"])], ["1", "2"]);
+    for verb in [
+        &["build"][..],
+        &["why", "top"],
+        &["why-rebuilt"],
+        &["log"],
+        &["fetch"],
+    ] {
+        tree.store(&[verb, &["base", "--variant", "other"]].concat()).ok();
+    }
+    tree.store(&["build", "base", "--variant", "none"])
+        .fails(1, &["`none`"]);
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let tree = built();
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for args in [
+        &["verify", "--json"][..],
+        &["verify"],
+        &["show", "base", "--resolved"],
+    ] {
+        let ran = tree.command(args).stdout(full()).output().unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{args:?}");
+        assert!(
+            String::from_utf8_lossy(&ran.stderr).contains("No space left"),
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn names_of_files_do_not_reach_the_terminal_as_commands() {
+    let tree = built();
+    let folder = tree.package("base");
+    inside(&folder, || {
+        fs::write(folder.join("a\u{1b}[2K\rall is well"), "").unwrap()
+    });
+    let ran = tree.store(&["verify"]);
+    assert!(
+        ran.code == Some(3) && ran.stdout.contains("all is well"),
+        "{ran:?}"
+    );
+    assert!(!ran.stdout.contains(['\u{1b}', '\r']), "{ran:?}");
 }
 
 /// What a verification says, by path.

@@ -86,7 +86,7 @@ pub fn run(context: &Context<'_>, verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Gc(args) => gc::run(context, &args)?,
         Verb::Roots(args) => roots::run(context, args.verb.as_ref())?,
         Verb::Index(verb) => index::run(context, &verb)?,
-        Verb::Completions(args) => completions::run(context, &args),
+        Verb::Completions(args) => completions::run(context, &args)?,
         Verb::Sbom(args) => sbom::run(context, &args)?,
         Verb::Schema(args) => schema::run(context, &args)?,
         Verb::Man => man::run(context)?,

@@ -46,7 +46,7 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
         plan::of_manifest(&host, manifest, &roles, system.as_ref()).map_err(host::failed)
     };
     if args.dry_run {
-        show_plan(context, &plan()?);
+        show_plan(context, &plan()?)?;
         return Ok(());
     }
     let lock = host.lock().map_err(host::failed)?;
@@ -54,7 +54,10 @@ pub fn run(context: &Context<'_>, args: &Activate) -> Result<(), Failure> {
 }
 
 /// Says what `plan` would do.
-pub fn show_plan(context: &Context<'_>, plan: &Plan) {
+///
+/// # Errors
+/// When that cannot be written.
+pub fn show_plan(context: &Context<'_>, plan: &Plan) -> Result<(), Failure> {
     let document = Planned {
         dry_run: true,
         generation: plan.number,
@@ -67,7 +70,7 @@ pub fn show_plan(context: &Context<'_>, plan: &Plan) {
             changes::text(&plan.changes),
             plan.number
         ),
-    });
+    })
 }
 
 /// Does what `plan` says and tells of it.
@@ -82,7 +85,7 @@ pub fn carry_out(
     system: &dyn System,
 ) -> Result<(), Failure> {
     let activated = activate::activate(host, lock, plan, system).map_err(host::failed)?;
-    context.output.result(&activated, || summary(&activated));
+    context.output.result(&activated, || summary(&activated))?;
     Ok(())
 }
 

@@ -100,7 +100,7 @@ fn create(
         reused: packed.reused,
         packages: packages(&packed.manifest),
     };
-    context.output.result(&document, || created(&document, &packed));
+    context.output.result(&document, || created(&document, &packed))?;
     Ok(())
 }
 
@@ -193,7 +193,7 @@ fn inspect(context: &Context<'_>, file: &Path) -> Result<(), Failure> {
             text::size(inspection.length),
             inspection.frames
         )
-    });
+    })?;
     Ok(())
 }
 
@@ -225,7 +225,7 @@ fn extract(context: &Context<'_>, file: &Path, name: Option<&str>, to: &Path) ->
             "{} unpacked, {there} already there",
             counted(document.written.len(), "package")
         )
-    });
+    })?;
     Ok(())
 }
 

@@ -117,7 +117,7 @@ pub fn run(context: &Context<'_>, args: &Attest) -> Result<ExitCode, Failure> {
             in_store(context, &witness, names, &args.variant)?
         }
     };
-    context.output.result(&document, || summary(&document));
+    context.output.result(&document, || summary(&document))?;
     Ok(ExitCode::from(match document.is_contradicted() {
         true => failure::DIFFERS,
         false => failure::DONE,

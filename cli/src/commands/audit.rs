@@ -35,7 +35,7 @@ pub fn run(context: &Context<'_>, args: &Audit) -> Result<ExitCode, Failure> {
     }
     let reports: Vec<Received> = files.iter().map(|path| receive(path)).collect();
     let audit = audit::audit(reports, manifest.as_ref())?;
-    context.output.result(&audit, || summary(&audit));
+    context.output.result(&audit, || summary(&audit))?;
     Ok(ExitCode::from(match audit.differing.as_slice() {
         [] => failure::DONE,
         _ => failure::DIFFERS,

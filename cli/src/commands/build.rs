@@ -89,7 +89,7 @@ pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
     }
     let plan = farm::plan(&store, &workshop, &selected, orders.purpose)?;
     if args.dry_run {
-        show_plan(context, &plan);
+        show_plan(context, &plan)?;
         return Ok(ExitCode::from(failure::DONE));
     }
     rebuild::make_report_folder(context, &args.again)?;
@@ -100,7 +100,7 @@ pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
         pages: rebuild::pages(context, &args.again),
     };
     let built = run.carry_out(context, &plan, &orders)?;
-    Ok(report(context, &plan, &built, &taken, &args.again))
+    report(context, &plan, &built, &taken, &args.again)
 }
 
 /// Writes what was found about each package that differs to the folder of reports, which is there.
@@ -150,7 +150,7 @@ fn orders(context: &Context<'_>, args: &Build) -> Orders {
     }
 }
 
-fn show_plan(context: &Context<'_>, plan: &Plan) {
+fn show_plan(context: &Context<'_>, plan: &Plan) -> Result<(), Failure> {
     let step = |id: &PackageId| Package::new(id, Outcome::Planned);
     let ids: Vec<&PackageId> = plan.steps().iter().map(|step| &step.package.id).collect();
     let document = Document {
@@ -165,7 +165,7 @@ fn show_plan(context: &Context<'_>, plan: &Plan) {
             .map(|id| format!("would build {id}\n"))
             .collect::<String>();
         format!("{lines}{} to build", counted(ids.len(), "package"))
-    });
+    })
 }
 
 impl Package {
@@ -208,13 +208,16 @@ impl Package {
 }
 
 /// Tells what came of a run, and gives the exit code that says so.
+///
+/// # Errors
+/// When that cannot be written.
 pub fn report(
     context: &Context<'_>,
     plan: &Plan,
     built: &Built,
     taken: &[Taken],
     again: &Rebuild,
-) -> ExitCode {
+) -> Result<ExitCode, Failure> {
     let in_plan = |id: &PackageId| plan.steps().iter().any(|step| step.package.id == *id);
     let present = plan.selected().iter().filter(|id| !in_plan(id));
     let outcome = |id: &PackageId| match taken.iter().any(|taken| taken.is(id)) {
@@ -234,7 +237,7 @@ pub fn report(
     let written = write_reports(context, &document.packages, again);
     context
         .output
-        .result(&document, || summary(plan, built, taken, again));
+        .result(&document, || summary(plan, built, taken, again))?;
     for (id, error) in &built.failed {
         context.output.complain(&format!("error: {}", explain(id, error)));
     }
@@ -252,7 +255,7 @@ pub fn report(
         (false, true) => failure::DIFFERS,
         (false, false) => failure::FAILED,
     };
-    ExitCode::from(exit)
+    Ok(ExitCode::from(exit))
 }
 
 fn summary(plan: &Plan, built: &Built, taken: &[Taken], again: &Rebuild) -> String {

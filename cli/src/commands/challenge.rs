@@ -57,7 +57,7 @@ pub fn run(context: &Context<'_>, args: &signing::Challenge) -> Result<ExitCode,
     let document = Document::of(&comparison);
     context
         .output
-        .result(&document, || summary(&document, &comparison));
+        .result(&document, || summary(&document, &comparison))?;
     Ok(ExitCode::from(match comparison.differs() {
         true => failure::DIFFERS,
         false if comparison.is_idle() || !comparison.malformed.is_empty() => failure::FAILED,

@@ -69,7 +69,9 @@ pub fn run(context: &Context<'_>, args: &Configure) -> Result<(), Failure> {
         changed: configured.changed,
         index: &configured.index,
     };
-    context.output.result(&document, || told(&document, &configured));
+    context
+        .output
+        .result(&document, || told(&document, &configured))?;
     Ok(())
 }
 

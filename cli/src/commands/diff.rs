@@ -67,7 +67,7 @@ pub fn run(context: &Context<'_>, args: &Diff) -> Result<ExitCode, Failure> {
     };
     let [before, after] = sides;
     let comparison = compare::compare(&opened.side(before)?, &opened.side(after)?).map_err(refused)?;
-    context.output.result(&comparison, || said(&comparison));
+    context.output.result(&comparison, || said(&comparison))?;
     Ok(ExitCode::from(if comparison.is_empty() {
         failure::DONE
     } else {

@@ -58,7 +58,7 @@ pub fn run(context: &Context<'_>, args: &Selection) -> Result<(), Failure> {
             "{} there",
             counted(document.sources.len() - failures.len(), "source")
         )
-    });
+    })?;
     if failures.is_empty() {
         return Ok(());
     }

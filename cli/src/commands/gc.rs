@@ -80,7 +80,7 @@ pub fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
     };
     context
         .output
-        .result(&document, || summary(&report, options.mode));
+        .result(&document, || summary(&report, options.mode))?;
     Ok(())
 }
 
@@ -110,7 +110,7 @@ fn host(context: &Context<'_>, root: Option<&Path>, args: &Gc) -> Result<(), Fai
     };
     context
         .output
-        .result(&document, || host_summary(&collected, mode));
+        .result(&document, || host_summary(&collected, mode))?;
     Ok(())
 }
 

@@ -63,7 +63,7 @@ pub fn run(context: &Context<'_>, at: &At) -> Result<(), Failure> {
         current,
         generations: numbers.into_iter().map(row).collect(),
     };
-    context.output.result(&document, || table(&document));
+    context.output.result(&document, || table(&document))?;
     Ok(())
 }
 

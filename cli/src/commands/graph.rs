@@ -76,6 +76,6 @@ pub fn run(context: &Context<'_>, args: &Graph) -> Result<(), Failure> {
             GraphFormat::Dot => drawing.dot(),
             GraphFormat::Svg => drawing.svg(),
             GraphFormat::Html => drawing.html(&workshop.info().name),
-        });
+        })?;
     Ok(())
 }

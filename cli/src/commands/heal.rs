@@ -23,6 +23,6 @@ pub fn run(context: &Context<'_>, at: &At) -> Result<(), Failure> {
             generation: Some(number),
         } => format!("generation {number} is active, as before"),
         Healed::Finished { generation } => format!("generation {generation} is active and healthy"),
-    });
+    })?;
     Ok(())
 }

@@ -38,7 +38,7 @@ pub fn run(context: &Context<'_>, verb: &IndexVerb) -> Result<(), Failure> {
         unusable: unusable.collect(),
         roots_recovered: rebuilt.roots == Roots::Recovered,
     };
-    context.output.result(&document, || summary(&document));
+    context.output.result(&document, || summary(&document))?;
     Ok(())
 }
 

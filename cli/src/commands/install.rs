@@ -115,7 +115,9 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
         present: references(&received.present),
         activated,
     };
-    context.output.result(&document, || summary(&document, &received));
+    context
+        .output
+        .result(&document, || summary(&document, &received))?;
     Ok(())
 }
 

@@ -44,6 +44,6 @@ pub fn run(context: &Context<'_>, args: &IpDetect) -> Result<(), Failure> {
             .map(Path::display)
             .map(|path| path.to_string()),
     };
-    context.output.result(&document, || document.address.clone());
+    context.output.result(&document, || document.address.clone())?;
     Ok(())
 }

@@ -30,6 +30,6 @@ pub fn run(context: &Context<'_>, args: &Keygen) -> Result<(), Failure> {
             "secret key: {}\npublic key: {}, {}",
             document.secret, document.public, document.key
         )
-    });
+    })?;
     Ok(())
 }

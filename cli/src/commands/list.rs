@@ -55,6 +55,6 @@ pub fn run(context: &Context<'_>) -> Result<(), Failure> {
     };
     context.output.result(&document, || {
         text::table(&packages.iter().map(row).collect::<Vec<_>>())
-    });
+    })?;
     Ok(())
 }

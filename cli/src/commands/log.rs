@@ -43,9 +43,9 @@ pub fn run(context: &Context<'_>, args: &Named) -> Result<(), Failure> {
             id: id.to_string(),
             log: String::from_utf8_lossy(&log).into_owned(),
         };
-        context.output.result(&document, String::new);
+        context.output.result(&document, String::new)?;
     } else {
-        context.output.bytes(&log);
+        context.output.bytes(&log)?;
     }
     Ok(())
 }

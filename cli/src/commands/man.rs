@@ -18,7 +18,7 @@ pub fn run(context: &Context<'_>) -> Result<(), Failure> {
     for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
         render_verb(verb, &mut page)?;
     }
-    context.output.bytes(&page);
+    context.output.bytes(&page)?;
     Ok(())
 }
 

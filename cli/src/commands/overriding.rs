@@ -44,6 +44,6 @@ pub fn run(context: &Context<'_>, args: &Override) -> Result<(), Failure> {
             activating::summary(&document.activated),
             document.folder
         )
-    });
+    })?;
     Ok(())
 }

@@ -33,7 +33,7 @@ pub fn run(context: &Context<'_>, args: &hosts::Preflight) -> Result<ExitCode, F
         content,
     };
     let found = preflight::look(&root, &offer, &roles, context.world.now()).map_err(host::failed)?;
-    context.output.result(&found, || summary(&found));
+    context.output.result(&found, || summary(&found))?;
     Ok(ExitCode::from(match found.missing.as_slice() {
         [] => failure::DONE,
         _ => failure::FAILED,

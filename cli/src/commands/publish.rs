@@ -76,7 +76,7 @@ pub fn run(context: &Context<'_>, args: &Publish) -> Result<(), Failure> {
             renewal(&args.channel)
         ));
     }
-    context.output.result(&document, || summary(&published));
+    context.output.result(&document, || summary(&published))?;
     Ok(())
 }
 

@@ -56,7 +56,7 @@ pub fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
             text::size(pushed.bytes),
             pushed.present.len()
         )
-    });
+    })?;
     Ok(())
 }
 

@@ -46,7 +46,7 @@ pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Re
         pages: pages(context, again),
     };
     let built = run.carry_out(context, &plan, &orders)?;
-    Ok(build::report(context, &plan, &built, &[], again))
+    build::report(context, &plan, &built, &[], again)
 }
 
 /// Every package of the tree that the store holds.

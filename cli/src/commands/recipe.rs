@@ -71,10 +71,10 @@ fn check(context: &Context<'_>, variant: &Variant) -> Result<ExitCode, Failure> 
         let located = Failure::new("")
             .findings(document.findings.clone())
             .in_tree(&root);
-        context.output.complain(&render::failure::findings(&located));
+        context.output.drawn(&render::failure::findings(&located));
     }
     let dialect = tree.as_ref().map(|tree| tree.dialect);
-    context.output.result(&document, || summary(&document, dialect));
+    context.output.result(&document, || summary(&document, dialect))?;
     Ok(ExitCode::from(if sound {
         failure::DONE
     } else {
@@ -164,7 +164,7 @@ fn start(context: &Context<'_>, name: &str) -> Result<ExitCode, Failure> {
             "{}: fill in the source, let `store recipe pin {}` add its digest, and write `build`",
             document.folder, document.name
         )
-    });
+    })?;
     Ok(ExitCode::from(failure::DONE))
 }
 
@@ -225,7 +225,7 @@ fn pin(context: &Context<'_>, name: &str, yes: bool) -> Result<ExitCode, Failure
             (true, _) => format!("{} written", document.file),
             (false, true) => "every source has its digest".to_owned(),
             (false, false) => "nothing written; --yes writes without asking".to_owned(),
-        });
+        })?;
     Ok(ExitCode::from(if agreed {
         failure::DONE
     } else {

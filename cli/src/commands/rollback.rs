@@ -17,7 +17,7 @@ pub fn run(context: &Context<'_>, args: &Rollback) -> Result<(), Failure> {
     let system = host::system(&host);
     let plan = || rollback::plan(&host, args.number, system.as_ref()).map_err(host::failed);
     if args.dry_run {
-        activate::show_plan(context, &plan()?);
+        activate::show_plan(context, &plan()?)?;
         return Ok(());
     }
     let lock = host.lock().map_err(host::failed)?;

@@ -51,7 +51,7 @@ pub fn run(context: &Context<'_>, verb: Option<&RootsVerb>) -> Result<(), Failur
     context.output.result(&document, || match verb {
         None => document.roots.iter().map(lines).collect(),
         Some(_) => String::new(),
-    });
+    })?;
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub fn run(context: &Context<'_>, args: &Sbom) -> Result<(), Failure> {
     };
     let Some(file) = &args.output else {
         // The document is the answer, whoever asks.
-        context.output.bytes(&document);
+        context.output.bytes(&document)?;
         return Ok(());
     };
     let file = context.world.cwd().join(file);
@@ -47,7 +47,7 @@ pub fn run(context: &Context<'_>, args: &Sbom) -> Result<(), Failure> {
     };
     context.output.result(&written, || {
         format!("{}: {}", written.file, counted(written.packages, "package"))
-    });
+    })?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use ::schema::json_schema;
 pub fn run(context: &Context<'_>, args: &Schema) -> Result<(), Failure> {
     let names = json_schema::names();
     let Some(name) = &args.name else {
-        context.output.result(&names, || names.join("\n"));
+        context.output.result(&names, || names.join("\n"))?;
         return Ok(());
     };
     let schema = json_schema::schema(name).ok_or_else(|| {
@@ -20,6 +20,6 @@ pub fn run(context: &Context<'_>, args: &Schema) -> Result<(), Failure> {
             .help(format!("the documents are: {}", names.join(", ")))
     })?;
     let text = serde_json::to_string_pretty(&schema)?;
-    context.output.bytes(format!("{text}\n").as_bytes());
+    context.output.bytes(format!("{text}\n").as_bytes())?;
     Ok(())
 }

@@ -81,7 +81,7 @@ pub fn run(context: &Context<'_>, args: &Serve) -> Result<(), Failure> {
     };
     context.output.result(&document, || {
         format!("serving {} at {}", document.folder, document.url)
-    });
+    })?;
     let log = Log {
         output: context.output,
         clock: context.world.clock(),

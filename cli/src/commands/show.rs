@@ -32,7 +32,7 @@ pub fn run(context: &Context<'_>, args: &Show) -> Result<(), Failure> {
     let workshop = workshop::open(context, &args.named.variant)?;
     let package = workshop::package(&workshop, &args.named.name)?;
     if args.resolved {
-        context.output.bytes(&package.bytes);
+        context.output.bytes(&package.bytes)?;
         return Ok(());
     }
     let store = context.store_if_any()?;
@@ -56,7 +56,7 @@ pub fn run(context: &Context<'_>, args: &Show) -> Result<(), Failure> {
             .zip(record)
             .map(|(store, record)| store.package_path(&record.id).display().to_string()),
     };
-    context.output.result(&document, || lines(&document));
+    context.output.result(&document, || lines(&document))?;
     Ok(())
 }
 

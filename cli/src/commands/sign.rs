@@ -32,6 +32,6 @@ pub fn run(context: &Context<'_>, args: &Sign) -> Result<(), Failure> {
     }
     context
         .output
-        .result(&document, || document.signatures.join("\n"));
+        .result(&document, || document.signatures.join("\n"))?;
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::render::text;
 pub fn run(context: &Context<'_>, at: &At) -> Result<ExitCode, Failure> {
     let host = host::open(context, at)?;
     let report = status::report(&host, &context.world.host_name()).map_err(host::failed)?;
-    context.output.result(&report, || summary(&report));
+    context.output.result(&report, || summary(&report))?;
     Ok(ExitCode::from(match report.problems.as_slice() {
         [] => failure::DONE,
         _ => failure::FAILED,

@@ -79,7 +79,7 @@ fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
         Err(OpenError::Index(error)) if is_damage(&error) => {
             if !args.repair {
                 let report = Report::of(verify::damaged_index(error.to_string()));
-                return Ok(show(context, report, repaired, None));
+                return show(context, report, repaired, None);
             }
             index::rebuild(&root, context.world.now_unix(), &())?;
             repaired.push(Repair::path("index.sqlite", "made anew from the packages"));
@@ -113,7 +113,7 @@ fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
         (report.extent, report.left) = (again.extent, again.left);
         remaining = Some(again.differences);
     }
-    Ok(show(context, report, repaired, remaining))
+    show(context, report, repaired, remaining)
 }
 
 /// Opens the store, and reads its index whole.
@@ -133,14 +133,14 @@ fn show(
     report: Report,
     repaired: Vec<Repair>,
     remaining: Option<Vec<Difference>>,
-) -> ExitCode {
+) -> Result<ExitCode, Failure> {
     let document = Document {
         report,
         repaired,
         remaining,
     };
-    context.output.result(&document, || summary(&document));
-    exit(document.is_sound(), document.report.extent)
+    context.output.result(&document, || summary(&document))?;
+    Ok(exit(document.is_sound(), document.report.extent))
 }
 
 /// What is sound, to compare with.

@@ -88,7 +88,7 @@ pub fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
         dependency: args.dependency.clone(),
         chain: links,
     };
-    context.output.result(&document, || lines(&document.chain));
+    context.output.result(&document, || lines(&document.chain))?;
     Ok(())
 }
 

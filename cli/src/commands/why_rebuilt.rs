@@ -56,7 +56,7 @@ pub fn run(context: &Context<'_>, args: &WhyRebuilt) -> Result<(), Failure> {
             causes: Vec::new(),
         },
     };
-    context.output.result(&document, || said(&document));
+    context.output.result(&document, || said(&document))?;
     Ok(())
 }
 

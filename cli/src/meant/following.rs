@@ -79,7 +79,7 @@ pub fn newest(
             waiting.version
         ),
         None => format!("not yet: no wave of {} includes this host", waiting.version),
-    });
+    })?;
     Ok(None)
 }
 

@@ -16,12 +16,14 @@ struct Document<'a> {
 
 /// Shows `failure` to whoever reads `output`.
 pub fn show(output: &Output, failure: &Failure) {
-    if output.audience == Audience::Machines {
-        output.result(&Document { error: failure }, String::new);
+    // What machines cannot be told is told to people.
+    if output.audience == Audience::Machines
+        && output.result(&Document { error: failure }, String::new).is_ok()
+    {
         return;
     }
     if !failure.findings.is_empty() {
-        output.complain(&findings(failure));
+        output.drawn(&findings(failure));
     }
     output.complain(&format!("error: {}", failure.message));
     if let Some(help) = &failure.help {

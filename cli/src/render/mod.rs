@@ -15,11 +15,12 @@ pub mod progress;
 pub mod reproduction;
 pub mod text;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use serde::Serialize;
 
 use crate::args::Global;
+use crate::failure::Failure;
 
 /// Whom the program talks to on standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,26 +77,34 @@ impl Output {
     }
 
     /// Gives the result of a verb: `document` for machines, `text` for people.
-    pub fn result(&self, document: &impl Serialize, text: impl FnOnce() -> String) {
-        match self.audience {
-            Audience::Machines => match serde_json::to_string_pretty(document) {
-                Ok(json) => self.line(&json),
-                Err(error) => eprintln!("error: the result has no JSON form: {error}"),
-            },
-            Audience::People => {
-                let text = text();
-                if !text.is_empty() {
-                    self.line(text.trim_end());
-                }
-            }
+    ///
+    /// # Errors
+    /// When it cannot be written, as on a full disk.
+    pub fn result(&self, document: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let text = match self.audience {
+            Audience::Machines => serde_json::to_string_pretty(document)
+                .map_err(|error| Failure::new(format!("the result has no JSON form: {error}")))?,
+            Audience::People => printable(text().trim_end()),
+        };
+        match text.as_str() {
+            "" => Ok(()),
+            text => self.bytes(format!("{text}\n").as_bytes()),
         }
     }
 
     /// Writes bytes that are the result, unchanged and without a newline of our own.
-    pub fn bytes(&self, bytes: &[u8]) {
-        // A reader that went away, as `head` does, is no failure of ours.
-        let _ = std::io::stdout().write_all(bytes);
-        let _ = std::io::stdout().flush();
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = std::io::stdout();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            // A reader that went away, as `head` does, is no failure of ours.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Failure::new(format!("cannot write the result: {error}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Says something beside the result, on standard error.
@@ -107,11 +116,20 @@ impl Output {
 
     /// Says what went wrong.
     pub fn complain(&self, text: &str) {
+        self.drawn(&printable(text));
+    }
+
+    /// Says what went wrong, in colours that we chose.
+    pub fn drawn(&self, text: &str) {
         // Whoever does not listen any more is no reason to end.
         let _ = writeln!(std::io::stderr(), "{text}");
     }
+}
 
-    fn line(&self, text: &str) {
-        let _ = writeln!(std::io::stdout(), "{text}");
-    }
+/// `text` without what would move a terminal's cursor or colour it: the names of files in it are anybody's.
+fn printable(text: &str) -> String {
+    text.replace(
+        |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t'),
+        "\u{fffd}",
+    )
 }
