@@ -15,6 +15,8 @@ use crate::name::{PackageName, RoleName};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     /// What is told of it as a whole, by name.
+    ///
+    /// Empty text where it is not stated, and nothing where it could not be.
     pub fields: BTreeMap<&'static str, String>,
     /// The packages, sorted by store ID.
     pub packages: Vec<Held>,
@@ -192,6 +194,7 @@ impl From<&ActiveManifest> for Contents {
             secrets,
             installer,
         } = manifest;
+        let digest = |digest: &Digest| digest.to_hex();
         let mut fields = BTreeMap::from([
             ("name", name.clone()),
             ("version", version.clone()),
@@ -200,10 +203,19 @@ impl From<&ActiveManifest> for Contents {
             ("source_date_epoch", source_date_epoch.to_string()),
             ("ip_detect", ip_detect.clone().unwrap_or_default()),
             ("secrets", listed(secrets)),
+            (
+                "configuration",
+                configuration.as_ref().map(digest).unwrap_or_default(),
+            ),
+            (
+                "installer",
+                installer
+                    .as_ref()
+                    .map(|it| digest(&it.blake3))
+                    .unwrap_or_default(),
+            ),
         ]);
-        fields.extend(configuration.map(|digest| ("configuration", digest.to_hex())));
-        fields.extend(installer.map(|installer| ("installer", installer.blake3.to_hex())));
-        fields.extend(health.iter().flat_map(told_of_health));
+        fields.extend(told_of_health(health.as_ref()));
         Self {
             fields,
             packages: packages.iter().map(Held::from).collect(),
@@ -211,16 +223,22 @@ impl From<&ActiveManifest> for Contents {
     }
 }
 
-fn told_of_health(health: &Health) -> [(&'static str, String); 3] {
-    let Health {
-        units,
-        command,
-        deadline_seconds,
-    } = health;
+/// Each is empty where nothing says when a host is healthy.
+fn told_of_health(health: Option<&Health>) -> [(&'static str, String); 3] {
+    let told = health.map(|health| {
+        let Health {
+            units,
+            command,
+            deadline_seconds,
+        } = health;
+        let command = command.clone().unwrap_or_default();
+        [listed(units), command, deadline_seconds.to_string()]
+    });
+    let [units, command, deadline] = told.unwrap_or_default();
     [
-        ("health.units", listed(units)),
-        ("health.command", command.clone().unwrap_or_default()),
-        ("health.deadline_seconds", deadline_seconds.to_string()),
+        ("health.units", units),
+        ("health.command", command),
+        ("health.deadline_seconds", deadline),
     ]
 }
 
@@ -413,17 +431,19 @@ fn fetch(before: &Contents, after: &Contents) -> Option<u64> {
     has_archives.then(|| total(come.filter_map(|it| it.length)))
 }
 
+/// What one side does not know is no difference: packages of a store have no version as a whole, and manifests no roles.
 fn fields(before: &Contents, after: &Contents) -> Vec<FieldChange> {
-    let names: BTreeSet<_> = before.fields.keys().chain(after.fields.keys()).collect();
-    let told = |side: &Contents, field: &str| side.fields.get(field).cloned().unwrap_or_default();
-    names
-        .into_iter()
-        .map(|field| FieldChange {
+    let known = before.fields.iter().filter_map(|(field, old)| {
+        let new = after.fields.get(field)?;
+        Some(FieldChange {
             field,
-            change: Change::of(before, after, |side| told(side, field)),
+            change: Change {
+                before: old.clone(),
+                after: new.clone(),
+            },
         })
-        .filter(|it| it.change.before != it.change.after)
-        .collect()
+    });
+    known.filter(|it| it.change.before != it.change.after).collect()
 }
 
 #[cfg(test)]

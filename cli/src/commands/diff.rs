@@ -272,16 +272,27 @@ fn became(before: &EntryKind, after: &EntryKind) -> String {
                 ..
             },
             EntryKind::File {
-                size: new, blake3, ..
+                size: new,
+                blake3,
+                executable,
             },
-        ) => match old_content == blake3 {
-            true => ", may be run or not".to_owned(),
-            false => format!(", {}", sizes(*old, *new)),
+        ) => match (old_content == blake3, executable) {
+            (true, true) => ", may be run now".to_owned(),
+            (true, false) => ", may not be run any more".to_owned(),
+            (false, _) => format!(", {}", sizes(*old, *new)),
         },
         (EntryKind::Symlink { target: old }, EntryKind::Symlink { target: new }) => {
             format!(": {old} -> {new}")
         }
-        _ => ", another kind of file".to_owned(),
+        _ => format!(", {} -> {}", kind(before), kind(after)),
+    }
+}
+
+fn kind(kind: &EntryKind) -> &'static str {
+    match kind {
+        EntryKind::File { .. } => "file",
+        EntryKind::Dir => "folder",
+        EntryKind::Symlink { .. } => "link",
     }
 }
 
