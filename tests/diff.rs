@@ -145,7 +145,8 @@ fn two_artifacts_and_two_generations_differ_in_the_same_things() {
     assert_eq!(same["changed"], json!([]));
     // Packages of a store are no release, so nothing is told of them that only releases have.
     let alone = tree.path("alone.tar.zst");
-    tree.store(&["artifact", "create", "user", "-o", text(&alone)]).ok();
+    tree.store(&["artifact", "create", "user", "-o", text(&alone)])
+        .ok();
     tree.store(&["diff", text(&alone), "user"]).ok();
     // The older way to say it.
     let older = tree.store(&["artifact", "diff", first, second, "--json"]);

@@ -1,6 +1,6 @@
 //! Owns what is known of a licence: whether words of SPDX's say it, and what to write where they do not.
 
-use spdx::{Expression, LicenseItem, LicenseReq, ParseMode};
+use spdx::{Expression, LicenseId, LicenseItem, LicenseReq, ParseMode};
 
 use crate::about::About;
 use crate::fields::{Fields, Report};
@@ -68,10 +68,17 @@ fn own_license(part: &LicenseReq) -> Option<Option<String>> {
         return None;
     }
     match &part.license {
-        LicenseItem::Spdx { .. } => Some(None),
+        LicenseItem::Spdx { id, or_later } => is_understood(*id, *or_later).then_some(None),
         LicenseItem::Other(name) if name.doc_ref.is_some() || name.lic_ref.is_empty() => None,
         LicenseItem::Other(name) => Some(Some(name.to_string())),
     }
+}
+
+/// Whether those who check documents of SPDX know it. They list no deprecated identifier of a licence with its exception,
+/// and the plus, which the specification allows with every licence, only with GNU's.
+fn is_understood(id: LicenseId, or_later: bool) -> bool {
+    let has_exception = id.name.contains("-with-") || id.name == "eCos-2.0";
+    !has_exception && (id.is_gnu() || !or_later)
 }
 
 /// The licence that a recipe names; one that is no SPDX expression can be used, but no program knows what it means.
@@ -94,6 +101,10 @@ fn advice(text: &str) -> Option<(String, String)> {
             format!("`{text}` is spelled in a way that SPDX has deprecated."),
             newer_spelling(text),
         )),
+        License::Other(_) if Expression::parse_mode(text, LISTED).is_ok() => Some((
+            format!("`{text}` is spelled in a way that validators of SPDX documents do not know."),
+            newer_spelling(text),
+        )),
         License::Other(_) => Some((
             format!("`{text}` is not an SPDX licence expression."),
             meant_license(text),
@@ -105,8 +116,8 @@ fn advice(text: &str) -> Option<(String, String)> {
 fn newer_spelling(text: &str) -> String {
     let newer = Expression::canonicalize(text).ok().flatten();
     match newer.filter(|newer| Expression::parse(newer).is_ok()) {
-        Some(newer) => format!("write `{newer}`"),
-        None => "write what the SPDX licence list names in its place".to_owned(),
+        Some(newer) if newer != text => format!("write `{newer}`"),
+        _ => "write what the SPDX licence list names in its place".to_owned(),
     }
 }
 
@@ -134,7 +145,6 @@ mod tests {
             "MIT",
             "GPL-2.0-only OR GPL-3.0-only",
             "MIT AND Apache-2.0 WITH LLVM-exception",
-            "Apache-2.0+",
         ] {
             let own = Vec::new();
             assert_eq!(License::read(sound), License::Expression { text: sound, own });
@@ -147,6 +157,9 @@ mod tests {
             "GPL version 2",
             "GPL-2.0-only+",
             "GPL-2.0-or-later+",
+            "Apache-2.0+",
+            "MIT OR GPL-3.0-with-GCC-exception",
+            "eCos-2.0",
             "MIT AND LicenseRef-",
             "MIT AND DocumentRef-theirs:LicenseRef-one",
             "MIT WITH AdditionRef-one",
