@@ -50,6 +50,7 @@ pub use root::RootError;
 pub use trail::Trail;
 
 use crate::activation::FOLDERS;
+use crate::facts::FactsError;
 use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
@@ -202,12 +203,12 @@ pub enum HostError {
     #[error("no package `{0}` is active")]
     NotActive(String),
     /// A package's resolved recipe that cannot be marked as local.
-    #[error("the resolved recipe of {package} cannot be marked as local: {reason}")]
+    #[error("{package} cannot be marked as local: {source}")]
     Unmarkable {
         /// The package.
         package: PackageId,
         /// Why.
-        reason: String,
+        source: Box<FactsError>,
     },
     /// A document has no canonical form.
     #[error(transparent)]

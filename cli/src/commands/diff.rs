@@ -32,6 +32,8 @@ enum Named {
     Generation(u64),
     /// A package in the store.
     Package(PackageId),
+    /// A package of the tree, in the store.
+    OfTree(PackageName),
     /// An artifact or a manifest.
     Place(String),
 }
@@ -41,20 +43,16 @@ enum Named {
 /// # Errors
 /// When a side cannot be read.
 pub fn run(context: &Context<'_>, args: &Diff) -> Result<ExitCode, Failure> {
-    // Generations need no tree of recipes, and a store's packages only for their licences.
-    let workshop = workshop::open(context, &args.variant).ok();
-    let before = named(context, workshop.as_ref(), &args.before)?;
-    let after = args
-        .after
-        .as_ref()
-        .map(|after| named(context, workshop.as_ref(), after));
+    let before = named(context, &args.before)?;
+    let after = args.after.as_ref().map(|after| named(context, after));
     let sides = [Some(before), after.transpose()?];
+    let workshop = tree_of(&sides, workshop::open(context, &args.variant))?;
     let is_of_host = |side: &Option<Named>| matches!(side, None | Some(Named::Generation(_)));
     let opened_host = match sides.iter().any(is_of_host) {
         true => Some(open_host(context, args.root.as_deref())?),
         false => None,
     };
-    let in_store = |side: &Option<Named>| matches!(side, Some(Named::Package(_)));
+    let in_store = |side: &Option<Named>| matches!(side, Some(Named::Package(_) | Named::OfTree(_)));
     let opened_store = match sides.iter().any(in_store) {
         true => Some(context.store()?),
         false => None,
@@ -80,7 +78,20 @@ fn open_host(context: &Context<'_>, root: Option<&Path>) -> Result<Host, Failure
     Host::open(&root).map_err(|error| host::failed(error.into()))
 }
 
-fn named(context: &Context<'_>, workshop: Option<&Workshop>, text: &str) -> Result<Named, Failure> {
+/// Generations need no tree of recipes, and packages of a store only for their licences.
+fn tree_of(sides: &[Option<Named>], opened: Result<Workshop, Failure>) -> Result<Option<Workshop>, Failure> {
+    let name = sides.iter().flatten().find_map(|side| match side {
+        Named::OfTree(name) => Some(name),
+        _ => None,
+    });
+    match (name, opened) {
+        (Some(name), Err(failure)) if failure.findings.is_empty() => Err(incomparable(name.as_str())),
+        (Some(_), Err(failure)) => Err(failure),
+        (_, opened) => Ok(opened.ok()),
+    }
+}
+
+fn named(context: &Context<'_>, text: &str) -> Result<Named, Failure> {
     if let Ok(number) = text.parse() {
         return Ok(Named::Generation(number));
     }
@@ -92,15 +103,17 @@ fn named(context: &Context<'_>, workshop: Option<&Workshop>, text: &str) -> Resu
     if let Some(id) = last.and_then(|name| name.parse().ok()) {
         return Ok(Named::Package(id));
     }
-    let of_tree = workshop.and_then(|workshop| workshop.package(&text.parse().ok()?).ok());
-    match of_tree {
-        Some(package) => Ok(Named::Package(package.id.clone())),
-        None if file_name::is_meant(text) => Err(file_name::absent(text)),
-        None => Err(Failure::misuse(format!("`{text}` is nothing that can be compared")).help(
-            "give an artifact or a manifest.json (a file or a URL), a store ID, a package of the tree, or the number of \
-             a generation",
-        )),
+    text.parse().map(Named::OfTree).map_err(|_| incomparable(text))
+}
+
+fn incomparable(text: &str) -> Failure {
+    if file_name::is_meant(text) {
+        return file_name::absent(text);
     }
+    Failure::misuse(format!("`{text}` is nothing that can be compared")).help(
+        "give an artifact or a manifest.json (a file or a URL), a store ID, a package of the tree, or the number of \
+         a generation",
+    )
 }
 
 /// All that sides may be read from.
@@ -124,14 +137,23 @@ impl<'a> Opened<'a> {
             };
             Side::generation(host, number).map_err(refused)
         };
-        match (named, self.store) {
-            (None, _) => of_host(None),
-            (Some(Named::Generation(number)), _) => of_host(Some(number)),
-            (Some(Named::Package(id)), Some(store)) => {
-                Side::closure(store, self.workshop, &id).map_err(refused)
+        match named {
+            None => of_host(None),
+            Some(Named::Generation(number)) => of_host(Some(number)),
+            Some(Named::Package(id)) => self.closure(&id),
+            Some(Named::OfTree(name)) => {
+                let package = self.workshop.and_then(|workshop| workshop.package(&name).ok());
+                let package = package.ok_or_else(|| incomparable(name.as_str()))?;
+                self.closure(&package.id)
             }
-            (Some(Named::Package(id)), None) => Err(Failure::new(format!("{id} is not in the store"))),
-            (Some(Named::Place(place)), _) => self.place(&place),
+            Some(Named::Place(place)) => self.place(&place),
+        }
+    }
+
+    fn closure(&self, id: &PackageId) -> Result<Side<'a>, Failure> {
+        match self.store {
+            Some(store) => Side::closure(store, self.workshop, id).map_err(refused),
+            None => Err(Failure::new(format!("{id} is not in the store"))),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 
+use ::schema::id::PackageId;
 use serde::Serialize;
+use store::Store;
 
 use crate::args::Named;
 use crate::context::Context;
@@ -22,15 +24,7 @@ struct Document {
 /// When the package was never built in this store.
 pub fn run(context: &Context<'_>, args: &Named) -> Result<(), Failure> {
     let store = context.store()?;
-    // The tree's package comes first: after a failure it has a log but is not registered.
-    let in_tree = workshop::open(context, &args.variant)
-        .and_then(|workshop| Ok(workshop::package(&workshop, &args.name)?.id.clone()))
-        .ok()
-        .filter(|id| store.log_path(id).exists());
-    let id = match in_tree {
-        Some(id) => id,
-        None => workshop::registered(store.index(), &args.name)?.swap_remove(0),
-    };
+    let id = meant(context, &store, args)?;
     let path = store.log_path(&id);
     let file = File::open(&path).map_err(|error| {
         Failure::new(format!("cannot read the log {}: {error}", path.display()))
@@ -48,4 +42,20 @@ pub fn run(context: &Context<'_>, args: &Named) -> Result<(), Failure> {
         context.output.bytes(&log)?;
     }
     Ok(())
+}
+
+/// The tree's package comes first: after a failure it has a log but is not registered.
+fn meant(context: &Context<'_>, store: &Store, args: &Named) -> Result<PackageId, Failure> {
+    let of_tree = workshop::open(context, &args.variant)
+        .and_then(|workshop| Ok(workshop::package(&workshop, &args.name)?.id.clone()));
+    match of_tree {
+        Ok(id) if store.log_path(&id).exists() => Ok(id),
+        Err(failure) if args.variant.name.is_some() => Err(failure),
+        of_tree => workshop::registered(store.index(), &args.name)
+            .map(|mut ids| ids.swap_remove(0))
+            .map_err(|none| {
+                let mistakes = of_tree.err().filter(|failure| !failure.findings.is_empty());
+                mistakes.unwrap_or(none)
+            }),
+    }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use ::schema::name::RoleName;
 use store::artifact::reader::Reader;
 use store::host::preflight::{self, Content, Offer, Preflight};
+use store::host::root::RootError;
 use store::host::{Host, Manifest};
 
 use crate::args::hosts;
@@ -23,7 +24,11 @@ use crate::render::text;
 pub fn run(context: &Context<'_>, args: &hosts::Preflight) -> Result<ExitCode, Failure> {
     let root = host::root(context, args.at.root.as_deref())?;
     let roles = match args.roles.roles.as_slice() {
-        [] => Host::open(&root).map_or(Ok(BTreeSet::new()), |host| activate::roles_of(&host))?,
+        [] => match Host::open(&root) {
+            Ok(host) => activate::roles_of(&host)?,
+            Err(RootError::Absent(_) | RootError::NoHost(_)) => BTreeSet::new(),
+            Err(error) => return Err(host::failed(error.into())),
+        },
         texts => host::roles(texts)?,
     };
     let (file, manifest, content) = offered(context, args, &root, &roles)?;

@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use schema::canonical;
 use schema::digest::Digest;
 use schema::generation::{Generation, Override};
 use schema::id::PackageId;
@@ -18,7 +17,7 @@ use super::plan::{self, Plan};
 use super::system::System;
 use super::{Host, HostError, HostLock};
 use crate::durable;
-use crate::facts::RESOLVED_RECIPE;
+use crate::facts::{self, RESOLVED_RECIPE};
 use crate::io_error::{IoContext, IoError};
 use crate::listing::{self, ListError};
 use crate::regular;
@@ -94,22 +93,16 @@ fn replaced(generation: &Generation, local: &Override) -> Generation {
 
 /// The resolved recipe of `of` with the mark of a local change, and the store ID that follows from it.
 fn mark(host: &Host, of: &PackageId, generation: u64) -> Result<(PackageId, Vec<u8>), HostError> {
-    let unmarkable = |reason: &dyn std::fmt::Display| HostError::Unmarkable {
+    let read = facts::read(&host.package(of), of);
+    let mut recipe = read.map_err(|source| HostError::Unmarkable {
         package: of.clone(),
-        reason: reason.to_string(),
-    };
-    let path = host.package(of).join(RESOLVED_RECIPE);
-    let bytes = fs::read(&path).at("read", &path)?;
-    let mut recipe: BTreeMap<String, serde_json::Value> =
-        serde_json::from_slice(&bytes).map_err(|error| unmarkable(&error))?;
-    let local = Local {
+        source: Box::new(source),
+    })?;
+    recipe.local = Some(Local {
         of: of.clone(),
         generation,
-    };
-    let local = serde_json::to_value(&local).map_err(|error| unmarkable(&error))?;
-    recipe.insert("local".to_owned(), local);
-    let bytes = canonical::to_bytes(&recipe)?;
-    Ok((PackageId::new(of.name().clone(), Digest::of(&bytes)), bytes))
+    });
+    Ok(recipe.id()?)
 }
 
 fn copy(host: &Host, local: &Override, recipe: &[u8]) -> Result<(), IoError> {
