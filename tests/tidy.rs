@@ -1,4 +1,4 @@
-//! Holds the house's invariants that neither the compiler nor clippy holds; `docs/architecture.md` names each.
+//! Holds the house's invariants that neither the compiler nor clippy holds; `docs/src/architecture.md` names each.
 #![allow(
     clippy::unwrap_used,
     reason = "a file that cannot be read fails the test, as it should"

@@ -167,10 +167,11 @@ impl ConfigureError {
     }
 
     fn unreadable(path: &Path, source: io::Error) -> Self {
-        match Err::<(), _>(source).at("read", path) {
-            Err(error) => Self::Io(error),
-            Ok(()) => Self::NoSchema(path.to_owned()),
-        }
+        Self::Io(IoError {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })
     }
 }
 

@@ -159,7 +159,7 @@ impl Server {
         Stopper(Arc::clone(&self.stop))
     }
 
-    /// Serves until it is stopped; gives back how many answers were cut off then.
+    /// Serves until it is stopped; gives back whether answers were cut off then.
     pub fn run(self, observer: Arc<dyn ServeObserver>) -> Stopped {
         let Self {
             runtime,

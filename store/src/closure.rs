@@ -1,6 +1,6 @@
 //! Owns closures: a package and all it requires at run time, and the paths by which it requires them.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use schema::id::PackageId;
 
@@ -94,35 +94,6 @@ pub fn reach(
     reached
 }
 
-/// A shortest path by which `from` requires `to`, both included; nothing when it does not.
-///
-/// # Errors
-/// When the index cannot be read.
-pub fn path(index: &Index, from: &PackageId, to: &PackageId) -> Result<Option<Vec<PackageId>>, IndexError> {
-    let requires = index.requires()?;
-    let mut reached_from: HashMap<&PackageId, Option<&PackageId>> = HashMap::from([(from, None)]);
-    let mut open = VecDeque::from([from]);
-    while let Some(at) = open.pop_front() {
-        if at == to {
-            let mut path = vec![at.clone()];
-            let mut step = at;
-            while let Some(Some(before)) = reached_from.get(step) {
-                path.push((*before).clone());
-                step = before;
-            }
-            path.reverse();
-            return Ok(Some(path));
-        }
-        for next in requires.get(at).into_iter().flatten() {
-            if !reached_from.contains_key(next) {
-                reached_from.insert(next, Some(at));
-                open.push_back(next);
-            }
-        }
-    }
-    Ok(None)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,8 +112,6 @@ mod tests {
         let index = test.store.index();
         let closure = of(index, &[curl.clone(), openssl.clone()]).unwrap();
         assert_eq!(closure, [zlib.clone(), openssl.clone(), curl.clone()]);
-        assert_eq!(path(index, &curl, &zlib).unwrap().unwrap(), [curl.clone(), zlib]);
-        assert_eq!(path(index, &curl, &make).unwrap(), None);
         assert!(matches!(
             of(index, &[Sketch::new("x").id()]),
             Err(ClosureError::Absent(_))

@@ -9,7 +9,7 @@ use store::artifact::attest;
 use store::io_error::{IoContext, IoError};
 
 use super::ConfigureError;
-use super::delivery::{digests, forget_lock, write_index};
+use super::delivery::{digests, write_index};
 use super::place;
 use crate::signature;
 
@@ -60,7 +60,6 @@ fn again(
     }
     // Written beside and renamed, so the file that is delivered now stays as it is.
     attest::attest(&aside.join(&index.artifact), new)?;
-    forget_lock(aside, &index.artifact)?;
     for file in index.files.iter_mut().filter(|file| file.name == index.artifact) {
         *file = digests(aside, &file.name)?;
     }

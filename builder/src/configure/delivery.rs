@@ -17,7 +17,6 @@ use store::artifact::{INSTALLER_PATH, MANIFEST_PATH};
 use store::durable;
 use store::io_error::{IoContext, IoError};
 use store::regular;
-use store::removal;
 use store::seekable::ranges::ByteRanges;
 use store::seekable::stream::{StreamError, Unpacker};
 
@@ -66,7 +65,6 @@ fn fill<R: ByteRanges>(
         attested.add([attester.configuration(manifest, package, &configuration.recipe)?])?;
         attest::attest(&folder.join(&name), attested)?;
     }
-    forget_lock(folder, &name)?;
     durable::write(&folder.join(MANIFEST_PATH), &manifest.to_bytes()?, PLAIN)?;
     durable::write(
         &folder.join(INSTALLER_PATH),
@@ -109,11 +107,6 @@ fn index(
         configuration: configuration.clone(),
         files,
     })
-}
-
-/// Removes what whoever writes an artifact leaves beside it; no host needs it.
-pub(super) fn forget_lock(folder: &Path, artifact: &str) -> Result<(), IoError> {
-    removal::remove(&folder.join(format!(".{artifact}.lock")))
 }
 
 /// Writes the index, and the lists of digests that follow from it.

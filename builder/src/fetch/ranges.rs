@@ -67,7 +67,6 @@ impl Servers {
             version: OnceLock::new(),
             kept: Mutex::default(),
             fetched: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
         };
         let tail = remote.tail()?;
         remote.keep(vec![tail]);
@@ -84,7 +83,6 @@ pub struct RemoteFile {
     version: OnceLock<Version>,
     kept: Mutex<Vec<Kept>>,
     fetched: AtomicU64,
-    requests: AtomicU64,
 }
 
 /// Bytes that are here already.
@@ -111,19 +109,9 @@ impl RemoteFile {
         Ok(Servers::new(options)?.open(url)?)
     }
 
-    /// The address.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
     /// Bytes of the file that came so far, those that came twice counted twice.
     pub fn fetched(&self) -> u64 {
         self.fetched.load(Ordering::Relaxed)
-    }
-
-    /// How many requests were made so far.
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
     }
 
     /// Reads the end of the file and fixes its version.
@@ -212,7 +200,6 @@ impl RemoteFile {
         if self.options.network == super::Network::Forbidden {
             return Err(AddressProblem::Offline.into());
         }
-        self.requests.fetch_add(1, Ordering::Relaxed);
         let known = self.version.get();
         let call = self.http.agent(&self.url).get(&self.url);
         let mut call = call.header(RANGE, format!("bytes={}", asked.text()));

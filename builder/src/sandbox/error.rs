@@ -126,14 +126,6 @@ pub enum Unavailable {
     /// There is no `bwrap`.
     #[error("`bwrap` is not installed (looked in {}): install the package `bubblewrap`", paths(.0))]
     NotInstalled(Vec<PathBuf>),
-    /// `bwrap` is there but does not run.
-    #[error("`{}` cannot be run: {source}; install the package `bubblewrap` anew", path.display())]
-    NotRunnable {
-        /// The program.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
     /// The kernel gives us no user or mount namespaces.
     #[error(
         "this machine does not allow namespaces ({0}): allow them with `sysctl user.max_user_namespaces=10000` and, \

@@ -156,8 +156,7 @@ pub enum Terminal {
 pub enum Pace {
     /// As the machine has it.
     AsItIs,
-    /// As on a machine that has too much to do: a process may wait before it runs a program or opens a file for
-    /// writing, one longer than another.
+    /// As on a machine that has too much to do: a process may wait before it runs a program, one longer than another.
     Uneven,
 }
 
