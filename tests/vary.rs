@@ -214,6 +214,26 @@ fn only_what_is_asked_for_is_varied() {
 }
 
 #[test]
+fn axes_that_only_act_together_are_found_beside_one_that_acts_alone() {
+    let tree = TestTree::new();
+    tree.recipe(
+        "mixed",
+        &json!({ "version": "1" }),
+        "case $(hostname)$LC_ALL in varied-host*tr_TR*) echo both;; *) echo one;; esac > $PKG_PATH/both
+        id -u > $PKG_PATH/alone",
+    );
+    tree.store(&["build", "mixed"]).ok();
+    let ran = tree.store(&["verify", "--rebuild", "mixed", "--vary=host,locale,umask,user"]);
+    ran.fails(
+        3,
+        &[
+            "brought out by user: `alone`\n",
+            "brought out by locale, host: `both`\n",
+        ],
+    );
+}
+
+#[test]
 fn a_build_that_fails_when_varied_is_not_reproduced_either() {
     let tree = TestTree::new();
     tree.recipe(

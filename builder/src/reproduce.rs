@@ -1,6 +1,6 @@
 //! Owns how a package that was built again differs from the one in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use schema::digest::Digest;
 use schema::listing::{EntryKind, Listing};
@@ -143,6 +143,16 @@ impl NotReproduced {
         }
     }
 
+    /// The paths that differ from what is stored and that nothing brought out again, though it was looked for.
+    pub fn not_brought_out(&self) -> Vec<&str> {
+        let Some(culprits) = &self.culprits else {
+            return Vec::new();
+        };
+        let brought_out: HashSet<&String> = culprits.iter().flat_map(|it| &it.paths).collect();
+        let others = self.paths.iter().filter(|it| !brought_out.contains(&it.path));
+        others.map(|it| it.path.as_str()).collect()
+    }
+
     fn told(&self) -> String {
         match (&self.failure, self.altered) {
             (Some(failure), _) => format!("it cannot be built with {} varied: {failure}", self.varied),
@@ -234,5 +244,17 @@ mod tests {
             "building it again gives other bytes: `b` differs, `c` missing, `d` new"
         );
         assert!(NotReproduced::between(&stored, &stored).paths.is_empty());
+    }
+
+    #[test]
+    fn paths_that_nothing_brought_out_are_told_once_it_was_looked_for() {
+        let mut found = NotReproduced::between(&listing(&[("a", "1"), ("b", "1")]), &listing(&[]));
+        assert!(found.not_brought_out().is_empty());
+        found.culprits = Some(vec![Culprit {
+            axes: Variation::all(),
+            paths: vec!["a".to_owned()],
+            failure: None,
+        }]);
+        assert_eq!(found.not_brought_out(), ["b"]);
     }
 }

@@ -36,6 +36,13 @@ struct Change {
     failure: Option<String>,
 }
 
+/// One thing that comes out different. In what words a build fails does not matter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Effect {
+    Failure,
+    Path(String),
+}
+
 impl LocalExecutor<'_> {
     /// Builds a package with `varied` and compares it with the one in the store: with its folder as it is, and with what
     /// the index says of it.
@@ -217,21 +224,23 @@ impl<'s> Search<'s> {
         if self.usual.is_err() {
             return Ok(None);
         }
-        let mut seen = BTreeMap::new();
+        let mut seen: BTreeMap<Variation, Change> = BTreeMap::new();
         let axes = varied.with(Axis::Time).with(Axis::Random);
-        let found = culprits(axes, &mut |axes| {
+        let found = culprits(axes, |axes| {
+            if let Some(change) = seen.get(&axes) {
+                return Ok(change.effects());
+            }
             let change = self.change(axes)?;
-            let differs = change.is_one();
-            seen.insert(axes, change);
-            Ok(differs)
+            Ok(seen.entry(axes).or_insert(change).effects())
         })?;
         if !found.is_empty() {
             self.look_for_chance()?;
         }
         let by_itself = (Variation::NONE, self.by_itself.clone());
-        let found = found
-            .into_iter()
-            .map(|axes| (axes, self.but_for_chance(seen.remove(&axes).unwrap_or_default())));
+        let found = found.into_iter().map(|(axes, effects)| {
+            let change = seen.remove(&axes).unwrap_or_default();
+            (axes, self.but_for_chance(change.only(&effects)))
+        });
         let culprit = |(axes, change): (Variation, Change)| Culprit {
             axes,
             paths: change.paths.into_iter().collect(),
@@ -288,6 +297,21 @@ impl Change {
             },
             (Err(_), _) => Self::default(),
         }
+    }
+
+    fn effects(&self) -> BTreeSet<Effect> {
+        let paths = self.paths.iter().cloned().map(Effect::Path);
+        paths
+            .chain(self.failure.as_ref().map(|_| Effect::Failure))
+            .collect()
+    }
+
+    /// What of it is among `effects`.
+    fn only(mut self, effects: &BTreeSet<Effect>) -> Self {
+        self.paths
+            .retain(|path| effects.contains(&Effect::Path(path.clone())));
+        self.failure = self.failure.filter(|_| effects.contains(&Effect::Failure));
+        self
     }
 
     fn is_one(&self) -> bool {

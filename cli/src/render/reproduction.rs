@@ -4,27 +4,19 @@ use builder::diffoscope::Page;
 use builder::explain::{Excerpt, Explained, Part, Place};
 use builder::reproduce::{Culprit, NotReproduced};
 
-/// How many paths of a culprit are named.
+/// How many paths of a culprit, or without one, are named.
 const NAMED: usize = 8;
 
 /// The lines that follow the sentence.
 pub fn lines(found: &NotReproduced) -> String {
     let files = found.explained.iter().map(file);
-    let culprits = match &found.culprits {
-        None => Vec::new(),
-        Some(none) if none.is_empty() => {
-            vec![
-                "\n  no axis brings it out again: chance, or what the store holds was built otherwise"
-                    .to_owned(),
-            ]
-        }
-        Some(culprits) => culprits.iter().map(culprit).collect(),
-    };
+    let culprits = found.culprits.iter().flatten().map(culprit);
+    let others = not_brought_out(found);
     let page = found.page.iter().map(|page| match page {
         Page::Made(path) => format!("\n  more of it: {}", path.display()),
         Page::Failed(why) => format!("\n  diffoscope made no page of it: {why}"),
     });
-    files.chain(culprits).chain(page).collect()
+    files.chain(culprits).chain(others).chain(page).collect()
 }
 
 fn file(file: &Explained) -> String {
@@ -87,11 +79,7 @@ fn place(place: &Place) -> String {
 }
 
 fn culprit(culprit: &Culprit) -> String {
-    let named = culprit.paths.iter().take(NAMED).map(|path| format!("`{path}`"));
-    let mut what: Vec<String> = named.collect();
-    if culprit.paths.len() > NAMED {
-        what.push(format!("{} more", culprit.paths.len() - NAMED));
-    }
+    let mut what = named(&culprit.paths);
     if let Some(why) = &culprit.failure {
         what.push(format!("the build fails: {why}"));
     }
@@ -100,4 +88,27 @@ fn culprit(culprit: &Culprit) -> String {
         false => format!("by {}", culprit.axes),
     };
     format!("\n  brought out {axes}: {}", what.join(", "))
+}
+
+/// What was looked for in vain.
+fn not_brought_out(found: &NotReproduced) -> Option<String> {
+    let others = found.not_brought_out();
+    let what = match found.culprits.as_deref()? {
+        [] => "it".to_owned(),
+        _ if others.is_empty() => return None,
+        _ => named(&others).join(", "),
+    };
+    Some(format!(
+        "\n  no axis brings {what} out again: chance, or what the store holds was built otherwise"
+    ))
+}
+
+/// The first of `paths`, and how many more there are.
+fn named(paths: &[impl AsRef<str>]) -> Vec<String> {
+    let first = paths.iter().take(NAMED);
+    let mut named: Vec<String> = first.map(|path| format!("`{}`", path.as_ref())).collect();
+    if paths.len() > NAMED {
+        named.push(format!("{} more", paths.len() - NAMED));
+    }
+    named
 }
