@@ -57,6 +57,25 @@ fn the_second_ctrl_c_ends_what_runs() {
 }
 
 #[test]
+fn ctrl_c_lets_a_rebuild_finish_and_begins_no_search_for_what_differs() {
+    let tree = TestTree::new();
+    let script = format!("hostname > $PKG_PATH/where\n{HELD}");
+    tree.recipe("held", &json!({ "version": "1" }), &script);
+    let first = tree.start(&["build", "held"]);
+    tree.let_go("held");
+    first.ends().ok();
+    let run = tree.start(&["verify", "--rebuild", "held", "--vary=host", "--json"]);
+    tree.held("held");
+    run.signal(Signal::SIGINT);
+    run.says("stopping");
+    tree.let_go("held");
+    let ran = run.ends();
+    ran.fails(3, &["`where` differs"]);
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["packages"][0]["differs"].get("culprits"), None);
+}
+
+#[test]
 fn two_builds_at_once_build_each_thing_once() {
     let tree = held();
     let first = tree.start(&["build", "after", "--json"]);

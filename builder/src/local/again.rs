@@ -1,7 +1,7 @@
 //! Owns building a package again: whether it comes out the same, and if not, which of the axes brings that out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use schema::digest::Digest;
 use schema::id::PackageId;
@@ -65,16 +65,11 @@ impl LocalExecutor<'_> {
         };
         let made = self.make(package, folders, conditions, log);
         let took = begun.elapsed();
-        let search = || {
-            let now = self.now + self.since.elapsed();
-            let search = Search::new(self, package, Nature::held(now, took));
-            search.and_then(|mut search| search.culprits(varied))
-        };
         if let Err(error) = made {
             if varied.is_empty() || !self.is_of_the_build(&error) {
                 return Err(error);
             }
-            let Some(culprits) = search()? else {
+            let Some(culprits) = self.culprits(package, varied, took)? else {
                 return Err(error);
             };
             let found = NotReproduced {
@@ -103,10 +98,25 @@ impl LocalExecutor<'_> {
         found.varied = varied;
         found.altered = trees.of_the_store();
         if !varied.is_empty() && trees.is_built_otherwise() {
-            found.culprits = search()?;
+            found.culprits = self.culprits(package, varied, took)?;
             found.know_causes();
         }
         Err(output(found))
+    }
+
+    /// What brings a difference out, where that can be told; `took` is how long one build takes. Whoever stops the search
+    /// is told of the difference all the same.
+    fn culprits(
+        &self,
+        package: &ResolvedPackage,
+        varied: Variation,
+        took: Duration,
+    ) -> Result<Option<Vec<Culprit>>, StepError> {
+        let nature = Nature::held(self.now + self.since.elapsed(), took);
+        match Search::new(self, package, nature).and_then(|mut search| search.culprits(varied)) {
+            Err(_) if self.interrupt.urgency() != Urgency::GoOn => Ok(None),
+            found => found,
+        }
     }
 
     /// What the store holds: its folder as it is now, nothing where that is gone.
@@ -149,13 +159,20 @@ impl LocalExecutor<'_> {
         stage && !is_of_the_machine(error) && self.interrupt.urgency() != Urgency::Abort
     }
 
-    /// Builds a package once more, in folders of its own that are gone with the work area.
+    /// Builds a package once more, in folders of its own that are gone with the work area; none is begun once
+    /// the run is to stop.
     fn build_aside(
         &self,
         package: &ResolvedPackage,
         conditions: Conditions,
     ) -> Result<(Outcome, WorkArea), StepError> {
         let id = &package.id;
+        if self.interrupt.urgency() != Urgency::GoOn {
+            return Err(StepError::new(
+                Stage::Build,
+                SandboxError::Ended(Ending::Cancelled),
+            ));
+        }
         self.observer.event(Event::BuiltAgain {
             id,
             varied: conditions.varied,
