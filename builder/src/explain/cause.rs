@@ -67,12 +67,23 @@ impl Serialize for Known {
 }
 
 impl Cause {
-    /// The cause of a difference that only `axis` brings out: the guess itself where it may well come of that.
+    /// The cause of a difference that only `axis` brings out: the axis, or the guess where that is how it usually does.
     pub(crate) fn known_by(self, axis: Axis) -> Self {
         let fits = match self {
-            Self::Order | Self::Number | Self::Random => true,
-            Self::Time => matches!(axis, Axis::Time | Axis::TimeZone),
-            Self::Path => matches!(axis, Axis::BuildPath | Axis::Home),
+            Self::Order => matches!(
+                axis,
+                Axis::FileOrder
+                    | Axis::Load
+                    | Axis::Jobs
+                    | Axis::Cpus
+                    | Axis::Locale
+                    | Axis::Addresses
+                    | Axis::Random
+            ),
+            Self::Number => matches!(axis, Axis::Cpus | Axis::Jobs),
+            Self::Random => axis == Axis::Random,
+            Self::Time => axis == Axis::Time,
+            Self::Path => axis == Axis::BuildPath,
             Self::Case => axis == Axis::Locale,
             Self::Known(Known(guessed)) => guessed == axis,
             Self::Length | Self::Unknown => false,
@@ -388,11 +399,28 @@ mod tests {
 
     #[test]
     fn a_known_axis_overrules_a_guess_that_it_does_not_explain() {
-        let of_user = Cause::Known(Known(Axis::User));
-        assert_eq!(Cause::Time.known_by(Axis::User), of_user);
-        assert_eq!(Cause::Unknown.known_by(Axis::User), of_user);
-        assert_eq!(Cause::Time.known_by(Axis::TimeZone), Cause::Time);
-        assert_eq!(Cause::Order.known_by(Axis::Load), Cause::Order);
+        let known = |axis| Cause::Known(Known(axis));
+        let cases = [
+            (Cause::Time, Axis::User),
+            (Cause::Unknown, Axis::User),
+            (Cause::Number, Axis::Umask),
+            (Cause::Number, Axis::Time),
+            (Cause::Time, Axis::TimeZone),
+            (Cause::Random, Axis::Time),
+            (Cause::Order, Axis::Host),
+            (known(Axis::User), Axis::Home),
+        ];
+        for (guess, axis) in cases {
+            assert_eq!(guess.known_by(axis), known(axis), "{guess:?}");
+        }
+        for (guess, axis) in [
+            (Cause::Time, Axis::Time),
+            (Cause::Number, Axis::Cpus),
+            (Cause::Order, Axis::Load),
+            (Cause::Random, Axis::Random),
+        ] {
+            assert_eq!(guess.known_by(axis), guess);
+        }
     }
 
     #[test]
