@@ -1,11 +1,16 @@
 //! Owns the contract between the scheduler and whoever does a step's work, and the ways in which a step fails.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use schema::digest::Digest;
 
+use crate::normalise::OutputError;
 use crate::plan::Step;
+use crate::references::ReferenceError;
+use crate::reproduce::NotReproduced;
+use crate::sandbox::{Ending, SandboxError};
 
 /// Does the work of steps, several at once from several threads.
 pub trait Executor: Sync {
@@ -59,8 +64,45 @@ pub enum Stage {
     Output,
 }
 
-/// A reason in the words of the part that failed.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+/// Why a step failed, in the words of the part that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// What was built again came out different.
+    #[error(transparent)]
+    NotReproduced(#[from] Box<NotReproduced>),
+    /// Its commands ended badly, or could not be run.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// Its output is none, or could not be made canonical.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// Its output refers to what it must not, or could not be looked through.
+    #[error(transparent)]
+    References(#[from] ReferenceError),
+    /// No build did it: the machine, the store or a source.
+    #[error(transparent)]
+    Machine(Box<dyn Error + Send + Sync>),
+}
+
+impl Cause {
+    /// Whether the build did it: then it may be that it only fails with what is varied. A full disk is brought out by no
+    /// axis.
+    pub fn is_of_the_build(&self) -> bool {
+        match self {
+            Self::Sandbox(SandboxError::Ended(ending)) => !matches!(
+                ending,
+                Ending::DiskFull { .. } | Ending::MachineMemory { .. } | Ending::Cancelled
+            ),
+            Self::Output(OutputError::Empty | OutputError::Refused(_))
+            | Self::References(ReferenceError::Found { .. }) => true,
+            Self::NotReproduced(_)
+            | Self::Sandbox(_)
+            | Self::Output(OutputError::Io { .. })
+            | Self::References(ReferenceError::Read { .. })
+            | Self::Machine(_) => false,
+        }
+    }
+}
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,5 +128,55 @@ impl StepError {
             log: None,
             kept: None,
         }
+    }
+
+    /// The same for what no build did.
+    pub fn of_machine(stage: Stage, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::new(stage, Cause::Machine(cause.into()))
+    }
+
+    /// How it came out different, if that is why.
+    pub fn not_reproduced(&self) -> Option<&NotReproduced> {
+        match &self.cause {
+            Cause::NotReproduced(found) => Some(found),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn only_what_a_build_did_is_its_own() {
+        let unreadable = || io::Error::from_raw_os_error(libc::EIO);
+        let full = OutputError::Io {
+            action: "write",
+            path: PathBuf::new(),
+            source: io::Error::from_raw_os_error(libc::ENOSPC),
+        };
+        let unread = ReferenceError::Read {
+            path: PathBuf::new(),
+            source: unreadable(),
+        };
+        let others: [Cause; 4] = [
+            full.into(),
+            unread.into(),
+            SandboxError::Ended(Ending::Cancelled).into(),
+            Cause::Machine(unreadable().into()),
+        ];
+        assert!(!others.iter().any(Cause::is_of_the_build));
+        let found = ReferenceError::Found {
+            found: Vec::new(),
+            more: 1,
+        };
+        let own: [Cause; 3] = [
+            OutputError::Empty.into(),
+            found.into(),
+            SandboxError::Ended(Ending::Failed { step: 0, code: 1 }).into(),
+        ];
+        assert!(own.iter().all(Cause::is_of_the_build));
     }
 }

@@ -4,6 +4,7 @@ mod again;
 mod mend;
 pub mod steps;
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -187,8 +188,8 @@ impl LocalExecutor<'_> {
     fn finish_output(&self, package: &ResolvedPackage, folders: &Folders) -> Result<(), StepError> {
         let own = folders.output.join(RESOLVED_RECIPE);
         // A new file, never one that the build left: that might be a link to somewhere else.
-        let mut file = File::create_new(&own).at("make", &own).map_err(output)?;
-        file.write_all(&package.bytes).at("write", &own).map_err(output)?;
+        let mut file = File::create_new(&own).at("make", &own).map_err(untaken)?;
+        file.write_all(&package.bytes).at("write", &own).map_err(untaken)?;
         let run_time = self.workshop.closure(&package.resolved.requires);
         let at_build = self.workshop.build_closure(package);
         let build_only: Vec<_> = at_build.into_iter().filter(|id| !run_time.contains(id)).collect();
@@ -209,7 +210,7 @@ impl LocalExecutor<'_> {
     }
 
     fn publish(&self, folders: &Folders, lock: PackageLock, took: Duration) -> Result<Done, StepError> {
-        let mut placed = publish::place(self.store, &folders.output, lock).map_err(output)?;
+        let mut placed = publish::place(self.store, &folders.output, lock).map_err(untaken)?;
         let came_out = match placed.published() {
             Published::New => Some(placed.registration().tree),
             // Whoever put that there made it, and it stays.
@@ -281,8 +282,13 @@ impl LocalExecutor<'_> {
     }
 }
 
-fn prepare(cause: impl Into<Cause>) -> StepError {
-    StepError::new(Stage::Prepare, cause)
+fn prepare(cause: impl Into<Box<dyn Error + Send + Sync>>) -> StepError {
+    StepError::of_machine(Stage::Prepare, cause)
+}
+
+/// For an output that nothing is wrong with but that we could not take.
+fn untaken(cause: impl Into<Box<dyn Error + Send + Sync>>) -> StepError {
+    StepError::of_machine(Stage::Output, cause)
 }
 
 fn output(cause: impl Into<Cause>) -> StepError {

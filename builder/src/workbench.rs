@@ -62,7 +62,7 @@ pub fn open(farm: &Farm<'_>, package: &ResolvedPackage, orders: &Orders) -> Resu
     if kept.is_dir() {
         return Ok(Visit::Kept(Folders::at(&kept)));
     }
-    let prepare = |error| StepError::new(Stage::Prepare, error);
+    let prepare = |error| StepError::of_machine(Stage::Prepare, error);
     let area = farm.store.work_area("shell").map_err(prepare)?;
     let folders = Folders::make(&area).map_err(prepare)?;
     let job_server = JobServer::new(std::num::NonZeroUsize::MIN).map_err(RunError::JobServer)?;

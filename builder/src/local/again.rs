@@ -11,7 +11,7 @@ use store::io_error::IoContext;
 use store::listing::{self, ListError, Listed};
 use store::work::WorkArea;
 
-use super::{LocalExecutor, output, prepare};
+use super::{LocalExecutor, output, prepare, untaken};
 use crate::executor::{Done, Made, Stage, StepError};
 use crate::explain;
 use crate::farm::RunError;
@@ -78,9 +78,9 @@ impl LocalExecutor<'_> {
                 culprits: Some(culprits),
                 ..NotReproduced::default()
             };
-            return Err(StepError::new(error.stage, found));
+            return Err(StepError::new(error.stage, Box::new(found)));
         }
-        let built = listing::of(&folders.output).map_err(output)?;
+        let built = listing::of(&folders.output).map_err(untaken)?;
         let stored = self.stored(&package.id)?;
         let trees = Altered {
             recorded,
@@ -101,7 +101,7 @@ impl LocalExecutor<'_> {
             found.culprits = self.culprits(package, varied, took)?;
             found.know_causes();
         }
-        Err(output(found))
+        Err(output(Box::new(found)))
     }
 
     /// What brings a difference out, where that can be told; `took` is how long one build takes. Whoever stops the search
@@ -124,14 +124,14 @@ impl LocalExecutor<'_> {
         match listing::of(&self.store.package_path(id)) {
             Err(ListError::Io(error)) if error.is_not_found() => {
                 let nothing = Listing::new(Vec::new());
-                let bytes = nothing.to_bytes().map_err(output)?;
+                let bytes = nothing.to_bytes().map_err(untaken)?;
                 Ok(Listed {
                     tree: Digest::of(&bytes),
                     listing: nothing,
                     bytes,
                 })
             }
-            listed => listed.map_err(output),
+            listed => listed.map_err(untaken),
         }
     }
 
@@ -145,7 +145,7 @@ impl LocalExecutor<'_> {
     ) -> Result<NotReproduced, StepError> {
         let folder = self.store.package_path(id);
         let mut found = NotReproduced::between(&stored.listing, &built.listing);
-        found.explained = explain::explain(&found.paths, &folder, &folders.output).map_err(output)?;
+        found.explained = explain::explain(&found.paths, &folder, &folders.output).map_err(untaken)?;
         if let Some(pages) = self.pages {
             let page = pages.make(id, &folder, &folders.output, self.interrupt.abort());
             found.page = Some(page);
@@ -153,10 +153,9 @@ impl LocalExecutor<'_> {
         Ok(found)
     }
 
-    /// Whether it is the build that failed, not we: then it may be that it only fails with what is varied.
+    /// Whether it is the build that failed, neither we nor who ended it.
     fn is_of_the_build(&self, error: &StepError) -> bool {
-        let stage = matches!(error.stage, Stage::Build | Stage::Check | Stage::Output);
-        stage && !is_of_the_machine(error) && self.interrupt.urgency() != Urgency::Abort
+        error.cause.is_of_the_build() && self.interrupt.urgency() != Urgency::Abort
     }
 
     /// Builds a package once more, in folders of its own that are gone with the work area; none is begun once
@@ -182,23 +181,11 @@ impl LocalExecutor<'_> {
         let log = JobLog::create(folders.log.clone());
         let mut log = log.at("make", &folders.log).map_err(prepare)?;
         let outcome = match self.make(package, &folders, conditions, &mut log) {
-            Ok(()) => Ok(listing::of(&folders.output).map_err(output)?.listing),
+            Ok(()) => Ok(listing::of(&folders.output).map_err(untaken)?.listing),
             Err(error) if self.is_of_the_build(&error) => Err(error.to_string()),
             Err(error) => return Err(error),
         };
         Ok((outcome, area))
-    }
-}
-
-/// Whether the machine failed a build that may be sound: a full disk is brought out by no axis.
-fn is_of_the_machine(error: &StepError) -> bool {
-    match error.cause.downcast_ref() {
-        Some(SandboxError::Ended(ending)) => matches!(
-            ending,
-            Ending::DiskFull { .. } | Ending::MachineMemory { .. } | Ending::Cancelled
-        ),
-        Some(_) => true,
-        None => false,
     }
 }
 

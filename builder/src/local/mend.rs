@@ -10,7 +10,7 @@ use store::lock::PackageLock;
 use store::regular;
 use store::repair;
 
-use super::{LocalExecutor, output};
+use super::{LocalExecutor, untaken};
 use crate::executor::{Done, Made, StepError};
 use crate::folders::Folders;
 use crate::job_log::JobLog;
@@ -56,17 +56,17 @@ impl LocalExecutor<'_> {
         let begun = Instant::now();
         self.make(package, folders, Conditions::USUAL, log)?;
         let took = begun.elapsed();
-        let built = listing::of(&folders.output).map_err(output)?;
-        let record = self.store.index().package(&package.id).map_err(output)?;
+        let built = listing::of(&folders.output).map_err(untaken)?;
+        let record = self.store.index().package(&package.id).map_err(untaken)?;
         // Of what has no row, nobody knows what it should be but its recipe.
         if let Some(record) = record
             && record.tree != built.tree
             && !self.is_what_lies_there(package, &built)
         {
-            return Err(output(self.other_content(record.tree, &built)));
+            return Err(untaken(self.other_content(record.tree, &built)));
         }
         self.keep_inputs(package, folders);
-        repair::replace(self.store, lock, &folders.output, &built.tree).map_err(output)?;
+        repair::replace(self.store, lock, &folders.output, &built.tree).map_err(untaken)?;
         // Like a log, it is no reason to lose the package.
         let attempt = self.attempt(took, Outcome::Succeeded);
         let _ = self.store.index().record_attempt(&package.id, &attempt);

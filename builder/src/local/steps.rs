@@ -13,7 +13,7 @@ use store::io_error::IoContext;
 
 use super::{LocalExecutor, prepare};
 use crate::executor::{Stage, StepError};
-use crate::fetch::{FetchEvent, FetchObserver, PlannedSource};
+use crate::fetch::{FetchEvent, FetchObserver, FetchProblem, PlannedSource};
 use crate::folders::Folders;
 use crate::interrupt::{Interrupt, Urgency};
 use crate::job_log::JobLog;
@@ -39,7 +39,7 @@ impl LocalExecutor<'_> {
         };
         for source in planned_sources(package, self.workshop.root()) {
             let fetched = self.fetcher.fetch(self.store, &source, &watch);
-            fetched.map_err(|error| StepError::new(Stage::Fetch, error))?;
+            fetched.map_err(|error| StepError::of_machine(Stage::Fetch, error))?;
         }
         Ok(())
     }
@@ -73,7 +73,7 @@ impl LocalExecutor<'_> {
             top: TopFolder::Strip,
             limits: unpack::Limits::default(),
         };
-        let digest = source.digest.ok_or_else(|| prepare("a source has no digest"))?;
+        let digest = source.digest.ok_or_else(|| prepare(FetchProblem::NoDigest))?;
         let fetched = self.store.source_path(&digest.key());
         let unpacked = match &source.form {
             SourceForm::File { file } => unpack::file(&fetched, to, file, rules),

@@ -56,7 +56,7 @@ impl Executor for Pretence {
             interrupt.raise();
         }
         if self.fails.contains(&name) {
-            return Err(StepError::new(Stage::Build, "it was told to"));
+            return Err(StepError::of_machine(Stage::Build, "it was told to"));
         }
         self.done.lock().unwrap().insert(step.package.id.clone());
         Ok(Done::Built(Made {

@@ -200,7 +200,7 @@ impl Package {
     fn failed(id: &PackageId, error: &StepError) -> Self {
         Self {
             error: Some(error.to_string()),
-            differs: error.cause.downcast_ref().cloned(),
+            differs: error.not_reproduced().cloned(),
             kept: error.kept.as_ref().map(|path| path.display().to_string()),
             ..Self::new(id, Outcome::Failed)
         }
@@ -248,7 +248,7 @@ pub fn report(
     let differs = built
         .failed
         .iter()
-        .any(|(_, error)| error.cause.is::<NotReproduced>());
+        .any(|(_, error)| error.not_reproduced().is_some());
     let all_done = built.failed.is_empty() && !built.interrupted && written.is_ok();
     let exit = match (all_done, differs) {
         (true, _) => failure::DONE,
@@ -294,7 +294,7 @@ fn summary(plan: &Plan, built: &Built, taken: &[Taken], again: &Rebuild) -> Stri
 pub fn explain(id: &PackageId, error: &StepError) -> String {
     let name = id.name();
     let mut out = format!("{id}: {}", failure::sentence(error));
-    if let Some(found) = error.cause.downcast_ref() {
+    if let Some(found) = error.not_reproduced() {
         out.push_str(&reproduction::lines(found));
     }
     if let Some(log) = error.log.as_deref().filter(|log| !log.is_empty()) {
