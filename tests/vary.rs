@@ -234,6 +234,34 @@ fn axes_that_only_act_together_are_found_beside_one_that_acts_alone() {
 }
 
 #[test]
+fn links_and_modes_are_told_from_both_sides() {
+    let tree = TestTree::new();
+    tree.recipe(
+        "moved",
+        &json!({ "version": "1" }),
+        "cd $PKG_PATH; touch store varied-host script; ln -s $(hostname) link
+        if [ $(nproc) -gt 4 ]; then chmod +x script; fi",
+    );
+    tree.store(&["build", "moved"]).ok();
+    let arguments = ["verify", "--rebuild", "moved", "--vary=host,cpus"];
+    let words = [
+        "`link` leads to `varied-host` instead of `store`",
+        "`script` is executable, which it was not",
+        "brought out by host: `link`",
+    ];
+    tree.store(&arguments).fails(3, &words);
+    let ran = tree.store(&[&arguments[..], &["--json"]].concat());
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        packages(&document)["moved"]["differs"]["paths"],
+        json!([
+            { "path": "link", "how": "target", "stored": "store", "built": "varied-host" },
+            { "path": "script", "how": "executable", "stored": false, "built": true },
+        ])
+    );
+}
+
+#[test]
 fn a_build_that_fails_when_varied_is_not_reproduced_either() {
     let tree = TestTree::new();
     tree.recipe(

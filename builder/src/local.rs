@@ -189,7 +189,9 @@ impl LocalExecutor<'_> {
         let own = folders.output.join(RESOLVED_RECIPE);
         // A new file, never one that the build left: that might be a link to somewhere else.
         let mut file = File::create_new(&own).at("make", &own).map_err(untaken)?;
-        file.write_all(&package.bytes).at("write", &own).map_err(untaken)?;
+        file.write_all(&package.bytes)
+            .at("write", &own)
+            .map_err(untaken)?;
         let run_time = self.workshop.closure(&package.resolved.requires);
         let at_build = self.workshop.build_closure(package);
         let build_only: Vec<_> = at_build.into_iter().filter(|id| !run_time.contains(id)).collect();

@@ -1,6 +1,7 @@
 //! Owns how a package that was built again differs from the one in the store.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
 use schema::digest::Digest;
 use schema::listing::{EntryKind, Listing};
@@ -88,12 +89,13 @@ pub struct DifferingPath {
     /// Relative to the package.
     pub path: String,
     /// How it differs.
+    #[serde(flatten)]
     pub how: PathDifference,
 }
 
 /// How one path differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
 pub enum PathDifference {
     /// Only the store has it.
     OnlyStored,
@@ -101,10 +103,20 @@ pub enum PathDifference {
     OnlyBuilt,
     /// A file of other content.
     Content,
-    /// A file that may or may not be executed.
-    Executable,
+    /// A file that may be executed on one side only.
+    Executable {
+        /// Whether it may be in the store.
+        stored: bool,
+        /// Whether it may be in the new build.
+        built: bool,
+    },
     /// A link to elsewhere.
-    Target,
+    Target {
+        /// Where to in the store.
+        stored: String,
+        /// Where to in the new build.
+        built: String,
+    },
     /// Another type.
     Kind,
 }
@@ -163,17 +175,30 @@ impl NotReproduced {
     }
 }
 
+/// What became of a path, for people, to follow it.
+impl fmt::Display for PathDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnlyStored => f.write_str("missing"),
+            Self::OnlyBuilt => f.write_str("new"),
+            Self::Executable { built: true, .. } => f.write_str("is executable, which it was not"),
+            Self::Executable { built: false, .. } => f.write_str("is not executable, which it was"),
+            // A build writes there what it likes, also what would steer a terminal.
+            Self::Target { stored, built } => {
+                let [stored, built] = [stored, built].map(|target| target.escape_debug());
+                write!(f, "leads to `{built}` instead of `{stored}`")
+            }
+            Self::Content | Self::Kind => f.write_str("differs"),
+        }
+    }
+}
+
 /// The first of `paths` with how each differs, for people.
 pub(crate) fn named(paths: &[DifferingPath]) -> String {
-    let word = |how| match how {
-        PathDifference::OnlyStored => "missing",
-        PathDifference::OnlyBuilt => "new",
-        _ => "differs",
-    };
     let first = paths
         .iter()
         .take(NAMED)
-        .map(|DifferingPath { path, how }| format!("`{path}` {}", word(*how)));
+        .map(|DifferingPath { path, how }| format!("`{path}` {how}"));
     let mut text = first.collect::<Vec<_>>().join(", ");
     if paths.len() > NAMED {
         text.push_str(&format!(" and {} more", paths.len() - NAMED));
@@ -207,11 +232,26 @@ pub fn differing(stored: &Listing, built: &Listing) -> Vec<DifferingPath> {
 
 fn how(stored: &EntryKind, built: &EntryKind) -> PathDifference {
     match (stored, built) {
-        (EntryKind::File { blake3: one, .. }, EntryKind::File { blake3: other, .. }) => match one == other {
-            true => PathDifference::Executable,
-            false => PathDifference::Content,
+        (EntryKind::File { blake3: one, .. }, EntryKind::File { blake3: other, .. }) if one != other => {
+            PathDifference::Content
+        }
+        (
+            EntryKind::File {
+                executable: stored, ..
+            },
+            EntryKind::File {
+                executable: built, ..
+            },
+        ) => PathDifference::Executable {
+            stored: *stored,
+            built: *built,
         },
-        (EntryKind::Symlink { .. }, EntryKind::Symlink { .. }) => PathDifference::Target,
+        (EntryKind::Symlink { target: stored }, EntryKind::Symlink { target: built }) => {
+            PathDifference::Target {
+                stored: stored.clone(),
+                built: built.clone(),
+            }
+        }
         _ => PathDifference::Kind,
     }
 }
