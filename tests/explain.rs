@@ -174,3 +174,48 @@ fn a_recipe_that_is_as_it_once_was_follows_the_build_that_came_between() {
     write("first");
     assert_eq!(why()["before"], json!(third));
 }
+
+#[test]
+fn a_package_from_a_cache_was_there_before() {
+    let tree = TestTree::new();
+    let version = json!({ "version": "1" });
+    tree.recipe("lib", &version, "echo first > $PKG_PATH/out");
+    tree.store(&["build", "lib"]).ok();
+    let made = tree.store(&["keygen", "../key", "--json"]).json();
+    tree.store(&["push", "../cache", "--key", "../key", "lib"]).ok();
+    let key = made["key"].as_str().unwrap();
+    let other = |args: &[&str]| tree.store(&[args, &["--store", "../other"]].concat());
+    other(&["build", "lib", "--cache", "../cache", "--cache-key", key]).ok();
+    let first = tree.id("lib");
+
+    tree.recipe("lib", &version, "echo second > $PKG_PATH/out");
+    let found = other(&["why-rebuilt", "lib", "--json"]).json();
+    assert_eq!(
+        (&found["before"], &found["before_started"]),
+        (&json!(first), &Value::Null)
+    );
+    assert_eq!(found["causes"][0]["inputs"][0]["path"], "build");
+}
+
+#[test]
+fn lines_that_differ_in_what_no_terminal_shows_are_told_apart() {
+    let tree = TestTree::new();
+    let script = tree.path("recipes/lib/build");
+    tree.recipe("lib", &json!({ "version": "1" }), "true");
+    fs::write(&script, "touch $PKG_PATH/out\n: one\r\n: \x1b[2J").unwrap();
+    tree.store(&["build", "lib"]).ok();
+    fs::write(&script, "touch $PKG_PATH/out\n: one\n: \x1b[2J\n").unwrap();
+    let said = tree.store(&["why-rebuilt", "lib"]);
+    let lines = [
+        "  - : one\\r\n",
+        "  + : one\n",
+        "  - : \\u{1b}[2J (no newline at the end)\n",
+        "  + : \\u{1b}[2J",
+    ];
+    for words in lines {
+        assert!(said.ok().contains(words), "no `{words}` in {}", said.stdout);
+    }
+    let found = tree.store(&["why-rebuilt", "lib", "--json"]).json();
+    let hunk = &found["causes"][0]["inputs"][0]["lines"][0];
+    assert_eq!(hunk["unended"], "removed");
+}

@@ -1,8 +1,10 @@
 //! Owns why a package is built again: how its inputs differ from those of its last build, found through the packages it
 //! depends on down to the lines of a file.
 
+use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use schema::changed_input::{self, Change, ChangedInput};
@@ -67,10 +69,56 @@ pub struct Hunk {
     pub old_line: usize,
     /// Where the added lines begin.
     pub new_line: usize,
-    /// Without their ends.
+    /// Without the newlines at their ends.
     pub removed: Vec<String>,
-    /// Without their ends.
+    /// Without the newlines at their ends.
     pub added: Vec<String>,
+    /// Which of these has a last line that no newline ends, if one has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unended: Option<Unended>,
+}
+
+/// See [`Hunk::unended`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unended {
+    /// What was removed.
+    Removed,
+    /// What was added.
+    Added,
+    /// Both.
+    Both,
+}
+
+impl Unended {
+    fn of(removed: &[&str], added: &[&str]) -> Option<Self> {
+        let is_one = |lines: &[&str]| lines.last().is_some_and(|line| !line.ends_with('\n'));
+        match (is_one(removed), is_one(added)) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Removed),
+            (false, true) => Some(Self::Added),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether the last line that was removed has no newline.
+    pub fn is_of_removed(self) -> bool {
+        matches!(self, Self::Removed | Self::Both)
+    }
+
+    /// Whether the last line that was added has no newline.
+    pub fn is_of_added(self) -> bool {
+        matches!(self, Self::Added | Self::Both)
+    }
+}
+
+/// What a package follows on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// The package.
+    pub id: PackageId,
+    /// When its build began, in seconds since 1970; nothing of what came from a cache or an artifact.
+    pub started_unix: Option<i64>,
 }
 
 /// Explains why packages of `workshop` are not what they were in `store`.
@@ -90,17 +138,35 @@ struct Pair {
 }
 
 impl Explainer<'_> {
-    /// The build that `package` follows on: the last one of that name and variant with other inputs. One that came after
-    /// its own counts as well: a recipe that was changed back follows the change.
+    /// What `package` follows on: the last one of that name and variant with other inputs that was built here or came
+    /// from elsewhere. One that came after its own counts as well: a recipe that was changed back follows the change.
     ///
     /// # Errors
     /// When the index or a resolved recipe cannot be read.
-    pub fn build_before(&self, package: &ResolvedPackage) -> Result<Option<Built>, RebuiltError> {
-        let is_other = |built: &Built| built.id.name() == package.id.name() && built.id != package.id;
-        for built in self.store.index().last_builds()?.into_iter().filter(is_other) {
-            let recipe = recipes::resolved(self.store, &built.id)?;
+    pub fn before(&self, package: &ResolvedPackage) -> Result<Option<Before>, RebuiltError> {
+        let is_other = |id: &PackageId| id.name() == package.id.name() && id != &package.id;
+        let built = self.store.index().last_builds()?.into_iter();
+        let built: Vec<Built> = built.filter(|built| is_other(&built.id)).collect();
+        let there = self.store.index().packages()?.into_iter().map(|record| record.id);
+        let came = there.filter(|id| is_other(id) && built.iter().all(|built| built.id != *id));
+        let came: Vec<PackageId> = came.collect();
+        let mut all = Vec::new();
+        for Built { id, started_unix } in built {
+            let started_unix = Some(started_unix);
+            all.push((started_unix, Before { id, started_unix }));
+        }
+        for id in came {
+            // Nobody writes down when it came. Its folder was not touched since.
+            if let Ok(folder) = fs::symlink_metadata(self.store.package_path(&id)) {
+                let started_unix = None;
+                all.push((Some(folder.ctime()), Before { id, started_unix }));
+            }
+        }
+        all.sort_by_key(|(time, _)| Reverse(*time));
+        for (_, before) in all {
+            let recipe = recipes::resolved(self.store, &before.id)?;
             if recipe.is_some_and(|recipe| recipe.variant == package.resolved.variant) {
-                return Ok(Some(built));
+                return Ok(Some(before));
             }
         }
         Ok(None)
@@ -241,7 +307,7 @@ fn hunks(old: &str, new: &str) -> Vec<Hunk> {
     let text = |lines: &[&str]| {
         lines
             .iter()
-            .map(|line| line.trim_end_matches('\n').to_owned())
+            .map(|line| line.strip_suffix('\n').unwrap_or(line).to_owned())
             .collect()
     };
     let same = diff.ops().iter().filter(|op| matches!(op, DiffOp::Equal { .. }));
@@ -255,6 +321,7 @@ fn hunks(old: &str, new: &str) -> Vec<Hunk> {
             hunks.push(Hunk {
                 old_line: removed.start + 1,
                 new_line: added.start + 1,
+                unended: Unended::of(&old[removed.clone()], &new[added.clone()]),
                 removed: text(&old[removed]),
                 added: text(&new[added]),
             });
@@ -267,6 +334,16 @@ fn hunks(old: &str, new: &str) -> Vec<Hunk> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_newline_that_only_one_side_ends_with_is_told() {
+        let unended = |old: &str, new: &str| hunks(old, new).pop().and_then(|hunk| hunk.unended);
+        assert_eq!(unended("a\nb\n", "a\nb"), Some(Unended::Added));
+        assert_eq!(unended("a\nb", "a\nb\n"), Some(Unended::Removed));
+        assert_eq!(unended("a\nb", "a\nc"), Some(Unended::Both));
+        assert_eq!(unended("a\nb", "c\nb"), None);
+        assert_eq!(hunks("a\r\n", "a\n")[0].removed, ["a\r"]);
+    }
 
     fn lines() -> impl Strategy<Value = Vec<String>> {
         proptest::collection::vec("[ab]{0,2}", 0..12)

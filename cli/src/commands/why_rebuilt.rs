@@ -8,7 +8,7 @@ use ::schema::name::PackageName;
 use ::schema::recipe::FileContent;
 use ::schema::resolved::ResolvedSource;
 use ::schema::timestamp::Timestamp;
-use builder::rebuilt::{Cause, Explainer, Hunk, Input, RebuiltError};
+use builder::rebuilt::{Cause, Explainer, Hunk, Input, RebuiltError, Unended};
 use builder::workshop::{ResolvedPackage, Workshop};
 use serde::Serialize;
 use store::Store;
@@ -17,6 +17,7 @@ use crate::args::WhyRebuilt;
 use crate::context::Context;
 use crate::failure::{Failure, counted};
 use crate::meant::workshop;
+use crate::render::text;
 
 /// Of so many changed lines of one place the text is printed; the document has them all.
 const MOST_LINES: usize = 8;
@@ -26,9 +27,9 @@ struct Document {
     id: PackageId,
     /// Whether it is in the store.
     built: bool,
-    /// What it is compared with; nothing when there is no earlier build.
+    /// What it is compared with; nothing when nothing came before.
     before: Option<PackageId>,
-    /// When that was begun, in seconds since 1970, if it was built here.
+    /// When its build began, in seconds since 1970, if it was built here.
     before_started: Option<i64>,
     /// The package's own inputs first, then those of what it depends on, nearest first.
     causes: Vec<Cause>,
@@ -75,8 +76,8 @@ fn explained(
             )));
         }
         Some(id) => (Some(id.clone()), None),
-        None => match explainer.build_before(package).map_err(refused)? {
-            Some(built) => (Some(built.id), Some(built.started_unix)),
+        None => match explainer.before(package).map_err(refused)? {
+            Some(before) => (Some(before.id), before.started_unix),
             None => (None, None),
         },
     };
@@ -106,7 +107,7 @@ fn said(document: &Document) -> String {
     let id = &document.id;
     let state = if document.built { "" } else { ", not built yet," };
     let Some(before) = &document.before else {
-        return format!("{id}{state} follows no other build of that name in this store");
+        return format!("{id}{state} follows no other package of that name in this store");
     };
     let started = document.before_started.and_then(|time| u64::try_from(time).ok());
     let when = started.map_or_else(String::new, |time| {
@@ -177,11 +178,16 @@ fn say_lines(out: &mut String, place: &str, path: &str, hunk: &Hunk) {
         hunk.new_line
     };
     write_to(out, place, format_args!("`{path}`, line {line}:"));
-    let removed = hunk.removed.iter().map(|line| ('-', line));
-    let added = hunk.added.iter().map(|line| ('+', line));
-    for lines in [removed.collect::<Vec<_>>(), added.collect()] {
-        for (sign, line) in lines.iter().take(MOST_LINES) {
-            let _ = write!(out, "\n  {sign} {line}");
+    let of_removed = hunk.unended.is_some_and(Unended::is_of_removed);
+    let of_added = hunk.unended.is_some_and(Unended::is_of_added);
+    for (sign, lines, unended) in [('-', &hunk.removed, of_removed), ('+', &hunk.added, of_added)] {
+        for (at, line) in lines.iter().take(MOST_LINES).enumerate() {
+            let end = if unended && at + 1 == lines.len() {
+                " (no newline at the end)"
+            } else {
+                ""
+            };
+            let _ = write!(out, "\n  {sign} {}{end}", text::visible(line));
         }
         if let Some(more) = lines.len().checked_sub(MOST_LINES).filter(|more| *more > 0) {
             let _ = write!(out, "\n  … {}", counted(more, "more line"));
@@ -225,6 +231,6 @@ fn file(content: &FileContent) -> String {
             executable: false,
             blake3,
         } => format!("file with digest {blake3}"),
-        FileContent::Symlink { target } => format!("link to `{target}`"),
+        FileContent::Symlink { target } => format!("link to `{}`", text::visible(target)),
     }
 }
