@@ -41,6 +41,28 @@ fn a_dependency_is_proven_by_the_bytes_that_refer_to_it() {
     }
 }
 
+#[test]
+fn a_package_is_referred_to_by_the_name_under_which_it_is_active_as_well() {
+    let tree = TestTree::new();
+    let requires = |what: &[&str]| json!({ "version": "1", "requires": what });
+    for name in ["base", "base-more"] {
+        tree.recipe(name, &requires(&[]), "echo base > $PKG_PATH/out");
+    }
+    let refers = "echo \"$STORE_PREFIX/active/base/out\" > $PKG_PATH/file
+        ln -s $STORE_PREFIX/active/base $PKG_PATH/link
+        { head -c 300000 /dev/zero; echo $STORE_PREFIX/active/base-more; } > $PKG_PATH/other
+        { head -c 262130 /dev/zero; echo $STORE_PREFIX/active/base/out; } > $PKG_PATH/split";
+    tree.recipe("top", &requires(&["base", "base-more"]), refers);
+    tree.store(&["build", "all"]).ok();
+    let files = |to: &str| -> Vec<String> {
+        let chain = tree.store(&["why", "top", to, "--json"]).json()["chain"].clone();
+        let found = chain[0]["references"].as_array().unwrap().iter();
+        found.map(|it| it["file"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(files("base"), ["file", "link", "split"]);
+    assert_eq!(files("base-more"), ["other"]);
+}
+
 /// A shorter way through what is needed at build time alone proves nothing of a host.
 #[test]
 fn what_is_needed_to_run_explains_before_what_is_needed_to_build() {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use schema::id::PackageId;
+use schema::platform::Prefix;
 
 use store::facts::RESOLVED_RECIPE;
 use store::io_error::IoError;
@@ -171,22 +172,22 @@ pub fn scan(output: &Normalised, rules: &ReferenceRules<'_>) -> Result<BTreeSet<
     Err(ReferenceError::Found { found, more })
 }
 
-/// Every file of the package in the folder `dir` that refers to the package `to`, sorted by path; the resolved recipe,
-/// which names it by right, is left out.
+/// Every file of the package in the folder `dir` that refers to the package `to`, sorted by path: by its digest, or by
+/// the name under which it is active below `prefix`. The resolved recipe, which names it by right, is left out.
 ///
 /// # Errors
 /// When the folder or a file in it cannot be read.
-pub fn to_package(dir: &Path, to: &PackageId) -> Result<Vec<ReferenceFound>, ReferenceError> {
+pub fn to_package(
+    dir: &Path,
+    to: &PackageId,
+    prefix: &Prefix,
+) -> Result<Vec<ReferenceFound>, ReferenceError> {
     let unreadable = |error: IoError| ReferenceError::Read {
         path: dir.to_owned(),
         source: io::Error::other(error),
     };
     let walk = tree::walk(dir).map_err(unreadable)?;
-    let search = Search::new(&ReferenceRules {
-        build_only: std::slice::from_ref(to),
-        requires: &[],
-        host_folders: &[],
-    });
+    let search = Search::for_package(to, prefix);
     let mut found = Vec::new();
     for node in walk.nodes.into_iter().filter(|node| node.path != RESOLVED_RECIPE) {
         let kind = match node.kind {
@@ -200,10 +201,7 @@ pub fn to_package(dir: &Path, to: &PackageId) -> Result<Vec<ReferenceFound>, Ref
             path: node.path,
             kind,
         };
-        let seen = scan_entry(&search, dir, &entry)?;
-        // Folders of the sandbox are always looked for.
-        let is_it = |found: &ReferenceFound| matches!(found.what, Forbidden::BuildOnly(_));
-        found.extend(seen.forbidden.into_iter().filter(is_it));
+        found.extend(scan_entry(&search, dir, &entry)?.forbidden);
     }
     Ok(found)
 }

@@ -7,12 +7,16 @@ use std::os::unix::ffi::OsStrExt;
 use memchr::memmem::Finder;
 use schema::digest::BASE32_LEN;
 use schema::id::PackageId;
+use schema::platform::Prefix;
 
 use super::digests::Digests;
 use super::{Forbidden, ReferenceRules, SANDBOX_FOLDERS};
 
 /// How much of a file is looked at at once, in bytes; what a thread needs is this and the longest thing looked for.
 const PIECE: usize = 256 * 1024;
+
+/// The folder below a prefix that has a link to each active package, by its name.
+const ACTIVE: &str = "active";
 
 /// How much text before and after a reference is shown, in bytes.
 const SHOWN: usize = 60;
@@ -26,7 +30,7 @@ pub(super) struct Search {
     digests: Digests,
     /// By the numbers that `digests` gives.
     packages: Vec<What>,
-    folders: Vec<(Finder<'static>, What)>,
+    texts: Vec<Text>,
     /// Length of the longest thing looked for.
     longest: usize,
 }
@@ -35,6 +39,40 @@ pub(super) struct Search {
 pub(super) enum What {
     Required(PackageId),
     Forbidden(Forbidden),
+}
+
+/// A text that means something wherever it stands.
+struct Text {
+    finder: Finder<'static>,
+    what: What,
+    end: End,
+}
+
+/// What has to follow a text.
+enum End {
+    /// Anything.
+    Open,
+    /// Nothing that would make the name at its end another one.
+    Name,
+}
+
+impl Text {
+    fn new(text: &[u8], what: What, end: End) -> Self {
+        let finder = Finder::new(text).into_owned();
+        Self { finder, what, end }
+    }
+
+    fn len(&self) -> usize {
+        self.finder.needle().len()
+    }
+
+    fn ends(&self, next: Option<&u8>) -> bool {
+        let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || b"_@.+-".contains(byte);
+        match self.end {
+            End::Open => true,
+            End::Name => !next.is_some_and(goes_on),
+        }
+    }
 }
 
 /// One place where something was found.
@@ -86,22 +124,34 @@ impl Search {
                 Forbidden::HostFolder(folder.clone()),
             )
         });
-        let folders: Vec<_> = sandbox
+        let texts = sandbox
             .chain(host)
-            .map(|(text, what)| (Finder::new(text).into_owned(), What::Forbidden(what)))
+            .map(|(text, what)| Text::new(text, What::Forbidden(what), End::Open))
             .collect();
-        let ids = || rules.build_only.iter().chain(rules.requires);
-        let longest_id = ids().map(id_length).max().unwrap_or(0);
-        let longest_folder = folders
-            .iter()
-            .map(|(finder, _)| finder.needle().len())
-            .max()
-            .unwrap_or(0);
+        let ids = rules.build_only.iter().chain(rules.requires);
+        Self::of(ids.collect(), packages, texts)
+    }
+
+    /// For the package `to` alone: by its digest, and by the link that leads to it below `prefix` while it is active.
+    pub fn for_package(to: &PackageId, prefix: &Prefix) -> Self {
+        let what = || What::Forbidden(Forbidden::BuildOnly(to.clone()));
+        // A link inside the prefix may be relative.
+        let texts = [prefix.as_str(), ".."].map(|start| {
+            let text = format!("{start}/{ACTIVE}/{}", to.name());
+            Text::new(text.as_bytes(), what(), End::Name)
+        });
+        Self::of(vec![to], vec![what()], texts.into())
+    }
+
+    /// `packages` say what each of `ids` means.
+    fn of(ids: Vec<&PackageId>, packages: Vec<What>, texts: Vec<Text>) -> Self {
+        let lengths = ids.iter().map(|id| id_length(id));
+        let longest = lengths.chain(texts.iter().map(Text::len)).max();
         Self {
-            digests: Digests::new(ids()),
+            longest: longest.unwrap_or(0),
+            digests: Digests::new(ids.into_iter()),
             packages,
-            folders,
-            longest: longest_id.max(longest_folder),
+            texts,
         }
     }
 
@@ -149,9 +199,12 @@ impl Search {
             let what = &self.packages[number];
             hit(what, id_start(what, bytes, at)..at + BASE32_LEN);
         });
-        for (finder, what) in &self.folders {
-            for at in finder.find_iter(bytes) {
-                hit(what, at..at + finder.needle().len());
+        for text in &self.texts {
+            for at in text.finder.find_iter(bytes) {
+                let end = at + text.len();
+                if text.ends(bytes.get(end)) {
+                    hit(&text.what, at..end);
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use ::schema::id::PackageId;
 use builder::references::{self, Place, ReferenceFound};
+use builder::workshop::ResolvedPackage;
 use serde::Serialize;
 use store::Store;
 
@@ -78,7 +79,7 @@ pub fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
             id: package.id.to_string(),
             at_run_time: next.map(|next| package.resolved.requires.contains(&next.id)),
             references: match store.as_ref().zip(next) {
-                Some((store, next)) => references(store, &package.id, &next.id)?,
+                Some((store, next)) => references(store, package, &next.id)?,
                 None => None,
             },
         });
@@ -93,11 +94,16 @@ pub fn run(context: &Context<'_>, args: &Why) -> Result<(), Failure> {
 }
 
 /// Where the files of `package` refer to `to`; nothing when it is not built.
-fn references(store: &Store, package: &PackageId, to: &PackageId) -> Result<Option<Vec<Reference>>, Failure> {
-    if store.present(std::slice::from_ref(package))?.is_empty() {
+fn references(
+    store: &Store,
+    package: &ResolvedPackage,
+    to: &PackageId,
+) -> Result<Option<Vec<Reference>>, Failure> {
+    let id = &package.id;
+    if store.present(std::slice::from_ref(id))?.is_empty() {
         return Ok(None);
     }
-    let found = references::to_package(&store.package_path(package), to)?;
+    let found = references::to_package(&store.package_path(id), to, &package.resolved.prefix)?;
     Ok(Some(found.into_iter().map(Reference::of).collect()))
 }
 
