@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Ran, TestTree};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::{Value, json};
 
 fn text(path: &Path) -> &str {
@@ -317,4 +319,23 @@ fn what_no_store_id_knows_of_is_told_as_well() {
     // A store knows nothing of licences but what the tree says, which is the same for both.
     let same = tree.store(&["diff", &tree.id("user"), "user", "--json"]).json();
     assert_eq!(same["unchanged"], 2);
+}
+
+#[test]
+fn a_listing_that_is_a_pipe_is_not_waited_for() {
+    let tree = TestTree::new();
+    let build = |word: &str| {
+        let script = format!("echo {word} > $PKG_PATH/out");
+        tree.recipe("lib", &json!({ "version": "1" }), &script);
+        tree.store(&["build", "lib"]).ok();
+        tree.id("lib")
+    };
+    let [first, second] = ["first", "second"].map(build);
+    let shown = tree.store(&["show", "lib", "--json"]).json();
+    let listing = format!("trees/{}.json", shown["tree"].as_str().unwrap());
+    let listing = tree.store_dir().join(listing);
+    fs::remove_file(&listing).unwrap();
+    mkfifo(&listing, Mode::S_IRWXU).unwrap();
+    tree.store(&["diff", &first, &second])
+        .fails(1, &["it is a named pipe instead of a file"]);
 }

@@ -1,7 +1,6 @@
 //! Owns what the two sides of a comparison hold: artifacts, manifests, generations of a host, or closures in a store.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use schema::about::About;
@@ -15,8 +14,9 @@ use store::artifact::reader::{ReadError, Reader};
 use store::closure::{self, ClosureError};
 use store::host::{Host, HostError};
 use store::index::IndexError;
-use store::io_error::{IoContext, IoError};
+use store::io_error::IoError;
 use store::listing::{self, ListError};
+use store::regular;
 use store::seekable::stream::Unpacker;
 
 use crate::fetch::medium::Medium;
@@ -209,7 +209,7 @@ fn active(number: u64, generation: &Generation, manifest: &ActiveManifest) -> Re
 }
 
 fn read(path: &Path) -> Result<Listing, CompareError> {
-    let bytes = fs::read(path).at("read", path)?;
+    let bytes = regular::read(path)?;
     Listing::parse(&bytes).map_err(|source| CompareError::Listing {
         path: path.to_owned(),
         source,
