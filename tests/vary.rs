@@ -288,7 +288,7 @@ fn a_difference_is_told_with_its_bytes_and_kept_in_a_report() {
     // It stands in for the real one: it says that it found something, as that does.
     fs::write(
         bin.join("diffoscope"),
-        "#!/bin/sh\necho \"<p>$3 $4\" > \"$2\"; exit 1\n",
+        "#!/bin/sh\necho \"<p>$3 $4 $(stat -c %a $3 $4)\" > \"$2\"; exit 1\n",
     )
     .unwrap();
     fs::set_permissions(bin.join("diffoscope"), Permissions::from_mode(0o755)).unwrap();
@@ -318,6 +318,7 @@ fn a_difference_is_told_with_its_bytes_and_kept_in_a_report() {
     assert_eq!(document["differs"]["explained"][0]["place"]["name"], "d/stamp");
     let page = file("html").unwrap();
     assert!(page.starts_with("<p>") && page.contains("archived--"), "{page}");
+    assert!(page.ends_with("555\n555\n"), "{page}");
 
     // A place that no report can go to is found before anything is built.
     let place = report.join("nothing");
