@@ -9,13 +9,17 @@
 )]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
 use crate::support::TestTree;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::{Value, json};
 
 /// The digests of the packages of a document, by name.
@@ -155,6 +159,31 @@ fn what_is_built_again_is_compared_with_the_folder_as_it_is_and_with_the_index()
     fs::rename(tree.package("base"), tree.path("aside")).unwrap();
     tree.store(&["verify", "--rebuild", "base"])
         .fails(3, &["altered in the store", "`said` new"]);
+}
+
+#[test]
+fn what_no_package_can_hold_is_a_difference() {
+    let tree = TestTree::new();
+    tree.recipe("base", &json!({ "version": "1" }), "echo base > $PKG_PATH/said");
+    tree.store(&["build", "base"]).ok();
+    let package = tree.package("base");
+    fs::set_permissions(&package, Permissions::from_mode(0o755)).unwrap();
+    let odd = package.join(OsStr::from_bytes(b"\xff"));
+    File::create(&odd).unwrap();
+    tree.store(&["verify", "--rebuild", "base"])
+        .fails(3, &["altered in the store", "must be UTF-8"]);
+    fs::remove_file(&odd).unwrap();
+    mkfifo(&package.join("pipe"), Mode::S_IRWXU).unwrap();
+    let ran = tree.store(&["verify", "--rebuild", "base", "--json"]);
+    ran.fails(
+        3,
+        &["altered in the store", "pipe: a package cannot hold a named pipe"],
+    );
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(
+        named(&document, "base")["differs"]["no_package"].is_string(),
+        "{document:#}"
+    );
 }
 
 #[test]

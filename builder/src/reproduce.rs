@@ -23,6 +23,9 @@ pub struct NotReproduced {
     /// What the store says and holds of it, where these two differ already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub altered: Option<Altered>,
+    /// Why what the store holds is no package any more, so that nothing can be compared with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_package: Option<String>,
     /// Why the build failed, if only under what was varied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -166,6 +169,9 @@ impl NotReproduced {
     }
 
     fn told(&self) -> String {
+        if let Some(why) = &self.no_package {
+            return format!("it was altered in the store: {why}");
+        }
         match (&self.failure, self.altered) {
             (Some(failure), _) => format!("it cannot be built with {} varied: {failure}", self.varied),
             (None, None) => format!("building it again gives other bytes: {}", named(&self.paths)),

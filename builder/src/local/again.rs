@@ -119,7 +119,7 @@ impl LocalExecutor<'_> {
         }
     }
 
-    /// What the store holds: its folder as it is now, nothing where that is gone.
+    /// What the store holds: its folder as it is now, nothing where that is gone. What no listing can hold is a difference.
     fn stored(&self, id: &PackageId) -> Result<Listed, StepError> {
         match listing::of(&self.store.package_path(id)) {
             Err(ListError::Io(error)) if error.is_not_found() => {
@@ -130,6 +130,12 @@ impl LocalExecutor<'_> {
                     listing: nothing,
                     bytes,
                 })
+            }
+            Err(odd @ (ListError::NotUtf8(_) | ListError::Special { .. })) => {
+                Err(output(Box::new(NotReproduced {
+                    no_package: Some(odd.to_string()),
+                    ..NotReproduced::default()
+                })))
             }
             listed => listed.map_err(untaken),
         }
