@@ -82,7 +82,7 @@ fn file(path: &str, stored: &Path, built: &Path) -> Result<Option<Explained>, Io
     Ok(Some(Explained {
         path: path.to_owned(),
         offset,
-        place: place::of(&stored.bytes, stored.at as u64),
+        place: place::of([&stored.bytes, &built.bytes], stored.at as u64),
         cause: cause::of([&stored, &built]),
         stored: stored.excerpt(offset),
         built: built.excerpt(offset),

@@ -22,7 +22,7 @@ use std::path::Path;
 use store::io_error::IoContext;
 use store::tree::{self, NodeKind};
 
-mod codec;
+pub(crate) mod codec;
 mod deb;
 mod error;
 mod links;

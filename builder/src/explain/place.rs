@@ -1,17 +1,24 @@
 //! Owns the parts that files consist of: sections of programs, members of archives, headers of compressed files.
 
-use std::io::Cursor;
+mod zipped;
+
+use std::io::{Cursor, Read};
 
 use object::read::archive::ArchiveFile;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ObjectSection};
 use serde::Serialize;
 
+use crate::unpack::codec::{Codec, codec_of, decoder};
+
 /// How far archives in archives are looked into.
 const DEEPEST: usize = 4;
 
 /// The header that stands before each member of an `ar` archive.
 const AR_HEADER: u64 = 60;
+
+/// So much of what is compressed is unpacked, in bytes.
+const MOST_UNPACKED: u64 = 64 << 20;
 
 /// Where `gzip` writes the time of what it compressed.
 const GZIP_TIME: std::ops::Range<u64> = 4..8;
@@ -42,8 +49,18 @@ pub enum Place {
     /// The time in the header of a `gzip` file.
     GzipTime,
     /// The content of a compressed file, where one difference changes all that follows.
-    Compressed,
+    Compressed {
+        /// How far into what is compressed the difference begins, where it can be unpacked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
+        /// The part of that.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inside: Option<Box<Place>>,
+    },
 }
+
+/// The same file, as it is stored and as it was built.
+type Both<'a> = [&'a [u8]; 2];
 
 /// A part of a member of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -55,26 +72,54 @@ pub enum Part {
     Content,
 }
 
-/// The part of a file that `offset` is in, as far as we know the file's format.
-pub fn of(file: &[u8], offset: u64) -> Option<Place> {
-    part(file, offset, 0)
+/// The part of a file that `offset`, where both sides begin to differ, is in, as far as we know the file's format.
+pub fn of(files: Both<'_>, offset: u64) -> Option<Place> {
+    part(files, offset, 0)
 }
 
-fn part(file: &[u8], offset: u64, depth: usize) -> Option<Place> {
+fn part(files: Both<'_>, offset: u64, depth: usize) -> Option<Place> {
+    let [file, _] = files;
     if depth > DEEPEST {
         return None;
     }
     match file {
         [0x7f, b'E', b'L', b'F', ..] => section(file, offset),
         [0x1f, 0x8b, ..] if GZIP_TIME.contains(&offset) => Some(Place::GzipTime),
-        [0x1f, 0x8b, ..] | [0xfd, b'7', b'z', b'X', b'Z', ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            Some(Place::Compressed)
-        }
-        [b'B', b'Z', b'h', ..] => Some(Place::Compressed),
-        _ if file.starts_with(b"!<arch>\n") => ar_member(file, offset, depth),
-        _ if file.get(257..262) == Some(b"ustar") => tar_member(file, offset, depth),
-        _ => None,
+        _ if file.starts_with(b"!<arch>\n") => ar_member(files, offset, depth),
+        _ if file.starts_with(b"PK\x03\x04") => zipped::member(files, offset, depth),
+        _ if file.get(257..262) == Some(b"ustar") => tar_member(files, offset, depth),
+        _ => match codec_of(file)? {
+            Codec::Plain => None,
+            codec @ (Codec::Gzip | Codec::Bzip2 | Codec::Xz | Codec::Zstd) => {
+                Some(compressed(files, codec, depth))
+            }
+        },
     }
+}
+
+fn compressed(files: Both<'_>, codec: Codec, depth: usize) -> Place {
+    let unpacked = files.map(|file| decoder(codec, file).map(beginning).unwrap_or_default());
+    let unpacked = [&*unpacked[0], &*unpacked[1]];
+    let offset = first_difference(unpacked);
+    Place::Compressed {
+        offset,
+        inside: offset
+            .and_then(|offset| part(unpacked, offset, depth + 1))
+            .map(Box::new),
+    }
+}
+
+/// What comes out of a decoder, up to where it fails and as far as it is taken apart.
+fn beginning(from: impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // What came before a failure is there.
+    let _ = from.take(MOST_UNPACKED).read_to_end(&mut bytes);
+    bytes
+}
+
+fn first_difference([one, other]: Both<'_>) -> Option<u64> {
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    (same < one.len().max(other.len())).then_some(same as u64)
 }
 
 fn section(file: &[u8], offset: u64) -> Option<Place> {
@@ -87,8 +132,8 @@ fn section(file: &[u8], offset: u64) -> Option<Place> {
     })
 }
 
-fn ar_member(file: &[u8], offset: u64, depth: usize) -> Option<Place> {
-    let archive = ArchiveFile::parse(file).ok()?;
+fn ar_member(files: Both<'_>, offset: u64, depth: usize) -> Option<Place> {
+    let archive = ArchiveFile::parse(files[0]).ok()?;
     let found = archive.members().flatten().find_map(|member| {
         let (start, size) = member.file_range();
         let name = String::from_utf8_lossy(member.name()).into_owned();
@@ -98,11 +143,11 @@ fn ar_member(file: &[u8], offset: u64, depth: usize) -> Option<Place> {
             .then_some((name, header, start, size))
     });
     let (name, header, start, size) = found?;
-    Some(member(file, offset, depth, name, [header, start, start + size]))
+    Some(member(files, offset, depth, name, [header, start, start + size]))
 }
 
-fn tar_member(file: &[u8], offset: u64, depth: usize) -> Option<Place> {
-    let mut archive = tar::Archive::new(Cursor::new(file));
+fn tar_member(files: Both<'_>, offset: u64, depth: usize) -> Option<Place> {
+    let mut archive = tar::Archive::new(Cursor::new(files[0]));
     let mut last = None;
     for entry in archive.entries().ok()?.flatten() {
         if entry.raw_header_position() > offset {
@@ -115,11 +160,12 @@ fn tar_member(file: &[u8], offset: u64, depth: usize) -> Option<Place> {
         last = Some((name, entry.raw_header_position(), start, end));
     }
     let (name, header, start, end) = last?;
-    Some(member(file, offset, depth, name, [header, start, end]))
+    Some(member(files, offset, depth, name, [header, start, end]))
 }
 
-/// `bounds` are where the member's header begins, its content begins and its content ends.
-fn member(file: &[u8], offset: u64, depth: usize, name: String, bounds: [u64; 3]) -> Place {
+/// `bounds` are where the member's header begins, its content begins and its content ends: on both sides, as its headers
+/// are the same where its content differs.
+fn member(files: Both<'_>, offset: u64, depth: usize, name: String, bounds: [u64; 3]) -> Place {
     let [header, start, end] = bounds;
     if offset < start {
         return Place::Member {
@@ -130,8 +176,11 @@ fn member(file: &[u8], offset: u64, depth: usize, name: String, bounds: [u64; 3]
         };
     }
     let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-    let content = range.and_then(|(start, end)| file.get(start..end));
-    let inside = content.and_then(|content| part(content, offset - start, depth + 1));
+    let contents = range.and_then(|(start, end)| {
+        let [one, other] = files.map(|file| file.get(start..end));
+        Some([one?, other?])
+    });
+    let inside = contents.and_then(|contents| part(contents, offset - start, depth + 1));
     Place::Member {
         name,
         part: Part::Content,
@@ -143,6 +192,12 @@ fn member(file: &[u8], offset: u64, depth: usize, name: String, bounds: [u64; 3]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
+    /// The part of a file that is the same on both sides.
+    fn of(file: &[u8], offset: u64) -> Option<Place> {
+        super::of([file, file], offset)
+    }
 
     /// An archive of `ar` with one member.
     fn ar(name: &str, content: &[u8]) -> Vec<u8> {
@@ -213,7 +268,11 @@ mod tests {
     fn headers_and_contents_of_compressed_files_are_told_apart() {
         let file = [0x1f, 0x8b, 8, 0, 1, 2, 3, 4, 0, 3, 9, 9, 9];
         assert_eq!(of(&file, 5), Some(Place::GzipTime));
-        assert_eq!(of(&file, 11), Some(Place::Compressed));
+        let no_more = Place::Compressed {
+            offset: None,
+            inside: None,
+        };
+        assert_eq!(of(&file, 11), Some(no_more));
         assert_eq!(of(b"text", 2), None);
     }
 
@@ -235,9 +294,37 @@ mod tests {
         assert_eq!(of(&file, 512 + 3), Some(found));
     }
 
+    fn differing(one: &[u8], other: &[u8]) -> Option<Place> {
+        super::of([one, other], first_difference([one, other]).unwrap())
+    }
+
+    #[test]
+    fn compressed_archives_are_opened_on_both_sides() {
+        let gzip = |content: &[u8]| {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            writer.write_all(content).unwrap();
+            writer.finish().unwrap()
+        };
+        let zstd = |content: &[u8]| ::zstd::encode_all(content, 3).unwrap();
+        let [one, other] = [&b"content!"[..], b"contend!"].map(|content| tar("folder/file", content));
+        let found = Place::Compressed {
+            offset: Some(512 + 6),
+            inside: Some(Box::new(member("folder/file", Part::Content, 6, None))),
+        };
+        assert_eq!(differing(&gzip(&one), &gzip(&other)), Some(found.clone()));
+        assert_eq!(differing(&zstd(&one), &zstd(&other)), Some(found.clone()));
+        let [one, other] = [one, other].map(|file| tar("inner.tgz", &gzip(&file)));
+        match differing(&one, &other) {
+            Some(Place::Member { name, inside, .. }) => {
+                assert_eq!((&*name, inside), ("inner.tgz", Some(Box::new(found))));
+            }
+            none => panic!("{none:?}"),
+        }
+    }
+
     #[test]
     fn nonsense_has_no_parts() {
-        for start in [&b"\x7fELF"[..], b"!<arch>\n"] {
+        for start in [&b"\x7fELF"[..], b"!<arch>\n", b"PK\x03\x04"] {
             let file = [start, &[0xff; 300]].concat();
             assert_eq!(of(&file, 200), None);
         }

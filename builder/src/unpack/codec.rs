@@ -24,7 +24,7 @@ pub(super) enum Kind {
 
 /// How a tar is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Codec {
+pub(crate) enum Codec {
     Plain,
     Gzip,
     Bzip2,
@@ -45,7 +45,7 @@ pub(super) fn kind_of(head: &[u8]) -> Option<Kind> {
 }
 
 /// The compression that the bytes at the start of `head` stand for; `Plain` for a tar's own first block.
-pub(super) fn codec_of(head: &[u8]) -> Option<Codec> {
+pub(crate) fn codec_of(head: &[u8]) -> Option<Codec> {
     const MAGIC: [(&[u8], Codec); 5] = [
         (b"\x1f\x8b", Codec::Gzip),
         (b"BZh", Codec::Bzip2),
@@ -62,7 +62,7 @@ pub(super) fn codec_of(head: &[u8]) -> Option<Codec> {
 }
 
 /// What `from` holds when the compression is undone.
-pub(super) fn decoder<'a>(codec: Codec, from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decoder<'a>(codec: Codec, from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let from = BufReader::with_capacity(READ_SIZE, from);
     Ok(match codec {
         Codec::Plain => Box::new(from),

@@ -74,7 +74,14 @@ fn place(place: &Place) -> String {
             format!("member `{name}` at {offset}{}", inside.unwrap_or_default())
         }
         Place::GzipTime => "the time in the header of gzip".to_owned(),
-        Place::Compressed => "compressed content".to_owned(),
+        Place::Compressed { offset, inside } => {
+            let offset = offset.map(|offset| format!(" at {offset} of what is in it"));
+            let inside = inside
+                .as_deref()
+                .map(|inside| format!(", {}", self::place(inside)));
+            let [offset, inside] = [offset, inside].map(Option::unwrap_or_default);
+            format!("compressed content{offset}{inside}")
+        }
     }
 }
 
