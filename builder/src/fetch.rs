@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use schema::name::{PackageName, SourceName};
-use schema::source::{Origin, Source, SourceDigest, SourceForm};
+use schema::source::{Origin, Source, SourceDigest};
 use store::Store;
 use store::{publish, removal};
-
-use crate::unpack::{self, Limits, Rules, TopFolder, UnpackError};
 
 mod digesting;
 pub mod document;
@@ -63,31 +61,12 @@ pub struct PlannedSource<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedSource {
     path: PathBuf,
-    form: SourceForm,
 }
 
 impl FetchedSource {
     /// Where it is: `sources/<algorithm>-<digest>` of the store, a file or a folder.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Lays it out in `dest`, a folder that is not there yet or empty, as builds find it: the file itself, what the
-    /// archive holds, or the folder's content; every time is `mtime`, in seconds since 1970.
-    ///
-    /// # Errors
-    /// See [`UnpackError`]; `dest` is then as it was.
-    pub fn unpack(&self, dest: &Path, mtime: u64, limits: Limits) -> Result<(), UnpackError> {
-        let rules = Rules {
-            mtime,
-            top: TopFolder::Strip,
-            limits,
-        };
-        match &self.form {
-            SourceForm::File { file } => unpack::file(&self.path, dest, file, rules),
-            SourceForm::Archive => unpack::archive(&self.path, dest, rules),
-            SourceForm::Folder => unpack::folder(&self.path, dest, rules, &|_| true),
-        }
     }
 }
 
@@ -135,10 +114,7 @@ impl Fetcher {
             reason: Box::new(reason),
         })?;
         observer.event(source, FetchEvent::Finished);
-        Ok(FetchedSource {
-            path,
-            form: source.source.form.clone(),
-        })
+        Ok(FetchedSource { path })
     }
 
     /// Sees to it that all of `sources` are in `store`, several at a time; one that fails keeps no other from coming.

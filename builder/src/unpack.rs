@@ -19,6 +19,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::Path;
 
+use schema::source::SourceForm;
 use store::io_error::IoContext;
 use store::tree::{self, NodeKind};
 
@@ -68,6 +69,24 @@ pub struct Rules {
     pub top: TopFolder,
     /// How large it may become.
     pub limits: Limits,
+}
+
+/// Lays out the source `from` in `dest`, a folder that is not there yet or empty, as builds find it: the file itself, what
+/// the archive holds, or the folder's content; every time is `mtime`, in seconds since 1970.
+///
+/// # Errors
+/// See [`UnpackError`]; `dest` is then as it was.
+pub fn source(form: &SourceForm, from: &Path, dest: &Path, mtime: u64) -> Result<(), UnpackError> {
+    let rules = Rules {
+        mtime,
+        top: TopFolder::Strip,
+        limits: Limits::default(),
+    };
+    match form {
+        SourceForm::File { file: name } => file(from, dest, name, rules),
+        SourceForm::Archive => archive(from, dest, rules),
+        SourceForm::Folder => folder(from, dest, rules, &|_| true),
+    }
 }
 
 /// Unpacks `archive` into `dest`, a folder that is not there yet or empty; its kind is told from its content.

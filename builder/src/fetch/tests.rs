@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use schema::digest::Digest;
-use schema::source::RegistryFile;
+use schema::source::{RegistryFile, SourceForm};
 
 use super::*;
+use crate::unpack::{self, UnpackError};
 
 mod clients;
 mod downloads;
@@ -101,6 +102,12 @@ impl Bench {
 
     fn fetcher(&self) -> Fetcher {
         Fetcher::new(self.options.clone()).unwrap()
+    }
+
+    /// Fetches a source, and lays it out as builds find it.
+    fn lay_out(&self, source: &Source, dest: &Path) {
+        let fetched = self.fetch(source).unwrap();
+        unpack::source(&source.form, fetched.path(), dest, 1).unwrap();
     }
 
     fn fetch(&self, source: &Source) -> Result<FetchedSource, FetchError> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schema::id::PackageId;
 use schema::name::SourceName;
 use schema::recipe::Method;
-use schema::source::{Source, SourceForm};
+use schema::source::Source;
 use store::io_error::IoContext;
 
 use super::{LocalExecutor, prepare};
@@ -19,7 +19,7 @@ use crate::interrupt::{Interrupt, Urgency};
 use crate::job_log::JobLog;
 use crate::observer::{Event, Observer};
 use crate::sandbox::{self, JobServer, Limits, OutputAccess, SandboxSpec, Task, View};
-use crate::unpack::{self, Rules, TopFolder};
+use crate::unpack;
 use crate::vary::conditions::Conditions;
 use crate::workshop::{ResolvedPackage, Workshop};
 
@@ -68,19 +68,10 @@ impl LocalExecutor<'_> {
     }
 
     fn unpack(&self, package: &ResolvedPackage, source: &Source, to: &Path) -> Result<(), StepError> {
-        let rules = Rules {
-            mtime: package.resolved.source_date_epoch,
-            top: TopFolder::Strip,
-            limits: unpack::Limits::default(),
-        };
         let digest = source.digest.ok_or_else(|| prepare(FetchProblem::NoDigest))?;
         let fetched = self.store.source_path(&digest.key());
-        let unpacked = match &source.form {
-            SourceForm::File { file } => unpack::file(&fetched, to, file, rules),
-            SourceForm::Archive => unpack::archive(&fetched, to, rules),
-            SourceForm::Folder => unpack::folder(&fetched, to, rules, &|_| true),
-        };
-        unpacked.map_err(prepare)
+        let mtime = package.resolved.source_date_epoch;
+        unpack::source(&source.form, &fetched, to, mtime).map_err(prepare)
     }
 
     /// Runs the recipe's `build`, or its bootstrap.

@@ -107,9 +107,8 @@ fn really(origin: Origin, sha256: &str) -> (PathBuf, Bench) {
     bench.options.timeouts = Timeouts::default();
     let digest: Digest = sha256.parse().unwrap();
     let digest = SourceDigest::Sha256(*digest.as_bytes());
-    let fetched = bench.fetch(&archive_of(origin, digest)).unwrap();
     let dest = bench.folder.path().join("dest");
-    fetched.unpack(&dest, 1, Limits::default()).unwrap();
+    bench.lay_out(&archive_of(origin, digest), &dest);
     (dest, bench)
 }
 
@@ -207,9 +206,9 @@ fn every_source_of_our_recipes_comes_and_can_be_unpacked() {
         })
         .collect();
     let fetched = bench.fetcher().fetch_all(&bench.store, &planned, &bench.notes);
-    for (at, fetched) in fetched.into_iter().enumerate() {
+    for (at, (fetched, (_, _, source))) in fetched.into_iter().zip(&sources).enumerate() {
         let dest = bench.folder.path().join(at.to_string());
-        fetched.unwrap().unpack(&dest, 1, Limits::default()).unwrap();
+        unpack::source(&source.form, fetched.unwrap().path(), &dest, 1).unwrap();
         removal::remove(&dest).unwrap();
     }
 }

@@ -340,19 +340,11 @@ fn builds_find_the_file_or_what_is_in_it() {
     fs::write(&path, &archive).unwrap();
     let mut source = file_at(&[format!("file://{}", path.display())], &archive);
     let dest = bench.folder.path().join("dest");
-    bench
-        .fetch(&source)
-        .unwrap()
-        .unpack(&dest, 1, Limits::default())
-        .unwrap();
+    bench.lay_out(&source, &dest);
     assert_eq!(fs::read(dest.join("file")).unwrap(), archive);
     fs::remove_file(dest.join("file")).unwrap();
     source.form = SourceForm::Archive;
-    bench
-        .fetch(&source)
-        .unwrap()
-        .unpack(&dest, 1, Limits::default())
-        .unwrap();
+    bench.lay_out(&source, &dest);
     assert_eq!(fs::read_dir(&dest).unwrap().count(), 0);
 }
 
