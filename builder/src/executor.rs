@@ -97,8 +97,8 @@ impl Cause {
             | Self::References(ReferenceError::Found { .. }) => true,
             Self::NotReproduced(_)
             | Self::Sandbox(_)
-            | Self::Output(OutputError::Io { .. })
-            | Self::References(ReferenceError::Read { .. })
+            | Self::Output(OutputError::Io(_))
+            | Self::References(ReferenceError::Read(_))
             | Self::Machine(_) => false,
         }
     }
@@ -148,24 +148,22 @@ impl StepError {
 mod tests {
     use super::*;
     use std::io;
+    use store::io_error::IoError;
 
     #[test]
     fn only_what_a_build_did_is_its_own() {
-        let unreadable = || io::Error::from_raw_os_error(libc::EIO);
-        let full = OutputError::Io {
-            action: "write",
+        let failed = |code| IoError {
+            action: "touch",
             path: PathBuf::new(),
-            source: io::Error::from_raw_os_error(libc::ENOSPC),
+            source: io::Error::from_raw_os_error(code),
         };
-        let unread = ReferenceError::Read {
-            path: PathBuf::new(),
-            source: unreadable(),
-        };
+        let full = OutputError::from(failed(libc::ENOSPC));
+        let unread = ReferenceError::from(failed(libc::EIO));
         let others: [Cause; 4] = [
             full.into(),
             unread.into(),
             SandboxError::Ended(Ending::Cancelled).into(),
-            Cause::Machine(unreadable().into()),
+            Cause::Machine(failed(libc::EIO).into()),
         ];
         assert!(!others.iter().any(Cause::is_of_the_build));
         let found = ReferenceError::Found {

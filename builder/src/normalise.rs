@@ -7,12 +7,12 @@ mod noise;
 mod walk;
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use store::facts::RESOLVED_RECIPE;
 
 use rayon::prelude::*;
 use schema::id::PackageId;
+use store::io_error::IoError;
 
 pub use noise::{NOISE, Noise};
 
@@ -91,15 +91,8 @@ pub enum OutputError {
     #[error("the output holds what no package may hold:{}", Lines(.0))]
     Refused(Vec<Problem>),
     /// The file system refused something.
-    #[error("cannot {action} `{}`: {source}", path.display())]
-    Io {
-        /// What was attempted, e.g. `read`.
-        action: &'static str,
-        /// On which file of this machine.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
 }
 
 /// One thing that no package may hold.
@@ -201,11 +194,6 @@ fn for_each<T: Sync, R: Send, E: Send>(
     } else {
         items.par_iter().with_min_len(16).map(work).collect()
     }
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutputError {
-    let path = path.to_owned();
-    move |source| OutputError::Io { action, path, source }
 }
 
 #[cfg(test)]

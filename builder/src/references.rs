@@ -6,7 +6,6 @@ mod search;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -14,7 +13,7 @@ use schema::id::PackageId;
 use schema::platform::Prefix;
 
 use store::facts::RESOLVED_RECIPE;
-use store::io_error::IoError;
+use store::io_error::{IoContext, IoError};
 use store::tree::{self, NodeKind};
 
 use crate::normalise::{MOST_REPORTED, Normalised, OutputEntry, OutputKind};
@@ -83,13 +82,8 @@ pub enum ReferenceError {
         more: usize,
     },
     /// A file cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file, as a path of this machine.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] IoError),
 }
 
 impl Forbidden {
@@ -182,11 +176,7 @@ pub fn to_package(
     to: &PackageId,
     prefix: &Prefix,
 ) -> Result<Vec<ReferenceFound>, ReferenceError> {
-    let unreadable = |error: IoError| ReferenceError::Read {
-        path: dir.to_owned(),
-        source: io::Error::other(error),
-    };
-    let walk = tree::walk(dir).map_err(unreadable)?;
+    let walk = tree::walk(dir)?;
     let search = Search::for_package(to, prefix);
     let mut found = Vec::new();
     for node in walk.nodes.into_iter().filter(|node| node.path != RESOLVED_RECIPE) {
@@ -269,7 +259,7 @@ fn scan_entry(search: &Search, dir: &Path, entry: &OutputEntry) -> Result<Seen, 
                 .and_then(|file| {
                     search.stream(file, *size, |hit| seen.take(hit, &entry.path, Place::Content))
                 })
-                .map_err(|source| ReferenceError::Read { path, source })?;
+                .at("read", &path)?;
         }
     }
     Ok(seen)

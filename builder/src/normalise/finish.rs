@@ -10,10 +10,11 @@ use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::Uid;
+use store::io_error::{IoContext, IoError};
 use store::tree::HOST_LABELS;
 
 use super::walk::{Found, Inode};
-use super::{OutputError, OutputKind, for_each, io_error};
+use super::{OutputError, OutputKind, for_each};
 
 /// Gives files that have names outside the output too a content of their own.
 ///
@@ -29,7 +30,7 @@ pub(super) fn unshare(dir: &Path, found: &[Found]) -> Result<(), OutputError> {
         let Some(inode) = entry.inode else { continue };
         if names_inside.get(&(inode.device, inode.number)) != Some(&inode.names) {
             let path = dir.join(&entry.path);
-            copy_in_place(&path).map_err(io_error("copy", &path))?;
+            copy_in_place(&path).at("copy", &path)?;
         }
     }
     Ok(())
@@ -64,7 +65,7 @@ pub(super) fn finish(dir: &Path, found: &[Found], source_date_epoch: u64) -> Res
         };
         finish.one(&dir.join(&entry.path), mode)
     })?;
-    finish.one(dir, Some(0o755))
+    Ok(finish.one(dir, Some(0o755))?)
 }
 
 struct Finish {
@@ -73,14 +74,13 @@ struct Finish {
 }
 
 impl Finish {
-    fn one(&self, path: &Path, mode: Option<u32>) -> Result<(), OutputError> {
-        remove_attributes(path).map_err(io_error("remove the extended attributes of", path))?;
+    fn one(&self, path: &Path, mode: Option<u32>) -> Result<(), IoError> {
+        remove_attributes(path).at("remove the extended attributes of", path)?;
         if self.as_root {
-            lchown(path, Some(0), Some(0)).map_err(io_error("change the owner of", path))?;
+            lchown(path, Some(0), Some(0)).at("change the owner of", path)?;
         }
         if let Some(mode) = mode {
-            fs::set_permissions(path, Permissions::from_mode(mode))
-                .map_err(io_error("change the mode of", path))?;
+            fs::set_permissions(path, Permissions::from_mode(mode)).at("change the mode of", path)?;
         }
         utimensat(
             AT_FDCWD,
@@ -89,7 +89,7 @@ impl Finish {
             &self.time,
             UtimensatFlags::NoFollowSymlink,
         )
-        .map_err(|errno| io_error("set the time of", path)(errno.into()))
+        .at("set the time of", path)
     }
 }
 

@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path};
+use store::io_error::IoContext;
 use store::places::PACKAGES;
 
 use super::walk::Found;
-use super::{NormaliseRules, OutputError, OutputKind, Problem, ProblemKind, io_error};
+use super::{NormaliseRules, OutputError, OutputKind, Problem, ProblemKind};
 
 /// As many links as the kernel follows before it gives up (`ELOOP`).
 const MOST_LINKS: u32 = 40;
@@ -47,8 +48,8 @@ pub(super) fn check(
 pub(super) fn rewrite(dir: &Path, found: &mut [Found], rewrites: Vec<Rewrite>) -> Result<(), OutputError> {
     for Rewrite { index, target } in rewrites {
         let path = dir.join(&found[index].path);
-        fs::remove_file(&path).map_err(io_error("remove", &path))?;
-        symlink(&target, &path).map_err(io_error("link", &path))?;
+        fs::remove_file(&path).at("remove", &path)?;
+        symlink(&target, &path).at("link", &path)?;
         found[index].kind = OutputKind::Link { target };
     }
     Ok(())

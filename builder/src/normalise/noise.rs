@@ -5,8 +5,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
+use store::io_error::IoContext;
+
 use super::walk::Found;
-use super::{NormaliseRules, OutputError, Problem, ProblemKind, Treated, ar, for_each, io_error};
+use super::{NormaliseRules, OutputError, Problem, ProblemKind, Treated, ar, for_each};
 
 /// One kind of noise.
 #[derive(Debug)]
@@ -127,7 +129,7 @@ pub(super) fn clean(
         .collect();
     let outcomes = for_each(&candidates, |(at, noise)| {
         let path = dir.join(&found[*at].path);
-        treat(&path, noise.treatment, rules).map_err(io_error("clean", &path))
+        treat(&path, noise.treatment, rules).at("clean", &path)
     })?;
     let mut treated = Vec::new();
     let mut removed = Vec::new();

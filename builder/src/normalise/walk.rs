@@ -4,7 +4,9 @@ use std::fs::{self, DirEntry, Metadata, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::{OutputEntry, OutputError, OutputKind, Problem, ProblemKind, io_error};
+use store::io_error::IoContext;
+
+use super::{OutputEntry, OutputError, OutputKind, Problem, ProblemKind};
 
 const SET_GROUP_ID: u32 = 0o2000;
 const PRIVILEGED: u32 = 0o7000;
@@ -44,7 +46,7 @@ impl Found {
 ///
 /// Folders the build closed are opened for their owner on the way, so that what they hold can be changed later.
 pub(super) fn walk(dir: &Path) -> Result<(Vec<Found>, Vec<Problem>), OutputError> {
-    let root = fs::symlink_metadata(dir).map_err(io_error("read", dir))?;
+    let root = fs::symlink_metadata(dir).at("read", dir)?;
     let mut walk = Walk {
         // A folder made below a set-group-ID folder inherits that bit from the store and not from the build.
         inherited: root.mode() & SET_GROUP_ID,
@@ -55,8 +57,8 @@ pub(super) fn walk(dir: &Path) -> Result<(Vec<Found>, Vec<Problem>), OutputError
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
         let path = dir.join(&folder);
-        for entry in fs::read_dir(&path).map_err(io_error("list", &path))? {
-            let entry = entry.map_err(io_error("list", &path))?;
+        for entry in fs::read_dir(&path).at("list", &path)? {
+            let entry = entry.at("list", &path)?;
             if let Some(inner) = walk.look(&folder, &entry)? {
                 folders.push(inner);
             }
@@ -83,7 +85,7 @@ impl Walk {
             return Ok(None);
         };
         let path = join(folder, name);
-        let meta = entry.metadata().map_err(io_error("read", &entry.path()))?;
+        let meta = entry.metadata().at("read", entry.path())?;
         let Some(kind) = self.kind(&path, entry, &meta)? else {
             return Ok(None);
         };
@@ -122,7 +124,7 @@ impl Walk {
             return Ok(Some(OutputKind::Dir));
         }
         let problem = if meta.is_symlink() {
-            let target = fs::read_link(entry.path()).map_err(io_error("read the link", &entry.path()))?;
+            let target = fs::read_link(entry.path()).at("read the link", entry.path())?;
             match target.into_os_string().into_string() {
                 Ok(target) => return Ok(Some(OutputKind::Link { target })),
                 Err(_) => ProblemKind::Target,
@@ -157,7 +159,7 @@ fn open_folder(path: &Path, meta: &Metadata) -> Result<(), OutputError> {
     if meta.mode() & OWNER_MAY_ALL == OWNER_MAY_ALL {
         return Ok(());
     }
-    fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(io_error("open", path))
+    Ok(fs::set_permissions(path, Permissions::from_mode(0o755)).at("open", path)?)
 }
 
 fn join(folder: &str, name: &str) -> String {
