@@ -193,15 +193,18 @@ fn selected(
     };
     let verified = run::packages(&subjects, run);
     let left = records.len() - verified.packages;
+    let mut differences = rows::compare(store, &records, &verified.findings)?;
+    differences.extend(beside::holes(store, &records)?);
+    let found = verified.findings.iter().flatten();
+    differences.extend(found.flat_map(|findings| findings.differences.iter().cloned()));
     let mut report = Report {
         packages: verified.packages,
         files: verified.files,
         bytes: verified.bytes,
         left,
         extent: Extent::leaving(left),
-        differences: rows::compare(store, &records, &verified.findings)?,
+        differences: of_registered(store, selection, differences)?,
     };
-    report.differences.extend(beside::holes(store, &records)?);
     if matches!(selection, Selection::All) && report.extent.is_whole() {
         let mut found = archives::verify(store, &records, &verified.findings, run);
         found.extend(archives::strays(store, &records, owner, run)?);
@@ -214,12 +217,25 @@ fn selected(
         found.extend(kept.logs()?);
         report.add(found, run.observer);
     }
-    let found = verified.findings.into_iter().flatten();
-    report
-        .differences
-        .extend(found.flat_map(|findings| findings.differences));
     report.differences.sort();
     Ok(report)
+}
+
+/// Those of `differences`, each of which is about a package that was registered, whose package still is. The others were
+/// collected as garbage meanwhile; whoever asked for one of them by name is told that it is gone.
+fn of_registered(
+    store: &Store,
+    selection: Selection<'_>,
+    mut differences: Vec<Difference>,
+) -> Result<Vec<Difference>, VerifyError> {
+    let about = differences.iter().filter_map(|it| it.package.as_ref());
+    let about: Vec<PackageId> = about.map(|package| package.id.clone()).collect();
+    let registered = store.index().registered(&about)?;
+    match (selection, about.into_iter().find(|id| !registered.contains(id))) {
+        (Selection::Packages(_), Some(gone)) => return Err(VerifyError::Absent(gone)),
+        _ => differences.retain(|it| it.package.as_ref().is_none_or(|it| registered.contains(&it.id))),
+    }
+    Ok(differences)
 }
 
 /// The difference that an index is which is gone or contradicts itself, as its error says.

@@ -260,6 +260,33 @@ fn what_killed_commands_left_is_swept_and_never_a_difference() {
     assert!(looking.path().exists(), "its process lives");
 }
 
+/// Collects all but one generation as soon as packages are looked at.
+struct Collecting<'a>(&'a Host);
+
+impl crate::verify::VerifyObserver for Collecting<'_> {
+    fn begin(&self, _: usize, _: u64) {
+        let lock = self.0.lock().unwrap();
+        collect::collect(self.0, &lock, 1, collect::Collecting::Remove).unwrap();
+    }
+    fn read(&self, _: u64) {}
+    fn verified(&self, _: &PackageId, _: &[crate::verify::Difference]) {}
+}
+
+#[test]
+fn what_is_collected_while_a_host_is_verified_is_no_difference() {
+    let world = two_generations();
+    world.activate(&Recorder::default()).unwrap();
+    let old = world.host.generation(1).unwrap().packages[0].id.clone();
+    let observer = Collecting(&world.host);
+    let run = crate::verify::Run::new(&observer);
+    let found = verify::host(&world.host, &system::Detached, &run).unwrap();
+    assert!(!world.host.package(&old).exists());
+    let about = |it: &&crate::verify::Difference| {
+        it.path.starts_with("generations/1") || it.package.as_ref().is_some_and(|package| package.id == old)
+    };
+    assert_eq!(found.differences.iter().find(about), None);
+}
+
 #[test]
 fn every_finding_is_told_at_once() {
     let mut one = package(

@@ -16,7 +16,9 @@ mod generation;
 use super::blueprint::difference;
 use super::existing::Existing;
 use super::system::System;
-use super::{GENERATION, GENERATIONS, Host, HostError, MANIFEST, Manifest, PACKAGES, Pending, status};
+use super::{
+    GENERATION, GENERATIONS, Host, HostError, MANIFEST, Manifest, PACKAGES, Pending, number, status,
+};
 use crate::facts;
 use crate::verify::{self, Difference, DifferenceKind, Extent, Run, Subject};
 use beside::Named;
@@ -62,6 +64,24 @@ impl HostReport {
             differences,
             ..Self::default()
         }
+    }
+
+    /// Without what is about generations and packages that were collected as garbage meanwhile: nothing names them by now.
+    fn of_what_stays(mut self, host: &Host) -> Result<Self, HostError> {
+        if self.differences.is_empty() {
+            return Ok(self);
+        }
+        let (mut known, _) = Known::of_generations(host, &mut Vec::new())?;
+        known.add_installed(host, &mut Vec::new());
+        let named = known.named().packages;
+        let mut generations = host.generations()?;
+        generations.extend(host.current().ok().flatten());
+        self.differences.retain(|it| match (&it.package, &it.kind) {
+            (Some(package), DifferenceKind::Unregistered) => is_there(host, &package.id),
+            (Some(package), _) => named.contains(&package.id),
+            (None, _) => generation_at(&it.path).is_none_or(|number| generations.contains(&number)),
+        });
+        Ok(self)
     }
 
     /// Whether the host holds exactly what its manifest says.
@@ -121,7 +141,7 @@ pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostRepor
         root_digest,
         overrides,
         pending,
-        ..HostReport::of(packages, differences)
+        ..HostReport::of(packages, differences).of_what_stays(host)?
     })
 }
 
@@ -153,7 +173,7 @@ pub fn packages(host: &Host, names: &[String], run: &Run<'_>) -> Result<HostRepo
     Ok(HostReport {
         generation: host.current()?,
         pending: host.pending()?,
-        ..HostReport::of(known.verify(host, run), differences)
+        ..HostReport::of(known.verify(host, run), differences).of_what_stays(host)?
     })
 }
 
@@ -255,8 +275,7 @@ impl Known {
     }
 
     fn verify(&self, host: &Host, run: &Run<'_>) -> verify::Report {
-        let is_there = |id: &PackageId| fs::symlink_metadata(host.package(id)).is_ok();
-        let (there, absent): (Vec<_>, Vec<_>) = self.trees.iter().partition(|(id, _)| is_there(id));
+        let (there, absent): (Vec<_>, Vec<_>) = self.trees.iter().partition(|(id, _)| is_there(host, id));
         // A prefix that cannot be looked at has no packages, either.
         let owner = verify::owner_of(host.root()).ok();
         let sizes = there.iter().filter_map(|(id, _)| self.sizes.get(*id));
@@ -307,6 +326,15 @@ fn check_local(host: &Host, id: &PackageId) -> Option<Difference> {
         Err(error) => error.to_string(),
     };
     Some(in_package(id, DifferenceKind::Recipe { reason }))
+}
+
+fn is_there(host: &Host, id: &PackageId) -> bool {
+    fs::symlink_metadata(host.package(id)).is_ok()
+}
+
+/// The generation that `path`, relative to the host's root, lies in.
+fn generation_at(path: &str) -> Option<u64> {
+    number(Path::new(path).strip_prefix(GENERATIONS).ok()?.iter().next()?)
 }
 
 fn in_package(id: &PackageId, kind: DifferenceKind) -> Difference {

@@ -247,6 +247,25 @@ impl Index {
             .collect())
     }
 
+    /// What roots keep that is not registered, each with the name of its root, sorted.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub(crate) fn kept_absent(&self) -> Result<Vec<(String, PackageId)>, IndexError> {
+        let rows = self.ask("read the roots", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT root, package FROM root_packages WHERE package NOT IN (SELECT id FROM packages)
+                     ORDER BY root, package",
+                )?
+                .query_map([], two)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter()
+            .map(|(root, package)| Ok((root, self.parse(&package)?)))
+            .collect()
+    }
+
     /// One consistent view: all of `body` sees the same state, whatever others write meanwhile.
     fn ask<T>(
         &self,

@@ -115,7 +115,8 @@ fn one(store: &Store, package: &PackageRecord, stated: Option<&Stated>, run: &Ru
     let path = store.archive_path(&tree);
     let (found, length) = match listing::hash_file(&path, &mut |bytes| run.observer.read(bytes)) {
         Ok(hashed) => hashed,
-        // The record goes first when an archive is forgotten, so it was not forgotten.
+        // Collected as garbage meanwhile, the record first.
+        Err(error) if error.is_not_found() && Record::read(store, &tree).is_err() => return None,
         Err(error) => return archive(DifferenceKind::unreadable(&error.source)),
     };
     if found == record.blake3 && length == record.length && speaks_of(&record, package, stated) {

@@ -122,15 +122,7 @@ fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>
 
 /// What a root keeps, but is not there.
 pub(super) fn roots(store: &Store) -> Result<Vec<Difference>, VerifyError> {
-    let roots = store.index().roots()?;
-    let kept: Vec<PackageId> = roots.iter().flat_map(|root| root.packages.clone()).collect();
-    let there = store.index().registered(&kept)?;
-    let mut absent = Vec::new();
-    for root in roots {
-        for id in root.packages.iter().filter(|id| !there.contains(id)) {
-            let root = root.name.clone();
-            absent.push(Difference::new(Some(id), "", DifferenceKind::KeptAbsent { root }));
-        }
-    }
-    Ok(absent)
+    let absent = store.index().kept_absent()?.into_iter();
+    let absent = absent.map(|(root, id)| Difference::new(Some(&id), "", DifferenceKind::KeptAbsent { root }));
+    Ok(absent.collect())
 }

@@ -12,7 +12,7 @@ use schema::id::PackageId;
 
 use super::super::sweep::is_unfinished;
 use super::super::{GENERATIONS, Host, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, root, trail};
-use super::{Told, difference, in_generations};
+use super::{Told, difference, in_generations, is_there};
 use crate::facts;
 use crate::folder;
 use crate::io_error::{IoContext, IoError};
@@ -109,10 +109,9 @@ fn of_generation<'a>(host: &Host, installed: &Manifest, generations: &'a [Told])
     let (old, new): (Vec<_>, Vec<_>) = packages
         .iter()
         .partition(|package| selected.contains(&package.id));
-    let is_there = |id: &PackageId| fs::symlink_metadata(host.package(id)).is_ok();
     let is_another = match new.is_empty() {
         true => old.len() < selected.len(),
-        false => new.iter().any(|package| is_there(&package.id)),
+        false => new.iter().any(|package| is_there(host, &package.id)),
     };
     same.last().copied().filter(|_| !is_another)
 }
@@ -183,6 +182,8 @@ pub(super) fn strays(host: &Host, named: &Named) -> Result<Vec<Difference>, IoEr
                 let kind = match listing::hash_file(&path, &mut |_| {}) {
                     Ok((found, _)) if found == expected => continue,
                     Ok((found, _)) => DifferenceKind::Listing { expected, found },
+                    // Collected as garbage meanwhile.
+                    Err(error) if error.is_not_found() => continue,
                     Err(error) => DifferenceKind::unreadable(&error.source),
                 };
                 strays.push(difference(&Path::new(TREES).join(&name), kind));

@@ -122,3 +122,72 @@ fn attestations_are_held_against_what_is_here_and_against_their_own_digest() {
     assert!(crate::attestations::forget(&test.store, &format!("attestations/{curl}.json")).unwrap());
     assert!(!path.exists() && !sum.exists());
 }
+
+/// Collects all that no root keeps when so many packages are verified.
+struct Collecting<'a> {
+    store: &'a Store,
+    after: usize,
+    verified: std::sync::atomic::AtomicUsize,
+}
+
+impl Collecting<'_> {
+    fn collect(&self, verified: usize) {
+        if verified == self.after {
+            let options = crate::gc::GcOptions {
+                mode: crate::gc::GcMode::Collect,
+                now_unix: 0,
+                keep_logs: std::time::Duration::ZERO,
+            };
+            let collected = crate::gc::collect(self.store, &options, &()).unwrap();
+            assert_eq!(collected.kept, 1);
+        }
+    }
+}
+
+impl VerifyObserver for Collecting<'_> {
+    fn begin(&self, _: usize, _: u64) {
+        self.collect(0);
+    }
+    fn read(&self, _: u64) {}
+    fn verified(&self, _: &PackageId, _: &[Difference]) {
+        self.collect(1 + self.verified.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+    }
+}
+
+#[test]
+fn what_is_collected_while_a_store_is_verified_is_no_difference() {
+    for after in 0..=3 {
+        let test = TestStore::new();
+        let kept = test.add(&Sketch::new("zstd"));
+        let zlib = test.add(&Sketch::new("zlib"));
+        let curl = test.add(&Sketch::requiring("curl", &[&zlib]));
+        crate::roots::set(&test.store, "mine", &[kept], 7).unwrap();
+        // No process needs them any more.
+        let test = test.close().open();
+        let observer = Collecting {
+            store: &test.open_again(),
+            after,
+            verified: 0.into(),
+        };
+        let report = store(&test.store, Selection::All, &Run::new(&observer)).unwrap();
+        assert_eq!(report.differences, [], "after {after} packages");
+        assert!(!test.store.package_path(&curl).exists());
+    }
+}
+
+#[test]
+fn a_package_that_was_named_and_is_collected_meanwhile_is_said_to_be_gone() {
+    let test = TestStore::new();
+    let kept = test.add(&Sketch::new("zstd"));
+    let zlib = test.add(&Sketch::new("zlib"));
+    crate::roots::set(&test.store, "mine", &[kept], 7).unwrap();
+    let test = test.close().open();
+    let observer = Collecting {
+        store: &test.open_again(),
+        after: 0,
+        verified: 0.into(),
+    };
+    let selection = [zlib.clone()];
+    let verified = store(&test.store, Selection::Packages(&selection), &Run::new(&observer));
+    assert!(matches!(verified, Err(VerifyError::Absent(gone)) if gone == zlib));
+}
