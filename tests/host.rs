@@ -278,6 +278,9 @@ fn every_damage_is_found() {
         "from byte 0 on 413d31 instead of",
         "mode 0644",
     ]);
+    let generation = host.root.join("generations/1");
+    fs::set_permissions(&generation, Permissions::from_mode(0o775)).unwrap();
+    host.differs(&["generations/1: mode 0775 instead of 0755"]);
     fs::write(host.root.join("extra"), "").unwrap();
     host.differs(&["extra: a file that does not belong there"]);
     fs::remove_file(host.root.join("extra")).unwrap();

@@ -7,6 +7,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use crate::support::TestTree;
@@ -174,6 +175,26 @@ fn what_nobody_registered_is_named() {
     tree.store(&["verify", "base", "top", "shell"]).ok();
     fs::remove_dir(stray).unwrap();
     tree.holds_only(&["base", "shell", "top"]);
+}
+
+#[test]
+fn a_store_that_was_made_where_groups_may_write_is_as_it_should_be() {
+    let tree = built();
+    let root = tree.path("another");
+    let under = |args: &[&str]| {
+        let store = tree.command(args);
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 002; exec \"$0\" \"$@\""]);
+        command.arg(store.get_program()).args(store.get_args());
+        command.current_dir(store.get_current_dir().unwrap());
+        command.env_clear();
+        command.envs(store.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("STORE_DIR", &root).output().unwrap()
+    };
+    for args in [&["build", "all", "-q"][..], &["verify"]] {
+        let output = under(args);
+        assert!(output.status.success(), "{output:?}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::removal;
 /// How the names of what is not finished begin; web servers do not show what begins with a dot.
 pub const PARTIAL: &str = ".partial-";
 
-/// Mode of folders that the store makes on hosts outside of packages, whatever the umask.
+/// Mode of folders outside of packages: on hosts whatever the umask, in stores as far as the umask allows it.
 pub(crate) const FOLDER_MODE: u32 = 0o755;
 
 /// Waits until a file, or which names there are in a folder, is on the disk.

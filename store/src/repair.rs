@@ -85,8 +85,8 @@ pub fn records(store: &Store, lock: &PackageLock) -> Result<Repaired, RepairErro
     }
 }
 
-/// Gives what stands at the path of `difference`, below `root` and in no package, the mode or the owner that it should have;
-/// says whether that was what differs, and could be done.
+/// Gives what stands at the path of `difference`, below `root` and in no package, the mode or the owner that it should have,
+/// or takes an access control list from it; says whether that was what differs, and could be done.
 ///
 /// # Errors
 /// When it cannot be changed.
@@ -103,6 +103,12 @@ pub fn stand_again(root: &Path, difference: &Difference) -> Result<bool, IoError
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
                 changed => changed.at("change the owner of", &path).map(|()| true),
             }
+        }
+        (None, DifferenceKind::Attribute { name }) => {
+            let removed = xattr::remove(&path, name);
+            removed
+                .at("remove an extended attribute of", &path)
+                .map(|()| true)
         }
         _ => Ok(false),
     }

@@ -1,8 +1,9 @@
 //! Owns the store as a folder: where everything lies in it, how it is opened, and which formats it may have.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use nix::unistd::{AccessFlags, eaccess};
 use schema::digest::Digest;
 use schema::id::PackageId;
 
-use crate::durable;
+use crate::durable::{self, FOLDER_MODE};
 use crate::folder;
 use crate::index::{Index, IndexError};
 use crate::io_error::{IoContext, IoError};
@@ -37,7 +38,8 @@ pub(crate) const LOGS: &str = "logs";
 pub(crate) const ATTESTATIONS: &str = "attestations";
 /// The name of the folder of what builds were made from, within a store.
 pub(crate) const RECIPES: &str = "recipes";
-const TMP: &str = "tmp";
+/// The name of the folder for what is unfinished within a store.
+pub(crate) const TMP: &str = "tmp";
 /// What file systems put at their own top, which a store may be.
 const LOST_AND_FOUND: &str = "lost+found";
 /// The folders within a store.
@@ -398,7 +400,8 @@ pub(crate) fn exists(root: &Path) -> Result<(), OpenError> {
 
 /// Sees to it that a store of our format is at `root`; gives its `format` file, open.
 pub(crate) fn prepare(root: &Path) -> Result<(Layout, File), OpenError> {
-    fs::create_dir_all(root).at("make folder", root)?;
+    let folder = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(root);
+    folder.at("make folder", root)?;
     let root = fs::canonicalize(root).at("resolve", root)?;
     let layout = Layout { root };
     let path = layout.folder(FORMAT_FILE);
@@ -450,6 +453,7 @@ fn create(layout: &Layout) -> Result<(), OpenError> {
     // Durable when this returns: its last connection moved all into the file and waited for the disk.
     Index::create(&layout.index())?;
     fs::write(&aside, format!("{FORMAT}\n")).at("write", &aside)?;
+    publish::set_mode(&aside, publish::FILE_MODE)?;
     durable::sync(&aside)?;
     fs::rename(&aside, &path).at("rename", &aside)?;
     Ok(durable::sync(root)?)
@@ -472,7 +476,7 @@ fn make_folders(layout: &Layout) -> Result<(), IoError> {
 }
 
 fn make_folder(path: &Path) -> Result<(), IoError> {
-    match fs::create_dir(path) {
+    match DirBuilder::new().mode(FOLDER_MODE).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         made => made.at("make folder", path),
     }

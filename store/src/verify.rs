@@ -208,7 +208,7 @@ fn selected(
     if matches!(selection, Selection::All) && report.extent.is_whole() {
         let mut found = archives::verify(store, &records, &verified.findings, run);
         found.extend(archives::strays(store, &records, owner, run)?);
-        found.extend(beside::folders(store, owner));
+        found.extend(beside::standing(store, owner)?);
         found.extend(beside::strays(store, &records, owner)?);
         found.extend(beside::roots(store)?);
         let kept = kept::Kept { store, owner, run };

@@ -39,16 +39,20 @@ pub fn sources(store: &Store, report: &mut Report, observer: &dyn VerifyObserver
         if observer.is_stopped() {
             return Vec::new();
         }
+        let mut within = Standing::Any.faults_within(&path, owner);
         let mut kinds = Standing::Any.faults(&path, owner);
         match (digest(partial.unwrap_or(&name)), partial) {
             (Some(expected), None) => kinds.extend(of_source(&path, &expected, &name)),
             (Some(_), Some(_)) => {}
-            (None, _) => kinds = extra(&path),
+            (None, _) => (kinds, within) = (extra(&path), Vec::new()),
         }
         let path = format!("{FOLDER}/{name}");
-        let named = kinds.into_iter();
-        named
-            .map(|kind| Difference::new(None, path.clone(), kind))
+        let within = within
+            .into_iter()
+            .map(|(inner, kind)| (format!("{path}/{inner}"), kind));
+        let own = kinds.into_iter().map(|kind| (path.clone(), kind));
+        own.chain(within)
+            .map(|(path, kind)| Difference::new(None, path, kind))
             .collect()
     };
     report.add(paths.into_par_iter().flat_map_iter(look).collect(), observer);
@@ -144,6 +148,31 @@ mod tests {
             .collect();
         assert_eq!(forgotten.iter().filter(|it| **it).count(), 1);
         assert_eq!(found().len(), 2);
+    }
+
+    #[test]
+    fn within_a_source_others_may_write_nothing_either() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = tempfile::tempdir().unwrap();
+        let store = Store::open_or_create(&temporary.path().join("store")).unwrap();
+        let staged = temporary.path().join("staged");
+        fs::create_dir_all(staged.join("inner")).unwrap();
+        fs::write(staged.join("inner/file"), "text").unwrap();
+        let key = digesting::of_folder(&staged).unwrap().key();
+        fs::rename(&staged, store.source_path(&key)).unwrap();
+        let found = || {
+            let mut report = Report::default();
+            sources(&store, &mut report, &()).unwrap();
+            let found = report.differences.into_iter();
+            found.map(|it| it.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(), [] as [&str; 0]);
+        let inner = store.source_path(&key).join("inner");
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(
+            found(),
+            [format!("sources/{key}/inner: mode 0777 instead of 0775")]
+        );
     }
 
     /// Asks to stop from the beginning.

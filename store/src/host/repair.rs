@@ -129,15 +129,19 @@ impl Repair<'_> {
         });
     }
 
-    /// Sets modes and owners again of the host's own folders and of listings.
+    /// Sets modes and owners again of the host's own folders, of generations, and of listings.
     fn standing(&mut self, report: &HostReport) -> Result<(), IoError> {
         let is_ours = |path: &str| {
-            let own = [".", PACKAGES, TREES, GENERATIONS];
-            own.contains(&path) || Path::new(path).parent() == Some(Path::new(TREES))
+            let own = [".", PACKAGES, TREES, GENERATIONS, MANIFEST];
+            let parent = Path::new(path).parent();
+            own.contains(&path)
+                || [TREES, GENERATIONS]
+                    .iter()
+                    .any(|it| parent == Some(Path::new(it)))
         };
         for difference in report.differences.iter().filter(|it| is_ours(&it.path)) {
             if crate::repair::stand_again(self.host.root(), difference)? {
-                self.done(&difference.path, "mode or owner set again");
+                self.done(&difference.path, "mode, owner or access list set again");
             }
         }
         Ok(())

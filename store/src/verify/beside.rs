@@ -13,8 +13,9 @@ use crate::io_error::{IoContext, IoError};
 use crate::listing;
 use crate::places::{self, PACKAGES, TREES};
 use crate::publish;
-use crate::store::{self, Access, Store};
+use crate::store::{self, Access, FORMAT_FILE, INDEX_FILE, Store, TMP};
 use crate::tree::Owner;
+use crate::work::{KEPT, LOCKS, NEEDS};
 
 /// What is required at run time, but not there.
 pub(super) fn holes(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, VerifyError> {
@@ -35,16 +36,28 @@ pub(super) fn holes(store: &Store, records: &[PackageRecord]) -> Result<Vec<Diff
     Ok(holes.collect())
 }
 
-/// What is wrong with the store's own folders: whoever may write them may exchange what is in them.
-pub(super) fn folders(store: &Store, owner: Owner) -> Vec<Difference> {
-    let own = std::iter::once(".").chain(store::FOLDERS);
-    let faults = own.flat_map(|name| {
-        let faults = Standing::Folder.faults(&store.layout().folder(name), owner);
+/// What is wrong with the store's own folders, and the files beside them: whoever may write them may exchange what is in
+/// them.
+pub(super) fn standing(store: &Store, owner: Owner) -> Result<Vec<Difference>, IoError> {
+    let temporary = [LOCKS, KEPT, NEEDS].map(|name| format!("{TMP}/{name}"));
+    let own = std::iter::once(".").chain(store::FOLDERS).map(str::to_owned);
+    let mut all: Vec<(String, Standing)> = own
+        .chain(temporary)
+        .map(|name| (name, Standing::Folder))
+        .collect();
+    for entry in folder::entries(store.root())? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == FORMAT_FILE || name.starts_with(INDEX_FILE) {
+            all.push((name, Standing::Own));
+        }
+    }
+    let faults = all.into_iter().flat_map(|(name, standing)| {
+        let faults = standing.faults(&store.root().join(&name), owner);
         faults
             .into_iter()
-            .map(move |kind| Difference::new(None, name, kind))
+            .map(move |kind| Difference::new(None, name.as_str(), kind))
     });
-    faults.collect()
+    Ok(faults.collect())
 }
 
 /// What the index knows nothing of, and listings of no package that are not what their names say.

@@ -125,7 +125,7 @@ fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
         let name = difference.path.strip_prefix(ARCHIVES);
         let tree = name.and_then(|name| name.strip_prefix('/')?.split_once('.')?.0.parse().ok());
         let how = if repair::stand_again(store.root(), difference)? {
-            "mode or owner set again"
+            "mode, owner or access list set again"
         } else if let Some(tree) = tree {
             record::forget(store, &tree)?;
             "forgotten, and made again when it is needed"

@@ -138,6 +138,7 @@ pub(super) fn standing(host: &Host) -> Result<Vec<Difference>, IoError> {
     for number in host.generations()? {
         look(in_generations(number, ""), Standing::Folder);
     }
+    look(MANIFEST.into(), Standing::Own);
     for (name, _) in entries(&host.root().join(TREES))? {
         look(Path::new(TREES).join(name), Standing::Document);
     }

@@ -58,6 +58,88 @@ fn who_may_write_what_is_a_difference_and_so_is_what_stands_elsewhere() {
     );
 }
 
+/// An access control list that gives the user 65534 these permissions, and all others what the mode 0755 does.
+fn access_list(permissions: u16) -> Vec<u8> {
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, 7, u32::MAX),
+        (0x02, permissions, 65_534),
+        (0x04, 5, u32::MAX),
+        (0x10, permissions | 5, u32::MAX),
+        (0x20, 5, u32::MAX),
+    ];
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(permissions.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    bytes
+}
+
+/// What is found in a sound store to which `change` was done, each as `path kind`; what may be mended of it was.
+fn found_after(change: impl FnOnce(&Path)) -> Vec<String> {
+    let (test, _, _) = one();
+    change(&test.root());
+    let differences = all(&test).differences;
+    for difference in &differences {
+        crate::repair::stand_again(&test.root(), difference).unwrap();
+    }
+    let is_mended = |it: &Difference| !matches!(it.kind, DifferenceKind::Type { .. });
+    assert!(!all(&test).differences.iter().any(is_mended));
+    let kind = |it: Difference| match it.kind {
+        DifferenceKind::Mode { .. } => format!("{} mode", it.path),
+        DifferenceKind::Attribute { .. } => format!("{} attribute", it.path),
+        DifferenceKind::Type { .. } => format!("{} type", it.path),
+        kind => format!("{} {kind}", it.path),
+    };
+    differences.into_iter().map(kind).collect()
+}
+
+#[test]
+fn whoever_else_may_write_what_is_the_stores_own_is_found_however_he_may() {
+    let give = |path: &Path, name: &str, permissions| {
+        xattr::set(
+            path,
+            format!("system.posix_acl_{name}"),
+            &access_list(permissions),
+        )
+        .unwrap();
+    };
+    assert_eq!(found_after(|root| set_mode(root, 0o775)), [". mode"]);
+    assert_eq!(
+        found_after(|root| set_mode(&root.join("trees"), 0o775)),
+        ["trees mode"]
+    );
+    assert_eq!(
+        found_after(|root| set_mode(&root.join("tmp/locks"), 0o777)),
+        ["tmp/locks mode"]
+    );
+    for name in ["index.sqlite", "format"] {
+        assert_eq!(
+            found_after(|root| set_mode(&root.join(name), 0o666)),
+            [format!("{name} mode")]
+        );
+    }
+    assert_eq!(
+        found_after(|root| give(&root.join("logs"), "access", 7)),
+        ["logs mode", "logs attribute"]
+    );
+    assert_eq!(
+        found_after(|root| give(&root.join("logs"), "default", 7)),
+        ["logs attribute"]
+    );
+    // Who may only read is nobody's business.
+    assert_eq!(
+        found_after(|root| give(&root.join("logs"), "access", 5)),
+        [] as [&str; 0]
+    );
+    let linked = |root: &Path| {
+        fs::rename(root.join("format"), root.join("tmp/kept/format")).unwrap();
+        symlink("tmp/kept/format", root.join("format")).unwrap();
+    };
+    assert_eq!(found_after(linked), ["format type"]);
+}
+
 /// An attestation that `id` has the digest `tree`, and that the packages `there` were there, with a signature that nobody
 /// looks at.
 fn attestation(
