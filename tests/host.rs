@@ -300,6 +300,27 @@ fn every_damage_is_found() {
 }
 
 #[test]
+fn a_listing_that_is_lost_or_damaged_is_made_again_from_the_package() {
+    let host = Host::new();
+    host.store(&["activate", "--role", "master"]).ok();
+    let listings = host.root.join("trees");
+    let mut paths: Vec<PathBuf> = fs::read_dir(&listings)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort_unstable();
+    let sound: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+    fs::remove_file(&paths[0]).unwrap();
+    fs::set_permissions(&paths[1], Permissions::from_mode(0o644)).unwrap();
+    fs::write(&paths[1], "{}").unwrap();
+    host.differs(&["cannot be verified without the listing", "changed listing"]);
+    host.store(&["verify", "--repair"]).ok();
+    let mended: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
+    assert_eq!(mended, sound);
+    host.store(&["verify"]).ok();
+}
+
+#[test]
 fn what_is_deleted_by_hand_is_named_and_made_again() {
     let host = Host::new();
     host.store(&["activate", "--role", "master"]).ok();

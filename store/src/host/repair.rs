@@ -25,14 +25,17 @@ use crate::artifact::unpacking::{self, StagedFile, UnpackError};
 use crate::artifact::verify::Observer;
 use crate::durable::{self, PARTIAL};
 use crate::exchange::exchange;
+use crate::facts;
 use crate::io_error::{IoContext, IoError};
+use crate::listing;
+use crate::places;
 use crate::publish::FILE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
 use crate::substitute::SubstituteError;
 use crate::supply::{Offer, Supplies};
-use crate::verify::DifferenceKind;
+use crate::verify::{Difference, DifferenceKind};
 
 /// Why a host was not mended, or not wholly.
 #[derive(Debug, thiserror::Error)]
@@ -185,6 +188,9 @@ impl Repair<'_> {
             .collect();
         for id in damaged {
             let Some(tree) = known.get(id) else { continue };
+            if self.listing(report, id, tree)? {
+                continue;
+            }
             let taken = supplies.take(id, Some(*tree), |offer| self.replace(offer, observer))?;
             if let Some(name) = taken {
                 let how = format!("taken from {name}");
@@ -192,6 +198,35 @@ impl Repair<'_> {
             }
         }
         Ok(durable::sync(&self.host.root().join(TREES))?)
+    }
+
+    /// Makes the listing of digest `tree` again from the folder of the package `id`, where nothing but that listing differs;
+    /// says whether it did.
+    fn listing(&mut self, report: &HostReport, id: &PackageId, tree: &Digest) -> Result<bool, RepairError> {
+        let is_of_it = |it: &&Difference| it.package.as_ref().is_some_and(|package| package.id == *id);
+        let is_listing = |kind: &DifferenceKind| {
+            matches!(
+                kind,
+                DifferenceKind::Listing { .. } | DifferenceKind::NoListing { .. }
+            )
+        };
+        let mut differing = report.differences.iter().filter(is_of_it);
+        if !differing.all(|it| is_listing(&it.kind)) {
+            return Ok(false);
+        }
+        let folder = self.host.package(id);
+        let (Ok(recipe), Ok(listed)) = (facts::read(&folder, id), listing::of(&folder)) else {
+            return Ok(false);
+        };
+        if listed.tree != *tree {
+            return Ok(false);
+        }
+        let (path, mtime) = (self.host.listing(tree), recipe.source_date_epoch);
+        let staged = unpacking::document(&path, &listed.bytes, FILE_MODE, mtime)?;
+        durable::sync_file_system(self.host.root())?;
+        staged.publish()?;
+        self.done(places::listing_path(tree), "made again from the package");
+        Ok(true)
     }
 
     /// Puts the package that is offered, and its listing, in place of what is there.
