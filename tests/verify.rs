@@ -409,6 +409,11 @@ fn a_damaged_index_is_a_difference_and_made_anew() {
     assert_eq!(tree.store(&["verify"]).code, Some(3), "it is gone");
     tree.store(&["verify", "--repair"]).ok();
     tree.holds_only(&["base", "shell", "top"]);
+    fs::remove_file(&index).unwrap();
+    fs::create_dir(&index).unwrap();
+    assert_eq!(tree.store(&["verify"]).code, Some(3), "it is a folder");
+    tree.store(&["verify", "--repair"]).ok();
+    tree.holds_only(&["base", "shell", "top"]);
 }
 
 #[test]

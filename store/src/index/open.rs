@@ -7,6 +7,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::{Index, IndexError, corrupt, failed};
+use crate::regular::NotRegular;
+use crate::verify::FileKind;
 
 /// The format of the index that this program reads and writes, kept in SQLite's `user_version`.
 pub const FORMAT: i64 = 2;
@@ -95,9 +97,7 @@ impl Index {
     /// # Errors
     /// When it is damaged, newer than this program, or cannot be opened.
     pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
-        if !path.exists() {
-            return Err(IndexError::Missing(path.to_owned()));
-        }
+        is_file(path)?;
         let mut connection = connect(path, OpenFlags::empty())?;
         if version_of(&connection).map_err(failed(path, "read the format"))? == 1 {
             migrate(&mut connection).map_err(failed(path, "add what older programs did not keep"))?;
@@ -110,9 +110,7 @@ impl Index {
     /// # Errors
     /// As [`Index::open`]; and when somebody left changes beside it that can only be taken in by writing.
     pub(crate) fn open_to_look(path: &Path) -> Result<Self, IndexError> {
-        if !path.exists() {
-            return Err(IndexError::Missing(path.to_owned()));
-        }
+        is_file(path)?;
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = connect_to(path, path, read_only).and_then(|connection| Self::of(path, connection));
         match opened {
@@ -189,6 +187,15 @@ impl Index {
                 Err(self.corrupt(format!("a row of `{table}` is about a package that no row is")))
             }
         }
+    }
+}
+
+/// Refuses what SQLite would wait for or cannot say anything of.
+fn is_file(path: &Path) -> Result<(), IndexError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(metadata) => Err(corrupt(path, NotRegular(FileKind::from(&metadata)))),
+        Err(_) => Err(IndexError::Missing(path.to_owned())),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::durable;
 use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::{self, PublishError};
+use crate::removal;
 use crate::store::{self, Layout, OpenError};
 use crate::work::{self, WorkArea};
 
@@ -183,7 +184,11 @@ fn replace(layout: &Layout, aside: &Path) -> Result<(), IoError> {
     for suffix in ["-wal", "-shm"] {
         let mut name = index.clone().into_os_string();
         name.push(suffix);
-        crate::removal::remove(Path::new(&name))?;
+        removal::remove(Path::new(&name))?;
+    }
+    // A file takes the place of anything but a folder.
+    if fs::symlink_metadata(&index).is_ok_and(|it| it.is_dir()) {
+        removal::remove(&index)?;
     }
     fs::rename(aside, &index).at("publish", &index)?;
     durable::sync_file_system(&layout.tmp())

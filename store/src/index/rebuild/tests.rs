@@ -90,6 +90,23 @@ fn an_index_that_is_gone_is_reported_and_made_anew() {
 }
 
 #[test]
+fn what_is_no_file_where_the_index_should_be_is_reported_and_replaced() {
+    let pipe = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let folder = |path: &Path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("file"), "").unwrap();
+    };
+    let link = |path: &Path| std::os::unix::fs::symlink("packages", path).unwrap();
+    for make in [&pipe as &dyn Fn(&Path), &folder, &link] {
+        let (folder, records) = filled();
+        fs::remove_file(index(&folder)).unwrap();
+        make(&index(&folder));
+        assert_unusable(&folder);
+        assert_recovers(folder, &records);
+    }
+}
+
+#[test]
 fn an_index_of_a_newer_program_is_left_alone() {
     let (folder, _) = filled();
     let newer = rusqlite::Connection::open(index(&folder)).unwrap();
