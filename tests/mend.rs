@@ -98,6 +98,24 @@ fn an_interrupted_repair_counts_what_it_did() {
 }
 
 #[test]
+fn a_package_that_is_in_no_index_is_taken_from_the_archive_that_is_kept() {
+    let tree = TestTree::new();
+    tree.seed("calm", json!({ "version": "1" }), &[("bin/tool", "calm")]);
+    tree.small_artifact("1", &["calm"]);
+    let tool = tree.package("calm").join("bin/tool");
+    rewrite(&tool, "evil");
+    fs::remove_file(tree.store_dir().join("index.sqlite")).unwrap();
+    fs::remove_dir_all(tree.recipes().join("calm")).unwrap();
+    let ran = tree.store(&["verify", "--repair"]);
+    assert!(
+        ran.stdout.contains("taken from the archive that is kept"),
+        "{ran:?}"
+    );
+    assert_eq!(content(&tool), "calm");
+    tree.store(&["verify"]).ok();
+}
+
+#[test]
 fn what_fails_to_build_or_comes_out_otherwise_is_left_as_it_is_and_told() {
     let tree = TestTree::new();
     let recipe = json!({ "version": "1" });

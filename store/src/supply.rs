@@ -15,6 +15,9 @@ use crate::archive::record::{Record, Request};
 use crate::archive::{self, ArchiveError};
 use crate::artifact::difference::Part;
 use crate::artifact::reader::{ReadError, Reader};
+use crate::folder;
+use crate::io_error::IoError;
+use crate::places;
 use crate::regular;
 use crate::seekable::Frame;
 use crate::seekable::ranges::ByteRanges;
@@ -270,14 +273,25 @@ impl Supply for Kept<'_> {
     }
 
     fn offer(&self, id: &PackageId) -> Result<Option<Offer<'_>>, Refusal> {
-        let record = self.0.index().package(id);
-        let record = record.map_err(|error| Refusal::Supply(Box::new(error)))?;
-        let Some(record) = record else {
-            return Ok(None);
+        let registered = self.0.index().package(id);
+        let registered = registered.map_err(|error| Refusal::Supply(Box::new(error)))?;
+        // What is in no row has no digest but that of its archive.
+        let tree = match registered {
+            Some(registered) => Some(registered.tree),
+            None => recorded(self.0, id).map_err(|error| Refusal::Supply(Box::new(error)))?,
         };
-        let offer = Offer::kept(self.0, id, &record.tree);
+        let Some(tree) = tree else { return Ok(None) };
+        let offer = Offer::kept(self.0, id, &tree);
         offer.map_err(|error| Refusal::Supply(Box::new(error)))
     }
+}
+
+/// The digest of the listing of which `store` keeps an archive of `id`, as its record says; of several the first.
+fn recorded(store: &Store, id: &PackageId) -> Result<Option<Digest>, IoError> {
+    let is_of_it = |tree: &Digest| Record::read(store, tree).is_ok_and(|record| record.id == *id);
+    let entries = folder::entries(&store.layout().archives())?.into_iter();
+    let mut trees = entries.filter_map(|entry| places::listed(entry.file_name().to_str()?));
+    Ok(trees.find(is_of_it))
 }
 
 /// An artifact that sound packages are taken from.
