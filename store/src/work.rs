@@ -1,9 +1,11 @@
 //! Owns work areas: folders for what is unfinished, held by a lock that dies with its holder, and swept by the next.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::fcntl::OFlag;
 
 use crate::durable::PARTIAL;
 use crate::folder;
@@ -114,7 +116,10 @@ pub(crate) fn sweep(tmp: &Path) -> Result<(), IoError> {
 
 /// Removes the area at `path` if nobody holds it and it does not resist.
 pub(crate) fn remove_unheld(path: &Path) -> Result<(), IoError> {
-    let Ok(file) = File::open(path) else {
+    // Somebody else's pipe is not waited for.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let opened = File::options().read(true).custom_flags(flags.bits()).open(path);
+    let Ok(file) = opened else {
         return Ok(());
     };
     match file.try_lock() {
@@ -128,7 +133,8 @@ pub(crate) fn remove_unheld(path: &Path) -> Result<(), IoError> {
 fn sweep_locks(locks: &Path) -> Result<(), IoError> {
     for entry in folder::entries(locks)? {
         let path = entry.path();
-        if !path.ends_with(GATE) {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && !path.ends_with(GATE) {
             // Had for a moment, and removed by being let go. Whoever wants it in that moment takes it to be at work.
             drop(FileLock::attempt(&path)?);
         }
@@ -156,13 +162,17 @@ mod tests {
         let left = tmp.path().join("left.1.1");
         fs::create_dir_all(left.join("inside")).unwrap();
         fs::write(tmp.path().join("file"), "").unwrap();
+        for pipe in ["pipe", "locks/pipe"] {
+            nix::unistd::mkfifo(&tmp.path().join(pipe), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        }
         let locks = ["left", "held", GATE].map(|name| tmp.path().join(LOCKS).join(name));
         fs::write(&locks[0], "").unwrap();
         fs::write(&locks[2], "").unwrap();
         let _lock = FileLock::wait(&locks[1]).unwrap();
         sweep(tmp.path()).unwrap();
         assert!(held.path().exists() && kept.exists());
-        assert!(!left.exists() && !tmp.path().join("file").exists());
+        let gone = ["left.1.1", "file", "pipe"].map(|name| tmp.path().join(name).exists());
+        assert_eq!(gone, [false; 3]);
         assert_eq!(locks.each_ref().map(|path| path.exists()), [false, true, true]);
         let path = held.path().to_owned();
         drop(held);
