@@ -41,6 +41,11 @@ impl Difference {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &i64) -> bool {
+    *count == 0
+}
+
 /// A package as documents for people and scripts name it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PackageRef {
@@ -105,12 +110,15 @@ pub enum DifferenceKind {
         /// As it is; nothing when it is not UTF-8.
         found: Option<String>,
     },
-    /// Another modification time, in whole seconds since 1970.
+    /// Another modification time, in seconds since 1970.
     Time {
         /// As in the resolved recipe.
         expected: i64,
-        /// As it is.
+        /// As it is, without the part of a second.
         found: i64,
+        /// That part; no package has one.
+        #[serde(skip_serializing_if = "is_zero")]
+        nanoseconds: i64,
     },
     /// Another owner.
     Owner {
@@ -362,8 +370,19 @@ impl fmt::Display for DifferenceKind {
                 let found = found.as_deref().unwrap_or("what is not UTF-8");
                 write!(f, "a link to `{found}` instead of `{expected}`")
             }
-            Self::Time { expected, found } => {
-                write!(f, "modified at second {found} of Unix time instead of {expected}")
+            Self::Time {
+                expected,
+                found,
+                nanoseconds,
+            } => {
+                let part = match nanoseconds {
+                    0 => String::new(),
+                    part => format!(".{part:09}"),
+                };
+                write!(
+                    f,
+                    "modified at second {found}{part} of Unix time instead of {expected}"
+                )
             }
             Self::Owner { expected, found } => write!(f, "owned by {found} instead of {expected}"),
             Self::Attribute { name } => write!(f, "the extended attribute `{name}` does not belong there"),

@@ -141,6 +141,8 @@ pub fn package(subject: &Subject, run: &Run<'_>) -> Findings {
     findings.differences.extend(named);
     locate::locate(subject, &mut findings.differences, run);
     findings.differences.sort();
+    // What is no resolved recipe is not what is listed, either.
+    findings.differences.dedup();
     findings
 }
 
@@ -335,7 +337,11 @@ fn check_mode(found: u32, expected: u32) -> Option<DifferenceKind> {
 
 fn check_time(found: i64, nanoseconds: i64, epoch: Option<i64>) -> Option<DifferenceKind> {
     let expected = epoch?;
-    (found != expected || nanoseconds != 0).then_some(DifferenceKind::Time { expected, found })
+    (found != expected || nanoseconds != 0).then_some(DifferenceKind::Time {
+        expected,
+        found,
+        nanoseconds,
+    })
 }
 
 /// A listing that cannot be used.

@@ -129,11 +129,29 @@ fn size_mode_type_target_and_time_are_told_apart() {
             DifferenceKind::Time {
                 expected: EPOCH,
                 found: EPOCH,
+                nanoseconds: 1,
             },
         ),
     ]
     .map(|(path, kind)| (path.to_owned(), kind));
     assert_eq!(found(&test), expected);
+    let told = expected[4].1.to_string();
+    assert!(told.contains("second 1600000000.000000001 of"), "{told}");
+}
+
+#[test]
+fn a_recipe_that_is_a_pipe_is_told_once() {
+    let (test, _, folder) = one();
+    tamper(&folder, RESOLVED_RECIPE, |path| {
+        fs::remove_file(path).unwrap();
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::from_bits_truncate(0o444)).unwrap();
+        age(path);
+    });
+    let kind = DifferenceKind::Type {
+        expected: FileKind::File,
+        found: FileKind::Fifo,
+    };
+    assert_eq!(found(&test), [(RESOLVED_RECIPE.to_owned(), kind)]);
 }
 
 #[test]
