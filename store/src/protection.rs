@@ -6,15 +6,19 @@
 //! hold `tmp/locks/gc` shared, a collection holds it alone from reading these files until what is dead is out of the
 //! index and out of `packages/`: so no ID appears while it decides.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nix::fcntl::OFlag;
 use schema::id::PackageId;
 
 use crate::folder;
 use crate::io_error::{IoContext, IoError};
+use crate::regular;
 use crate::work::{GATE, LOCKS, NEEDS};
 
 /// Tells the files of one process apart, when it has several stores open.
@@ -86,8 +90,10 @@ impl Deciding {
         let mut needed = Needed::default();
         for entry in folder::entries(&tmp.join(NEEDS))? {
             let path = entry.path();
-            // Removed by its process, which is done.
-            let Ok(file) = File::open(&path) else { continue };
+            // Removed by its process, which is done; or no file, and so no process's.
+            let Ok(file) = regular::open(&path) else {
+                continue;
+            };
             match file.try_lock() {
                 Ok(()) => {
                     fs::remove_file(&path).at("remove", &path)?;
@@ -96,15 +102,31 @@ impl Deciding {
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(source)) => return Err(source).at("lock", &path),
             }
-            let text = fs::read_to_string(&path).at("read", &path)?;
             // The gate is ours, so nobody is in the middle of a line.
-            needed
-                .packages
-                .extend(text.lines().filter_map(|line| line.parse().ok()));
+            needed.packages.extend(ids(file, &path)?);
             needed.processes += 1;
         }
         Ok(needed)
     }
+}
+
+/// What processes have stated that they need which run or were killed, for who only looks at a store. A package that one
+/// of them placed is among it, since that was written first.
+pub(crate) fn stated(tmp: &Path) -> Result<HashSet<PackageId>, IoError> {
+    let mut stated = HashSet::new();
+    for entry in folder::entries(&tmp.join(NEEDS))? {
+        let path = entry.path();
+        if let Ok(file) = regular::open(&path) {
+            stated.extend(ids(file, &path)?);
+        }
+    }
+    Ok(stated)
+}
+
+fn ids(mut file: File, path: &Path) -> Result<Vec<PackageId>, IoError> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).at("read", path)?;
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
 }
 
 fn shared_gate(tmp: &Path) -> Result<File, IoError> {
@@ -120,7 +142,27 @@ fn open_gate(tmp: &Path) -> Result<(File, PathBuf), IoError> {
         .create(true)
         .truncate(false)
         .write(true)
+        // Somebody else's pipe is an error, and not waited for.
+        .custom_flags(OFlag::O_NONBLOCK.bits())
         .open(&path)
         .at("open", &path)?;
     Ok((gate, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Sketch, TestStore};
+
+    #[test]
+    fn a_pipe_among_what_was_stated_is_no_processs_and_not_waited_for() {
+        let test = TestStore::new();
+        let id = test.add(&Sketch::new("zlib"));
+        let tmp = test.root().join("tmp");
+        let pipe = tmp.join(NEEDS).join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(stated(&tmp).unwrap(), HashSet::from([id.clone()]));
+        let needed = Deciding::begin(&tmp).unwrap().needed(&tmp).unwrap();
+        assert_eq!((needed.packages, needed.processes), (vec![id], 1));
+    }
 }

@@ -56,7 +56,10 @@ pub enum RepairError {
 pub fn records(store: &Store, lock: &PackageLock) -> Result<Repaired, RepairError> {
     let id = lock.id();
     let Some(record) = store.index().package(id)? else {
-        return Ok(Repaired::Damaged);
+        return Ok(match publish::adopt_locked(store, lock)? {
+            true => Repaired::Records,
+            false => Repaired::Damaged,
+        });
     };
     let folder = store.package_path(id);
     let listed = match listing::of(&folder) {

@@ -194,7 +194,6 @@ fn selected(
     let verified = run::packages(&subjects, run);
     let left = records.len() - verified.packages;
     let mut differences = rows::compare(store, &records, &verified.findings)?;
-    differences.extend(beside::holes(store, &records)?);
     let found = verified.findings.iter().flatten();
     differences.extend(found.flat_map(|findings| findings.differences.iter().cloned()));
     let mut report = Report {
@@ -205,6 +204,7 @@ fn selected(
         extent: Extent::leaving(left),
         differences: of_registered(store, selection, differences)?,
     };
+    report.differences.extend(beside::holes(store, &records)?);
     if matches!(selection, Selection::All) && report.extent.is_whole() {
         let mut found = archives::verify(store, &records, &verified.findings, run);
         found.extend(archives::strays(store, &records, owner, run)?);
@@ -218,6 +218,8 @@ fn selected(
         report.add(found, run.observer);
     }
     report.differences.sort();
+    // A package that is not in the index may be missed by several.
+    report.differences.dedup();
     Ok(report)
 }
 

@@ -12,28 +12,37 @@ use crate::index::PackageRecord;
 use crate::io_error::{IoContext, IoError};
 use crate::listing;
 use crate::places::{self, PACKAGES, TREES};
+use crate::protection;
 use crate::publish;
 use crate::store::{self, Access, FORMAT_FILE, INDEX_FILE, Store, TMP};
 use crate::tree::Owner;
 use crate::work::{KEPT, LOCKS, NEEDS};
 
-/// What is required at run time, but not there.
+/// What is required at run time, but not there, or not in the index.
 pub(super) fn holes(store: &Store, records: &[PackageRecord]) -> Result<Vec<Difference>, VerifyError> {
-    let required: HashSet<&PackageId> = records.iter().flat_map(|r| &r.requires).collect();
-    let required: Vec<PackageId> = required.into_iter().cloned().collect();
-    let there = store.index().registered(&required)?;
-    let holes = records.iter().flat_map(|record| {
-        let absent = record.requires.iter().filter(|id| !there.contains(id));
-        absent.map(|dependency| {
-            let dependency = dependency.clone();
-            Difference::new(
-                Some(&record.id),
-                "",
-                DifferenceKind::RequiredAbsent { dependency },
-            )
-        })
-    });
-    Ok(holes.collect())
+    let all: HashSet<&PackageId> = records
+        .iter()
+        .flat_map(|record| record.requires.iter().chain([&record.id]))
+        .collect();
+    let all: Vec<PackageId> = all.into_iter().cloned().collect();
+    // Asked at once: what was collected meanwhile went together with all that it required.
+    let there = store.index().registered(&all)?;
+    let mut holes = Vec::new();
+    for record in records.iter().filter(|record| there.contains(&record.id)) {
+        for dependency in record.requires.iter().filter(|id| !there.contains(id)) {
+            let missing = dependency.clone();
+            let kind = DifferenceKind::RequiredAbsent { dependency: missing };
+            let hole = Difference::new(Some(&record.id), "", kind);
+            holes.push(not_indexed(store, dependency).unwrap_or(hole));
+        }
+    }
+    Ok(holes)
+}
+
+/// The difference that a package which is in no row of the index is there whole, if it is.
+fn not_indexed(store: &Store, id: &PackageId) -> Option<Difference> {
+    publish::look_at(store.layout(), id).ok()?;
+    Some(Difference::new(Some(id), "", DifferenceKind::NotIndexed))
 }
 
 /// What is wrong with the store's own folders, and the files beside them: whoever may write them may exchange what is in
@@ -69,10 +78,13 @@ pub(super) fn strays(
     let known: HashSet<String> = records.iter().map(|r| r.id.to_string()).collect();
     let layout = store.layout();
     let mut strays = Vec::new();
-    for name in store.package_folders()? {
-        if !known.contains(&name) && is_stray(store, &name)? {
-            let path = format!("{PACKAGES}/{name}");
-            strays.push(Difference::new(None, path, DifferenceKind::Unregistered));
+    let mut unknown = store.package_folders()?;
+    unknown.retain(|name| !known.contains(name));
+    if !unknown.is_empty() {
+        // Stated before any of them was placed, so it is read after they were seen.
+        let stated = protection::stated(&layout.tmp())?;
+        for name in &unknown {
+            strays.extend(of_unknown(store, name, &stated)?);
         }
     }
     for entry in folder::entries(store.root())? {
@@ -101,19 +113,34 @@ pub(super) fn strays(
     Ok(strays)
 }
 
-/// Whether a folder that was in no row of the index is nothing that a build is about to register, has just registered,
-/// or was killed before it could; what is whole is registered now.
-fn is_stray(store: &Store, name: &str) -> Result<bool, VerifyError> {
+/// What is wrong with a folder that was in no row of the index. Nothing where it was registered or removed meanwhile, or
+/// where a process that runs or was killed stated that it needs the package, which it was about to register.
+fn of_unknown(
+    store: &Store,
+    name: &str,
+    stated: &HashSet<PackageId>,
+) -> Result<Option<Difference>, VerifyError> {
+    let stray = Difference::new(None, format!("{PACKAGES}/{name}"), DifferenceKind::Unregistered);
     let Ok(id) = name.parse() else {
-        return Ok(true);
+        return Ok(Some(stray));
     };
+    let not_indexed = not_indexed(store, &id);
+    let is_registered = || Ok::<bool, VerifyError>(store.index().package(&id)?.is_some());
+    if is_registered()? || !store.package_path(&id).exists() {
+        return Ok(None);
+    }
+    if not_indexed.is_some() {
+        return Ok(not_indexed.filter(|_| !stated.contains(&id)));
+    }
     if store.access() == Access::Look {
-        return Ok(publish::look_at(store.layout(), &id).is_err() && store.package_path(&id).exists());
+        return Ok(Some(stray));
     }
-    match store.try_lock_package(&id)? {
-        Some(lock) => Ok(!store.is_present(&lock)? && store.package_path(&id).exists()),
-        None => Ok(false),
-    }
+    // Whoever is at work on it has its lock.
+    let lock = store.try_lock_package(&id)?;
+    Ok(match lock {
+        Some(_) if !is_registered()? && store.package_path(&id).exists() => Some(stray),
+        _ => None,
+    })
 }
 
 fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>, IoError> {
@@ -136,6 +163,9 @@ fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>
 /// What a root keeps, but is not there.
 pub(super) fn roots(store: &Store) -> Result<Vec<Difference>, VerifyError> {
     let absent = store.index().kept_absent()?.into_iter();
-    let absent = absent.map(|(root, id)| Difference::new(Some(&id), "", DifferenceKind::KeptAbsent { root }));
+    let absent = absent.map(|(root, id)| {
+        let kind = DifferenceKind::KeptAbsent { root };
+        not_indexed(store, &id).unwrap_or_else(|| Difference::new(Some(&id), "", kind))
+    });
     Ok(absent.collect())
 }

@@ -180,8 +180,10 @@ pub enum DifferenceKind {
         /// The root's name.
         root: String,
     },
-    /// A folder that the index does not know.
+    /// A folder that the index does not know, and that is no whole package.
     Unregistered,
+    /// A whole package that the index does not know.
+    NotIndexed,
     /// The index says something else of the package than its folder does.
     Row {
         /// What.
@@ -422,6 +424,10 @@ impl fmt::Display for DifferenceKind {
             Self::Index { reason } => f.write_str(reason),
             Self::Source { expected, found } => write!(f, "its digest is {found} instead of {expected}"),
             Self::Document { reason } => write!(f, "not as it was written: {reason}"),
+            Self::NotIndexed => write!(
+                f,
+                "it is there whole, but not in the index; `store verify --repair` or `store index rebuild` mends that"
+            ),
             Self::Unregistered => write!(f, "nothing names it, and it is not a whole package"),
         }
     }

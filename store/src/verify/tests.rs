@@ -217,7 +217,26 @@ fn what_a_kill_left_unregistered_is_no_difference_while_it_is_whole() {
     });
     let left = (format!("packages/{torn}"), DifferenceKind::Unregistered);
     assert_eq!(found(&test), [left]);
-    assert!(test.store.index().package(&whole).unwrap().is_some());
+    assert_eq!(test.store.index().package(&whole).unwrap(), None);
+}
+
+#[test]
+fn a_package_that_was_registered_and_is_not_in_the_index_any_more_is_told_once_and_stays_so() {
+    let test = TestStore::new();
+    let zlib = test.add(&Sketch::new("zlib"));
+    let curl = test.add(&Sketch::requiring("curl", &[&zlib]));
+    crate::roots::set(&test.store, "mine", &[zlib.clone(), curl.clone()], 7).unwrap();
+    let test = test.close().open();
+    test.store.index().forget(std::slice::from_ref(&zlib)).unwrap();
+    let expected = [Difference::new(Some(&zlib), "", DifferenceKind::NotIndexed)];
+    let one = store(&test.store, Selection::Packages(&[curl]), &Run::new(&())).unwrap();
+    assert_eq!(one.differences, expected);
+    assert_eq!(all(&test).differences, expected);
+    assert_eq!(test.store.index().package(&zlib).unwrap(), None);
+    let lock = test.store.lock_package(&zlib).unwrap();
+    let repaired = crate::repair::records(&test.store, &lock).unwrap();
+    assert_eq!(repaired, crate::repair::Repaired::Records);
+    assert_eq!(all(&test).differences, []);
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub fn store(
     for id in damaged(report) {
         let lock = store.lock_package(&id)?;
         let record = store.index().package(&id)?;
-        if record.is_some() && repair::records(store, &lock)? == Repaired::Records {
+        if repair::records(store, &lock)? == Repaired::Records {
             repaired.push(Repair::package(&id, "its listing or its row made again"));
             continue;
         }
