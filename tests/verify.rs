@@ -178,6 +178,10 @@ fn what_nobody_registered_is_named() {
 }
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the shell begins `store` as users with such a umask do"
+)]
 fn a_store_that_was_made_where_groups_may_write_is_as_it_should_be() {
     let tree = built();
     let root = tree.path("another");
