@@ -95,25 +95,28 @@ pub fn records(store: &Store, lock: &PackageLock) -> Result<Repaired, RepairErro
 /// When it cannot be changed.
 pub fn stand_again(root: &Path, difference: &Difference) -> Result<bool, IoError> {
     let path = root.join(&difference.path);
-    match (&difference.package, &difference.kind) {
-        (None, DifferenceKind::Mode { expected, .. }) => {
-            publish::set_mode(&path, expected.0)?;
-            Ok(true)
-        }
+    let changed = match (&difference.package, &difference.kind) {
+        (None, DifferenceKind::Mode { expected, .. }) => publish::set_mode(&path, expected.0),
         (None, DifferenceKind::Owner { expected, .. }) => {
-            match lchown(&path, Some(expected.user), Some(expected.group)) {
-                // Nobody but root can give files away.
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
-                changed => changed.at("change the owner of", &path).map(|()| true),
-            }
+            let changed = lchown(&path, Some(expected.user), Some(expected.group));
+            changed.at("change the owner of", &path)
         }
         (None, DifferenceKind::Attribute { name }) => {
-            let removed = xattr::remove(&path, name);
-            removed
-                .at("remove an extended attribute of", &path)
-                .map(|()| true)
+            xattr::remove(&path, name).at("remove an extended attribute of", &path)
         }
-        _ => Ok(false),
+        _ => return Ok(false),
+    };
+    match changed {
+        // Nobody but root can give files away; and what is gone by now stands nowhere.
+        Err(error)
+            if matches!(
+                error.source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::NotFound
+            ) =>
+        {
+            Ok(false)
+        }
+        changed => changed.map(|()| true),
     }
 }
 

@@ -287,7 +287,7 @@ impl Supply for Kept<'_> {
 }
 
 /// The digest of the listing of which `store` keeps an archive of `id`, as its record says; of several the first.
-fn recorded(store: &Store, id: &PackageId) -> Result<Option<Digest>, IoError> {
+pub(crate) fn recorded(store: &Store, id: &PackageId) -> Result<Option<Digest>, IoError> {
     let is_of_it = |tree: &Digest| Record::read(store, tree).is_ok_and(|record| record.id == *id);
     let entries = folder::entries(&store.layout().archives())?.into_iter();
     let mut trees = entries.filter_map(|entry| places::listed(entry.file_name().to_str()?));

@@ -209,7 +209,7 @@ fn selected(
         let mut found = archives::verify(store, &records, &verified.findings, run);
         found.extend(archives::strays(store, &records, owner, run)?);
         found.extend(beside::standing(store, owner)?);
-        found.extend(beside::strays(store, &records, owner)?);
+        found.extend(beside::strays(store, &records, owner, run)?);
         found.extend(beside::roots(store)?);
         let kept = kept::Kept { store, owner, run };
         found.extend(kept.inputs()?);

@@ -6,7 +6,7 @@ use std::path::Path;
 use schema::digest::Digest;
 use schema::id::PackageId;
 
-use super::{Difference, DifferenceKind, FileKind, Standing, VerifyError};
+use super::{Difference, DifferenceKind, FileKind, Run, Standing, Subject, VerifyError, package};
 use crate::folder;
 use crate::index::PackageRecord;
 use crate::io_error::{IoContext, IoError};
@@ -15,6 +15,7 @@ use crate::places::{self, PACKAGES, TREES};
 use crate::protection;
 use crate::publish;
 use crate::store::{self, Access, FORMAT_FILE, INDEX_FILE, Store, TMP};
+use crate::supply;
 use crate::tree::Owner;
 use crate::work::{KEPT, LOCKS, NEEDS};
 
@@ -74,6 +75,7 @@ pub(super) fn strays(
     store: &Store,
     records: &[PackageRecord],
     owner: Owner,
+    run: &Run<'_>,
 ) -> Result<Vec<Difference>, VerifyError> {
     let known: HashSet<String> = records.iter().map(|r| r.id.to_string()).collect();
     let layout = store.layout();
@@ -84,7 +86,16 @@ pub(super) fn strays(
         // Stated before any of them was placed, so it is read after they were seen.
         let stated = protection::stated(&layout.tmp())?;
         for name in &unknown {
-            strays.extend(of_unknown(store, name, &stated)?);
+            let found = of_unknown(store, name, &stated)?;
+            let torn = found
+                .as_ref()
+                .filter(|it| it.kind == DifferenceKind::Unregistered);
+            strays.extend(
+                torn.and_then(|_| of_recorded(store, name, owner, run))
+                    .into_iter()
+                    .flatten(),
+            );
+            strays.extend(found);
         }
     }
     for entry in folder::entries(store.root())? {
@@ -141,6 +152,20 @@ fn of_unknown(
         Some(_) if !is_registered()? && store.package_path(&id).exists() => Some(stray),
         _ => None,
     })
+}
+
+/// How a folder that is in no row of the index differs from the package that an archive is kept of, if one is.
+fn of_recorded(store: &Store, name: &str, owner: Owner, run: &Run<'_>) -> Option<Vec<Difference>> {
+    let id: PackageId = name.parse().ok()?;
+    let tree = supply::recorded(store, &id).ok()??;
+    let subject = Subject {
+        folder: store.package_path(&id),
+        id,
+        tree,
+        listing: store.tree_path(&tree),
+        owner: Some(owner),
+    };
+    Some(package(&subject, run).differences)
 }
 
 fn stray_listing(path: &Path, tree: Option<Digest>) -> Result<Option<Difference>, IoError> {
