@@ -184,7 +184,14 @@ fn a_secret_key_lies_where_nobody_else_gets_to_see_it() {
     fs::create_dir(&delivery).unwrap();
     fs::write(delivery.join("index.json"), "{}").unwrap();
     fs::write(delivery.join("manifest.json"), "{}").unwrap();
-    for place in [&tree.path("link"), &tree.store_dir().join("tmp"), &delivery] {
+    let recipe = tree.recipes().join("top");
+    for place in [
+        &tree.path("link"),
+        &tree.store_dir().join("tmp"),
+        &delivery,
+        &recipe,
+        &tree.recipes(),
+    ] {
         let inside = place.join("key");
         tree.store(&["keygen", text(&inside)])
             .fails(1, &["handed on to others", "another folder"]);
@@ -194,6 +201,16 @@ fn a_secret_key_lies_where_nobody_else_gets_to_see_it() {
             .fails(1, &["handed on to others", "another folder"]);
         fs::remove_file(inside).unwrap();
     }
+    // What becomes a cache is none yet when the key is made.
+    let cache = tree.path("cache");
+    fs::create_dir(&cache).unwrap();
+    let (inside, _) = pair(&tree, "cache/key");
+    tree.store(&["push", text(&cache), "--key", text(&inside)])
+        .fails(1, &["binary cache", "handed on to others", "another folder"]);
+    assert!(!cache.join("archives").exists());
+    fs::copy(&ada, recipe.join("key")).unwrap();
+    tree.store(&["build", "all"])
+        .fails(1, &["top/key", "is a secret key"]);
     tree.store(&["keygen", text(&tree.path("foo.pub"))])
         .fails(1, &["foo.pub", "public key"]);
     assert!(!tree.path("foo.pub").exists());

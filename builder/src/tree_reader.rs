@@ -302,6 +302,21 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_key_among_a_recipes_files_is_refused_and_a_public_one_is_not() {
+        let tree = tree(&[("a/buildinfo.json", "{}"), ("a/build", "")]);
+        let keys = tempfile::tempdir().unwrap();
+        let made = store::keys::generate(&keys.path().join("farm")).unwrap();
+        fs::copy(&made.public, tree.path().join("a/farm.pub")).unwrap();
+        assert!(read(tree.path()).is_ok());
+        fs::create_dir(tree.path().join("a/extra")).unwrap();
+        fs::copy(&made.secret, tree.path().join("a/extra/farm")).unwrap();
+        assert_eq!(
+            findings(tree.path()),
+            ["a/extra/farm: `a/extra/farm` is a secret key, which would be handed on with the recipe."]
+        );
+    }
+
+    #[test]
     fn what_can_be_configured_is_no_recipe_and_moves_no_id() {
         let tree = tree(&[("a/buildinfo.json", "{}"), ("a/build", "true\n")]);
         assert!(!moves(tree.path(), |root| {

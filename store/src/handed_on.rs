@@ -1,4 +1,5 @@
-//! Owns which folders others get to see: stores, hosts, deliveries and binary caches, where no secret may lie.
+//! Owns which folders others get to see: stores, hosts, deliveries, binary caches and trees of recipes, where no secret may
+//! lie.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,11 +7,19 @@ use std::path::{Path, PathBuf};
 use crate::host::{GENERATIONS, MANIFEST};
 use crate::places::{ARCHIVES, PACKAGES, TREES};
 use crate::store::{FORMAT_FILE, INDEX_FILE};
+use schema::recipe_parse::BUILDINFO;
 
 /// What configuring writes last into a delivery, and hosts read first.
 const DELIVERY_INDEX: &str = "index.json";
 /// What hosts fetch from a delivery and run.
 const INSTALL_SCRIPT: &str = "install.sh";
+/// What says what a tree of recipes is; its files are kept in stores, where anybody may read them.
+const TREEINFO: &str = "treeinfo.json";
+
+/// How the file of a secret key begins in minisign's format.
+const COMMENT: &[u8] = b"untrusted comment:";
+/// The length of such a key in base64, with a password or without; public keys and signatures are shorter.
+const SECRET: usize = 212;
 
 /// A folder whose content is handed on: served, pushed, copied to hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,16 +34,38 @@ enum Kind {
     Host,
     Delivery,
     Cache,
+    Recipes,
+}
+
+/// Whether `content` is that of a secret key's file, with a password or without.
+pub fn is_secret_key(content: &[u8]) -> bool {
+    let key = content.split(|byte| *byte == b'\n').nth(1).unwrap_or_default();
+    content.starts_with(COMMENT) && key.trim_ascii().len() == SECRET
 }
 
 impl HandedOn {
     /// The folder that `file` would be handed on with, however it is reached: through links, and whether it is there yet or not.
     pub fn around(file: &Path) -> Option<Self> {
+        Self::above(file, Self::at)
+    }
+
+    /// The binary cache that `folder` is about to become, if `file` lies in it.
+    pub fn in_cache_to_be(folder: &Path, file: &Path) -> Option<Self> {
+        let folder = folder.canonicalize().ok()?;
+        let cache = |folder: &Path| Self {
+            kind: Kind::Cache,
+            folder: folder.to_owned(),
+        };
+        Self::above(file, |above| (above == folder).then(|| cache(above)))
+    }
+
+    /// What `at` finds of the folders above `file`.
+    fn above(file: &Path, at: impl Fn(&Path) -> Option<Self>) -> Option<Self> {
         let parent = file.parent().unwrap_or(file);
         // A link inside such a folder hands on what it leads to, and one that leads into it does not make it private.
         [parent, file].into_iter().find_map(|path| {
             let resolved = path.ancestors().find_map(|known| known.canonicalize().ok())?;
-            resolved.ancestors().find_map(Self::at)
+            resolved.ancestors().find_map(&at)
         })
     }
 
@@ -59,6 +90,9 @@ impl Kind {
         if has(DELIVERY_INDEX) && (has(INSTALL_SCRIPT) || has(MANIFEST)) {
             return Some(Self::Delivery);
         }
+        if has(TREEINFO) || has(BUILDINFO) {
+            return Some(Self::Recipes);
+        }
         (has_folder(TREES) && has_folder(ARCHIVES)).then_some(Self::Cache)
     }
 }
@@ -70,6 +104,7 @@ impl fmt::Display for HandedOn {
             Kind::Host => "host",
             Kind::Delivery => "delivery",
             Kind::Cache => "binary cache",
+            Kind::Recipes => "tree of recipes",
         };
         write!(f, "the {kind} {}", self.folder.display())
     }
@@ -95,6 +130,8 @@ mod tests {
             (&[], &["index.json", "install.sh"], Some(Kind::Delivery)),
             (&[], &["index.json", "manifest.json"], Some(Kind::Delivery)),
             (&["trees", "archives"], &[], Some(Kind::Cache)),
+            (&[], &["treeinfo.json"], Some(Kind::Recipes)),
+            (&[], &["buildinfo.json"], Some(Kind::Recipes)),
             // A repository of anything else.
             (&["packages"], &["manifest.json"], None),
             (&["archives"], &["index.json", "format"], None),

@@ -15,6 +15,7 @@ use schema::digest::Digest;
 use schema::finding::Finding;
 use schema::listing::{Entry, EntryKind};
 use schema::tree_of_recipes::DocumentText;
+use store::handed_on::is_secret_key;
 
 /// The longest document that is read, in bytes.
 const LONGEST_DOCUMENT: u64 = 4 << 20;
@@ -51,6 +52,15 @@ pub(super) enum Kind {
     File,
     Folder,
     Link,
+    Other,
+}
+
+/// What a file turns out to be when it is hashed.
+enum Hashed {
+    File(EntryKind),
+    /// It would be kept in stores, where anybody may read it.
+    SecretKey,
+    /// It is none any more.
     Other,
 }
 
@@ -175,22 +185,25 @@ impl Folder<'_> {
         }
     }
 
-    /// The digest of a file; `None` when it is no regular file any more.
-    fn hash(self, name: &str) -> io::Result<Option<EntryKind>> {
+    /// The digest of a file.
+    fn hash(self, name: &str) -> io::Result<Hashed> {
         let mut file = self.file(name)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Ok(None);
+            return Ok(Hashed::Other);
         }
         let (blake3, size) = if metadata.len() <= SMALL {
             let bytes = read_all(&mut file, metadata.len())?;
+            if is_secret_key(&bytes) {
+                return Ok(Hashed::SecretKey);
+            }
             (Digest::of(&bytes), bytes.len() as u64)
         } else {
             let mut hasher = blake3::Hasher::new();
             hasher.update_reader(&file)?;
             (Digest::from(hasher.finalize()), hasher.count())
         };
-        Ok(Some(EntryKind::File {
+        Ok(Hashed::File(EntryKind::File {
             executable: metadata.mode() & 0o100 != 0,
             size,
             blake3,
@@ -226,8 +239,9 @@ impl<'a> Walk<'a> {
                 Kind::Folder => self.descend(folder, &name, &path),
                 Kind::Link => self.link(folder, &name, &path),
                 Kind::File => match folder.hash(&name) {
-                    Ok(Some(kind)) => Ok(kind),
-                    Ok(None) => Err(Box::new(self.not_a_file(&path))),
+                    Ok(Hashed::File(kind)) => Ok(kind),
+                    Ok(Hashed::SecretKey) => Err(Box::new(self.secret(&path))),
+                    Ok(Hashed::Other) => Err(Box::new(self.not_a_file(&path))),
                     Err(why) => Err(Box::new(unreadable(&self.named(&path), &why))),
                 },
                 Kind::Other => Err(Box::new(self.not_a_file(&path))),
@@ -274,6 +288,15 @@ impl<'a> Walk<'a> {
                 "put the file itself here",
             ))),
         }
+    }
+
+    fn secret(&self, path: &str) -> Finding {
+        let message = format!(
+            "`{}` is a secret key, which would be handed on with the recipe.",
+            self.named(path)
+        );
+        let help = "keep it outside of the tree; if anybody else has had the tree, make a new one";
+        Finding::of_file(self.named(path), None, message, help)
     }
 
     fn not_a_file(&self, path: &str) -> Finding {

@@ -5,7 +5,8 @@ use builder::cache::push;
 use serde::Serialize;
 use store::Store;
 use store::closure;
-use store::keys::SigningKey;
+use store::handed_on::HandedOn;
+use store::keys::{KeyError, SigningKey};
 use store::verify::PackageRef;
 
 use crate::args::delivery::Push;
@@ -29,14 +30,18 @@ struct Document {
 /// Runs the verb.
 ///
 /// # Errors
-/// When the key is none, a package is not in the store, or the folder cannot be written.
+/// When the key is none or would be handed on with the folder, a package is not in the store, or the folder cannot be written.
 pub fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
     let cwd = context.world.cwd();
-    let key = SigningKey::read(&cwd.join(&args.key))?;
+    let (folder, path) = (cwd.join(&args.folder), cwd.join(&args.key));
+    let key = SigningKey::read(&path)?;
+    // What is no cache yet is one in a moment.
+    if let Some(around) = HandedOn::in_cache_to_be(&folder, &path) {
+        return Err(KeyError::HandedOn { path, around }.into());
+    }
     let store = context.store()?;
     let ids = ids(context, &store, args)?;
     store.protect(&ids)?;
-    let folder = cwd.join(&args.folder);
     let bar = Bytes::new(context.output, "packing", None);
     let pushed = push::push(&store, &ids, &folder, &key, &bar);
     bar.finish();
