@@ -18,10 +18,16 @@ fn a_host_waits_for_its_wave() {
         waits.ok().contains("wave of 1 begins at 2999-01-01T00:00:00Z"),
         "{waits:?}"
     );
-    assert!(!site.root().exists());
+    assert_eq!(site.has(), None);
+    site.saves("old");
     site.publish("--key online --wave 0%@2020-01-01T00:00:00Z").ok();
     assert!(site.follows().ok().starts_with("not yet: no wave"));
-    assert!(!site.root().exists());
+    assert_eq!(site.has(), None);
+    // It has taken nothing yet, but was shown what is newer.
+    site.saves("new");
+    site.restores("old");
+    site.refuses(&["older than what this host has seen"]);
+    site.restores("new");
     // Whoever renews the channel does not let everybody in.
     let renewed = site.published("--key online");
     assert_eq!(renewed["changed"], json!(false));
@@ -30,7 +36,7 @@ fn a_host_waits_for_its_wave() {
             .ok()
             .starts_with("not yet: no wave of 1 includes this host")
     );
-    assert!(!site.root().exists());
+    assert_eq!(site.has(), None);
     site.publish("--key online --wave 100%@2020-01-01T00:00:00Z").ok();
     site.follows().ok();
     assert!(site.has().is_some());

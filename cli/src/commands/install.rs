@@ -76,6 +76,7 @@ pub fn run(context: &Context<'_>, args: &Install) -> Result<(), Failure> {
     let host = Host::create(&root).map_err(|error| host::failed(error.into()))?;
     let lock = host.lock().map_err(host::failed)?;
     if let Some(offer) = &source.offer {
+        // Another process may have shown the host something newer since.
         offer.remember(&lock).map_err(following::failed)?;
     }
     let roles = match asked_roles {

@@ -10,7 +10,6 @@ use builder::channel::{ChannelError, Refusal};
 use builder::fetch::FetchOptions;
 use serde::Serialize;
 use store::host::{CHANNEL, Host};
-use store::places::PACKAGES;
 
 use crate::args::channel::Follow;
 use crate::context::Context;
@@ -34,10 +33,11 @@ struct Waiting {
     not_before: Option<Timestamp>,
 }
 
-/// The newest release of the channel that `args` names; nothing, after saying so, when it is not this host's turn.
+/// The newest release of the channel that `args` names, which the host remembers from now on; nothing, after saying so,
+/// when it is not this host's turn.
 ///
 /// # Errors
-/// When the channel cannot be fetched, or must not be believed.
+/// When the channel cannot be fetched, or must not be believed, or the host cannot remember it.
 pub fn newest(
     context: &Context<'_>,
     args: &Follow,
@@ -55,6 +55,8 @@ pub fn newest(
         now,
     };
     let offer = channel.look().map_err(failed)?;
+    // Whatever becomes of it here: a host that waits for its turn, or refuses the release, takes nothing older later on.
+    remember(&offer, root)?;
     let not_before = match offer.turn(root, now) {
         Turn::Now => {
             return Ok(Some(Source {
@@ -66,11 +68,6 @@ pub fn newest(
         Turn::From(begins) => Some(begins),
         Turn::Never => None,
     };
-    if root.join(PACKAGES).is_dir() {
-        let host = Host::open(root).map_err(|error| host::failed(error.into()))?;
-        let lock = host.lock().map_err(host::failed)?;
-        offer.remember(&lock).map_err(failed)?;
-    }
     let version = offer.release.version.clone();
     let waiting = Waiting { version, not_before };
     context.output.result(&waiting, || match waiting.not_before {
@@ -81,6 +78,12 @@ pub fn newest(
         None => format!("not yet: no wave of {} includes this host", waiting.version),
     })?;
     Ok(None)
+}
+
+fn remember(offer: &Offer, root: &Path) -> Result<(), Failure> {
+    let host = Host::create(root).map_err(|error| host::failed(error.into()))?;
+    let lock = host.lock().map_err(host::failed)?;
+    offer.remember(&lock).map_err(failed)
 }
 
 /// The failure with what to do about it.
