@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use schema::attestation::{Attestations, Claim, Envelope};
+use schema::attestation::{Attestations, BuildType, Claim, Envelope};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::listing::Listing;
 use serde::Serialize;
 use store::artifact::{listing_path, reader::MAX_DOCUMENT};
-use store::attestations::{self, Attested, FOLDER as ATTESTATIONS};
+use store::attestations::{self, FOLDER as ATTESTATIONS};
 use store::folder;
 use store::io_error::IoError;
 use store::trust::Trust;
@@ -196,8 +196,12 @@ impl Challenge<'_> {
         let (counted, refused) = attestations::weigh(envelopes, self.trust);
         // A file by another name would be an answer to another question.
         let about_it = |claim: &Claim| claim.package() == Some(id);
-        for Attested { name, claim, .. } in counted.into_iter().filter(|it| about_it(&it.claim)) {
-            trees.entry(claim.content()).or_default().insert(name);
+        let mut unfit = Vec::new();
+        for said in counted.into_iter().filter(|said| about_it(&said.claim)) {
+            match said.is_made_as(BuildType::Sandbox) {
+                Ok(()) => _ = trees.entry(said.claim.content()).or_default().insert(said.name),
+                Err(why) => unfit.push(why.to_string()),
+            }
         }
         let mut digests = trees.keys();
         let paths = match (digests.next(), digests.next()) {
@@ -205,10 +209,11 @@ impl Challenge<'_> {
             _ => Vec::new(),
         };
         let refused = refused.into_iter().filter(|refused| about_it(&refused.claim));
+        let refused = refused.map(|refused| refused.why.to_string());
         Ok(Verdict {
             id: id.clone(),
             trees,
-            refused: refused.map(|refused| refused.why.to_string()).collect(),
+            refused: refused.chain(unfit).collect(),
             paths,
         })
     }

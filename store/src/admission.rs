@@ -148,19 +148,16 @@ impl Lacking {
             .iter()
             .filter(|refused| refused.claim.package() == claim.package());
         let mut refused: Vec<String> = refused.map(|refused| refused.why.to_string()).collect();
-        for said in counted {
-            let name = &said.name;
-            if said.claim == claim {
-                attested.insert(name.clone());
-            } else if said.claim.package() != claim.package() {
-                continue;
-            } else if said.claim.content() != claim.content() {
-                otherwise.insert(name.clone(), said.claim.content());
-            } else {
-                refused.push(format!(
-                    "what {name} attests of it is made for {}",
-                    said.claim.kind()
-                ));
+        let about_it = |said: &&Attested| said.claim.package() == claim.package();
+        for said in counted.iter().filter(about_it) {
+            let made = match claim {
+                Claim::Package { build_type, .. } => said.is_made_as(build_type),
+                Claim::Program { .. } => Ok(()),
+            };
+            match made {
+                Err(why) => refused.push(why.to_string()),
+                Ok(()) if said.claim == claim => _ = attested.insert(said.name.clone()),
+                Ok(()) => _ = otherwise.insert(said.name.clone(), said.claim.content()),
             }
         }
         Self {

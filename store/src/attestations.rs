@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
-use schema::attestation::{self, AttestationError, Attestations, Claim, Envelope, EnvelopeSignature};
+use schema::attestation::{
+    self, AttestationError, Attestations, BuildType, Claim, Envelope, EnvelopeSignature,
+};
 use schema::canonical::CanonicalError;
 use schema::digest::Digest;
 use schema::id::PackageId;
@@ -197,6 +199,31 @@ pub struct Attested {
     /// What they say.
     #[serde(flatten)]
     pub claim: Claim,
+}
+
+/// Why what somebody says of a package does not count for how it was made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("what {name} attests of it is made for {kind}")]
+pub struct MadeOtherwise {
+    name: String,
+    kind: &'static str,
+}
+
+impl Attested {
+    /// Fails when it says that the package was not made as `asked`. Nothing but a configuration can be vouched for without
+    /// having built it, and that nobody builds.
+    ///
+    /// # Errors
+    /// Says for what it was made.
+    pub fn is_made_as(&self, asked: BuildType) -> Result<(), MadeOtherwise> {
+        match self.claim {
+            Claim::Package { build_type, .. } if build_type != asked => Err(MadeOtherwise {
+                name: self.name.clone(),
+                kind: self.claim.kind(),
+            }),
+            Claim::Package { .. } | Claim::Program { .. } => Ok(()),
+        }
+    }
 }
 
 /// What becomes of an attestation that does not count.

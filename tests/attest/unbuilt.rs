@@ -10,7 +10,7 @@ use store::attestations;
 use store::keys::SigningKey;
 
 use super::farm::{BUILDERS, Farm, text};
-use super::key_of_a_stranger;
+use super::{agreeing, challenge, key_of_a_stranger};
 use crate::support::{self, forgery::Forgery};
 
 #[test]
@@ -57,17 +57,42 @@ fn no_manifest_makes_a_package_the_configuration() {
 fn vouch(farm: &Farm, builder: &str, artifact: &Path, id: &str) {
     let manifest = support::forgery::manifest(&fs::read(artifact).unwrap());
     let package = manifest.package(&id.parse().unwrap()).unwrap();
+    let new = rendered(farm, builder, id, &package.tree.to_string());
+    store::artifact::attest::attest(artifact, new).unwrap();
+}
+
+/// What a builder says who attests that `id` was rendered to `tree`.
+fn rendered(farm: &Farm, builder: &str, id: &str, tree: &str) -> Attestations {
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{ "name": id, "digest": { "blake3": package.tree } }],
+        "subject": [{ "name": id, "digest": { "blake3": tree } }],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": { "buildDefinition": { "buildType": "urn:store:build:configuration:v1" } },
     });
     let key = SigningKey::read(&farm.tree.path(builder)).unwrap();
-    let mut new = Attestations::default();
-    new.add([attestations::sign(statement.to_string().as_bytes(), &key)])
+    let mut said = Attestations::default();
+    said.add([attestations::sign(statement.to_string().as_bytes(), &key)])
         .unwrap();
-    store::artifact::attest::attest(artifact, new).unwrap();
+    said
+}
+
+#[test]
+fn who_has_looked_at_a_package_has_not_built_it() {
+    let farm = agreeing();
+    let stores = BUILDERS.map(|name| farm.store(name));
+    let id = farm.tree.id("top");
+    let keys = ["--key", &farm.keys[0], "--key", &farm.keys[1], "--package", &id];
+    let asks = || challenge(&farm, &[text(&stores[0]), text(&stores[1])], &keys);
+    let (code, said) = asks();
+    assert_eq!(code, Some(0));
+    let trees = said["agreed"][0]["trees"].as_object().unwrap();
+    let tree = trees.keys().next().unwrap();
+    let document = stores[1].join(format!("attestations/{id}.json"));
+    fs::write(&document, rendered(&farm, "bob", &id, tree).to_bytes().unwrap()).unwrap();
+    let (code, said) = asks();
+    assert_eq!((code, &said["agreed"]), (Some(1), &json!([])), "{said:#}");
+    let refused = said["unconfirmed"][0]["refused"][0].as_str().unwrap();
+    assert!(refused.contains("is made for a configuration"), "{refused}");
 }
 
 #[test]
