@@ -12,7 +12,8 @@ use crate::removal;
 /// How the names of what is not finished begin; web servers do not show what begins with a dot.
 pub const PARTIAL: &str = ".partial-";
 
-/// Mode of folders outside of packages: on hosts whatever the umask, in stores as far as the umask allows it.
+/// Mode of folders that others look into, on hosts outside of packages and on servers, whatever the umask; of folders of
+/// stores as far as the umask allows it.
 pub(crate) const FOLDER_MODE: u32 = 0o755;
 
 /// Waits until a file, or which names there are in a folder, is on the disk.
@@ -67,8 +68,11 @@ pub(crate) fn remove(path: &Path) -> Result<(), IoError> {
     }
 }
 
-/// Makes the folder `path` and those above it that are missing.
-pub(crate) fn create_folders(path: &Path) -> Result<(), IoError> {
+/// Makes the folder `path` and those above it that are missing, for others to look into.
+///
+/// # Errors
+/// When the system refuses.
+pub fn create_folders(path: &Path) -> Result<(), IoError> {
     match create_folder(path) {
         Err(error) if error.is_not_found() && path.parent().is_some() => {
             create_folders(parent(path))?;
@@ -80,8 +84,11 @@ pub(crate) fn create_folders(path: &Path) -> Result<(), IoError> {
     sync(parent(path))
 }
 
-/// Makes one folder, which is not there yet.
-pub(crate) fn create_folder(path: &Path) -> Result<(), IoError> {
+/// Makes one such folder, which is not there yet.
+///
+/// # Errors
+/// When the system refuses, or something is there.
+pub fn create_folder(path: &Path) -> Result<(), IoError> {
     DirBuilder::new()
         .mode(FOLDER_MODE)
         .create(path)

@@ -1,10 +1,12 @@
 //! Owns the tests of what publishing refuses: it then leaves everything as it was.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use schema::timestamp::Timestamp;
 
-use super::site::{Site, snapshot};
+use super::site::{Site, snapshot, text};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -79,4 +81,45 @@ fn what_is_refused_makes_no_channel() {
     site.publish("--key online --root-key root --root-threshold 2")
         .fails(1, &["the keys given do not sign for the channel"]);
     assert!(!site.tree.path("out/channels").exists());
+}
+
+#[test]
+fn a_server_of_another_user_can_show_what_was_put_there_whatever_the_umask() {
+    let site = Site::new();
+    let path = |name: &str| text(&site.tree.path(name));
+    let [inputs, artifact, out, online, root, cache] = [
+        "inputs.yaml",
+        "test-1.tar.zst",
+        "srv/www",
+        "online",
+        "root",
+        "srv/cache",
+    ]
+    .map(path);
+    let puts = |args: &[&str]| site.tree.store_masked(args).ok().len();
+    puts(&["configure", &inputs, "--artifact", &artifact, "-o", &out]);
+    let publish = ["publish", &out, "--channel", "stable", "--key", &online];
+    puts(&[&publish[..], &["--root-key", &root]].concat());
+    puts(&publish);
+    puts(&["push", &cache, "--key", &online]);
+    assert_eq!(hidden(&site.tree.path("srv")), [] as [String; 0]);
+    // What a later configuration carries over, too.
+    site.tree.file("inputs.yaml", "name: other\n");
+    puts(&["configure", &inputs, "--artifact", &artifact, "-o", &out]);
+    assert_eq!(hidden(&site.tree.path("srv")), [] as [String; 0]);
+}
+
+/// What below `folder` others cannot read, but for locks.
+fn hidden(folder: &Path) -> Vec<String> {
+    let mode = fs::metadata(folder).unwrap().permissions().mode();
+    let needed = if folder.is_dir() { 0o755 } else { 0o644 };
+    let mut found = Vec::new();
+    if mode & needed != needed && !folder.to_str().unwrap().ends_with(".lock") {
+        found.push(format!("{} {mode:o}", folder.display()));
+    }
+    if folder.is_dir() {
+        let entries = fs::read_dir(folder).unwrap();
+        found.extend(entries.flat_map(|entry| hidden(&entry.unwrap().path())));
+    }
+    found
 }

@@ -145,6 +145,20 @@ impl TestTree {
         Ran::new(args, output)
     }
 
+    /// The same where new files are for their owner alone.
+    pub fn store_masked(&self, args: &[&str]) -> Ran {
+        let inner = self.command(args);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "umask 077; exec \"$0\" \"$@\""])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .current_dir(self.recipes())
+            .env_clear()
+            .envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Ran::new(args, command.output().unwrap())
+    }
+
     /// The one folder in the store that holds the package `name`.
     pub fn package(&self, name: &str) -> PathBuf {
         let start = format!("{name}--");

@@ -2,8 +2,9 @@
 //!
 //! What an entry names is on the disk before the entry is there, so that a reader never finds half a package.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::signature::ENDING;
@@ -28,6 +29,8 @@ use store::regular;
 
 /// Held by the one process that fills the folder.
 const LOCK: &str = ".lock";
+/// Mode of all that is put there; whoever serves the folder may be somebody else.
+const SERVED: u32 = 0o644;
 /// Bytes of an archive that are copied at a time.
 const PIECE: usize = 256 << 10;
 
@@ -89,8 +92,7 @@ pub fn push(
     observer: &dyn Observer,
 ) -> Result<Pushed, PushError> {
     for name in [TREES, ARCHIVES, attestations::FOLDER] {
-        let path = folder.join(name);
-        fs::create_dir_all(&path).at("make folder", &path)?;
+        durable::create_folders(&folder.join(name))?;
     }
     let lock = FileLock::attempt(&folder.join(LOCK))?;
     let _lock = lock.ok_or_else(|| PushError::Busy(folder.to_owned()))?;
@@ -261,12 +263,11 @@ fn aside(path: &Path) -> PathBuf {
     path.with_file_name(format!("{PARTIAL}{name}"))
 }
 
-/// Whoever serves the folder may be somebody else.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
-    durable::write(path, bytes, 0o644)
+    durable::write(path, bytes, SERVED)
 }
 
-/// Copies a file and gives the digest of what was copied.
+/// Copies a file, for others to read, and gives the digest of what was copied.
 fn copy(from: &Path, to: &Path) -> Result<Digest, IoError> {
     let mut source = regular::open(from)?;
     let mut target = File::create(to).at("create", to)?;
@@ -280,6 +281,7 @@ fn copy(from: &Path, to: &Path) -> Result<Digest, IoError> {
         hasher.update(bytes);
         target.write_all(bytes).at("write", to)?;
     }
-    target.sync_all().at("make durable", to)?;
+    let served = target.set_permissions(Permissions::from_mode(SERVED));
+    served.and_then(|()| target.sync_all()).at("make durable", to)?;
     Ok(hasher.finalize().into())
 }

@@ -100,7 +100,7 @@ impl Metadata {
     pub(super) fn replace(&self, documents: &[(String, Vec<u8>)], kept: Option<&str>) -> Result<(), IoError> {
         let aside = self.folder.with_extension("partial");
         removal::remove(&aside)?;
-        fs::create_dir(&aside).at("make folder", &aside)?;
+        durable::create_folder(&aside)?;
         for entry in entries_if_there(&self.folder)? {
             let name = entry.file_name();
             let is_superseded = name
@@ -186,26 +186,15 @@ fn names(folder: &Path) -> Result<Vec<OsString>, IoError> {
     Ok(entries(folder)?.iter().map(DirEntry::file_name).collect())
 }
 
-/// Makes a folder that is on the disk when this returns; one that is there stays.
-pub(super) fn make(folder: &Path) -> Result<(), IoError> {
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => {
-            made.at("make folder", folder)?;
-            durable::sync(durable::parent(folder))
-        }
-    }
-}
-
 /// Puts a file in place that is on the disk when this returns, and its folder where that is missing.
 pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), IoError> {
-    fs::create_dir_all(folder).at("make folder", folder)?;
+    durable::create_folders(folder)?;
     durable::write(&folder.join(name), bytes, MODE)
 }
 
 /// Puts the file `from` into `folder` as `name`, by a link where that is possible.
 pub(super) fn link(from: &Path, folder: &Path, name: &str) -> Result<(), IoError> {
-    fs::create_dir_all(folder).at("make folder", folder)?;
+    durable::create_folders(folder)?;
     let (path, aside) = (folder.join(name), folder.join(format!(".{name}.partial")));
     removal::remove(&aside)?;
     if fs::hard_link(from, &aside).is_err() {
@@ -235,7 +224,7 @@ pub(crate) fn carry(from: &Path, to: &Path) -> Result<(), IoError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.at("read", from)?,
     };
-    fs::create_dir(to).at("make folder", to)?;
+    durable::create_folder(to)?;
     for entry in entries {
         let entry = entry.at("read", from)?;
         let (path, to) = (entry.path(), to.join(entry.file_name()));
@@ -291,7 +280,7 @@ mod tests {
 
     fn make_in(top: &Path, name: &str) -> PathBuf {
         let folder = top.join(name);
-        make(&folder).unwrap();
+        durable::create_folder(&folder).unwrap();
         folder
     }
 }

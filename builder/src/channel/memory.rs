@@ -13,9 +13,7 @@ use store::work::WorkArea;
 use tough::Repository;
 use tough::schema::{Signed, Targets};
 
-use super::{
-    ChannelError, MODE, ROOT, Refusal, SNAPSHOT, TARGETS_JSON, TIMESTAMP, folder, metadata, release,
-};
+use super::{ChannelError, MODE, ROOT, Refusal, SNAPSHOT, TARGETS_JSON, TIMESTAMP, metadata, release};
 
 /// What the library of the format keeps there, too.
 const LATEST_TIME: &str = "latest_known_time.json";
@@ -107,7 +105,7 @@ impl Memory {
         if !is_known && now.documents != before.documents {
             return Err(ChannelError::Overtaken(state.to_owned()));
         }
-        folder::make(state)?;
+        durable::create_folders(state)?;
         // Each is whole when it is there, and none is older than what it replaces. So whatever a kill leaves of two moments
         // lets nothing pass that the earlier one would have stopped.
         for name in DOCUMENTS.iter().filter(|_| !is_known) {

@@ -10,6 +10,7 @@ use schema::digest::Digest;
 use schema::timestamp::Timestamp as When;
 use sha2::{Digest as _, Sha256};
 use store::artifact::reader::Reader;
+use store::durable;
 use store::keys::SigningKey;
 use tough::schema::{Role, Root, Signed, Snapshot, Targets, Timestamp};
 
@@ -102,15 +103,13 @@ pub fn publish(request: &Request<'_>) -> Result<Published, ChannelError> {
     let lock = delivery_lock::attempt(request.delivery)?;
     let _lock = lock.ok_or_else(|| ChannelError::Busy(request.delivery.to_owned()))?;
     let (release, manifest) = read_delivery(request)?;
-    let channels = request.delivery.join(CHANNELS);
-    let channel = channels.join(request.name.as_str());
+    let channel = request.delivery.join(CHANNELS).join(request.name.as_str());
     if request.root_keys.is_empty() && !channel.join(METADATA).is_dir() {
         return Err(ChannelError::NoChannel(request.name.clone()));
     }
     let metadata = Metadata::open(&channel.join(METADATA))?;
     let planned = plan(request, &metadata, release, &manifest)?;
-    folder::make(&channels)?;
-    folder::make(&channel)?;
+    durable::create_folders(&channel)?;
     let digest = planned.published.release.manifest.to_string();
     let name = &planned.published.release.artifact;
     // What the metadata will name has to be there before it does.

@@ -1,6 +1,8 @@
 //! Owns what is in the folder that hosts install from.
 
+use std::fs::{self, Permissions};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use schema::attestation::Attestations;
@@ -58,13 +60,16 @@ fn fill<R: ByteRanges>(
     folder: &Path,
 ) -> Result<Configured, ConfigureError> {
     let name = artifact_name(reader.manifest());
-    let appended = append::append(request.artifact, configuration, &folder.join(&name))?;
+    let artifact = folder.join(&name);
+    let appended = append::append(request.artifact, configuration, &artifact)?;
     let manifest = &appended.manifest;
     if let (Some(attester), Some(package)) = (request.attester, manifest.configuration_package()) {
         let mut attested = Attestations::default();
         attested.add([attester.configuration(manifest, package, &configuration.recipe)?])?;
-        attest::attest(&folder.join(&name), attested)?;
+        attest::attest(&artifact, attested)?;
     }
+    // An artifact is for whoever makes it, a delivery for everybody.
+    fs::set_permissions(&artifact, Permissions::from_mode(PLAIN)).at("set mode of", &artifact)?;
     durable::write(&folder.join(MANIFEST_PATH), &manifest.to_bytes()?, PLAIN)?;
     durable::write(
         &folder.join(INSTALLER_PATH),

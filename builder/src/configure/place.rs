@@ -25,14 +25,14 @@ pub(super) fn put<T>(
     fill: impl FnOnce(&Path) -> Result<T, ConfigureError>,
 ) -> Result<(T, bool), ConfigureError> {
     let place = Place::of(output)?;
-    fs::create_dir_all(durable::parent(&place.target)).at("make folder", durable::parent(&place.target))?;
+    durable::create_folders(durable::parent(&place.target))?;
     let lock = delivery_lock::attempt(&place.target)?;
     let _lock = lock.ok_or_else(|| ConfigureError::Busy(place.target.clone()))?;
     place.restore()?;
     place.check()?;
     let aside = place.beside(".partial");
     removal::remove(&aside)?;
-    fs::create_dir(&aside).at("make folder", &aside)?;
+    durable::create_folder(&aside)?;
     let put = fill(&aside).and_then(|made| {
         // What is published stays published until somebody publishes what is new.
         folder::carry(&place.target.join(CHANNELS), &aside.join(CHANNELS))?;
