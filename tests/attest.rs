@@ -108,13 +108,7 @@ fn nobody_vouches_for_what_came_from_a_cache_instead_of_what_they_built() {
     farm.at("bob", &["push", text(&cache), "--key", text(&key)]);
     let top = farm.tree.id("top");
     farm.attest("ada", "top");
-    for root in farm.at("ada", &["roots", "--json"]).json()["roots"]
-        .as_array()
-        .unwrap()
-    {
-        farm.at("ada", &["roots", "remove", root["name"].as_str().unwrap()]);
-    }
-    farm.at("ada", &["gc"]);
+    collect_all_but(&farm, &[]);
     let path = farm.store("ada").join("packages").join(&top);
     assert!(!path.exists());
     let key = &farm.keys[1];
@@ -135,6 +129,41 @@ fn nobody_vouches_for_what_came_from_a_cache_instead_of_what_they_built() {
             .any(|it| it["name"] == "top"),
         "{said:#}"
     );
+}
+
+#[test]
+fn nobody_attests_what_a_package_was_built_with_once_that_was_built_again_otherwise() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    let random = "head -c 8 /dev/urandom > $PKG_PATH/out";
+    farm.tree.recipe("random", &json!({ "version": "1" }), random);
+    let uses = json!({ "version": "1", "build_requires": ["random"] });
+    farm.tree.recipe("user", &uses, "echo user > $PKG_PATH/out");
+    let (user, random) = (farm.tree.id("user"), farm.tree.id("random"));
+    let does = |arguments: &[&str]| _ = farm.at("ada", arguments);
+    does(&["build", "user"]);
+    farm.attest("ada", "user");
+    collect_all_but(&farm, &["user"]);
+    does(&["build", "random"]);
+    // What was attested before is still true, and what would be now is not.
+    does(&["verify"]);
+    let says = |words: &[&str]| _ = farm.attests("ada", &["user"]).fails(1, words);
+    says(&[&user, &random, "was built again later", "build user"]);
+    collect_all_but(&farm, &["random"]);
+    does(&["build", "user"]);
+    farm.attest("ada", "user");
+    does(&["verify"]);
+}
+
+/// Collects in the store of ada as garbage what these do not require.
+fn collect_all_but(farm: &Farm, kept: &[&str]) {
+    let roots = farm.at("ada", &["roots", "--json"]).json();
+    for root in roots["roots"].as_array().unwrap() {
+        farm.at("ada", &["roots", "remove", root["name"].as_str().unwrap()]);
+    }
+    if !kept.is_empty() {
+        farm.at("ada", &[&["roots", "add", "kept"], kept].concat());
+    }
+    farm.at("ada", &["gc"]);
 }
 
 fn key_of_a_stranger(tree: &TestTree) -> String {

@@ -13,7 +13,7 @@ use store::Store;
 use store::attestations;
 use store::closure::{self, ClosureError};
 use store::facts::{self, FactsError};
-use store::index::IndexError;
+use store::index::{CameOut, IndexError, PackageRecord};
 use store::keys::SigningKey;
 use store::rendered::Rendered;
 use url::Url;
@@ -33,6 +33,16 @@ pub enum AttestError {
     /// No canonical form exists.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
+    /// The index knows what is there now, and not what was there then.
+    #[error(
+        "what {id} was built with cannot be attested, since {dependency} was built again later and came out otherwise; build {id} again"
+    )]
+    BuiltSince {
+        /// What was to be attested.
+        id: PackageId,
+        /// What was there when it was built.
+        dependency: PackageId,
+    },
 }
 
 /// A URI (RFC 3986) that names a builder, as SLSA's provenance asks for.
@@ -166,22 +176,27 @@ impl Witness<'_> {
     /// what counts is what came out when it built it.
     fn content(&self, id: &PackageId, tree: Digest) -> Result<Word, AttestError> {
         let index = self.store.index();
-        let attempts = index.attempts(id)?.into_iter();
-        let came_out: Vec<Digest> = attempts.filter_map(|attempt| attempt.tree).collect();
-        match came_out.last() {
-            None => return Ok(Word::NotBuilt),
-            Some(last) if !came_out.contains(&tree) => return Ok(Word::Otherwise(*last)),
-            Some(_) => {}
-        }
+        let builds = index.came_out(id)?;
+        let Some(last) = builds.last() else {
+            return Ok(Word::NotBuilt);
+        };
+        let Some(build) = builds.iter().rfind(|build| build.tree == tree) else {
+            return Ok(Word::Otherwise(last.tree));
+        };
         let recipe = facts::read(&self.store.package_path(id), id)?;
         let direct = [recipe.requires.as_slice(), &recipe.build_requires].concat();
         let there: Vec<PackageId> = index.registered(&direct)?.into_iter().collect();
         let mut dependencies = BTreeMap::new();
         // What was collected since then has left no digest; its store ID is in the recipe all the same.
         for dependency in closure::of(index, &there)? {
-            if let Some(found) = index.package(&dependency)? {
-                dependencies.insert(dependency, found.tree);
+            let Some(found) = index.package(&dependency)? else {
+                continue;
+            };
+            if !self.was_there(&found, build)? {
+                let id = id.clone();
+                return Err(AttestError::BuiltSince { id, dependency });
             }
+            dependencies.insert(dependency, found.tree);
         }
         self.sign(&Provenance {
             id: id.clone(),
@@ -191,6 +206,15 @@ impl Witness<'_> {
             dependencies,
             builder: self.attester.builder.as_str(),
         })
+    }
+
+    /// Whether `dependency` was there with the content of now at the time of `build`, as far as builds tell: what came from
+    /// elsewhere leaves no trace of when.
+    fn was_there(&self, dependency: &PackageRecord, build: &CameOut) -> Result<bool, IndexError> {
+        let builds = self.store.index().came_out(&dependency.id)?;
+        let (before, since) = builds.split_at(builds.partition_point(|it| it.number < build.number));
+        let then = before.last().map(|it| it.tree);
+        Ok(since.is_empty() || then == Some(dependency.tree))
     }
 
     /// Vouches for the configuration that `manifest` selects, which somebody has looked at.

@@ -141,6 +141,15 @@ pub struct Attempt {
     pub tree: Option<Digest>,
 }
 
+/// What came out of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CameOut {
+    /// Its place among all builds of the store, of whatever package, oldest first.
+    pub number: i64,
+    /// The tree digest.
+    pub tree: Digest,
+}
+
 /// The last successful build of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schema::id::PackageId;
 use schema::name::{PackageName, RoleName};
 
-use super::{Attempt, Built, Index, IndexError, Outcome, PackageRecord, RootRecord};
+use super::{Attempt, Built, CameOut, Index, IndexError, Outcome, PackageRecord, RootRecord};
 
 impl Index {
     /// Those of `ids` that are registered.
@@ -157,6 +157,28 @@ impl Index {
                 .collect::<rusqlite::Result<Vec<_>>>()
         })?;
         rows.into_iter().map(|(_, row)| self.attempt(row)).collect()
+    }
+
+    /// What came out of each build of `id` that says so, oldest first.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn came_out(&self, id: &PackageId) -> Result<Vec<CameOut>, IndexError> {
+        let rows =
+            self.ask("read the builds", |connection| {
+                connection
+                .prepare_cached(
+                    "SELECT number, tree FROM builds WHERE package = ?1 AND tree IS NOT NULL ORDER BY number",
+                )?
+                .query_map([id.to_string()], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?
+                .collect::<rusqlite::Result<Vec<_>>>()
+            })?;
+        rows.into_iter()
+            .map(|(number, tree)| {
+                let tree = self.parse(&tree)?;
+                Ok(CameOut { number, tree })
+            })
+            .collect()
     }
 
     /// Every attempt to build anything, oldest first.

@@ -106,7 +106,7 @@ fn attested(
 ) -> Option<DifferenceKind> {
     let reason = match attestations::read(store, id) {
         Ok(kept) => {
-            let wrong = |envelope| misstated(envelope, id, known);
+            let wrong = |envelope| misstated(store, envelope, id, known);
             let reason = kept.envelopes.iter().find_map(wrong);
             match (reason, attestations::sum_of(store, id)) {
                 (Some(reason), _) => reason,
@@ -135,6 +135,7 @@ fn summed(store: &Store, id: &PackageId) -> Option<DifferenceKind> {
 
 /// What an attestation that is kept for `id` says wrongly: of the package, or of one that was there when it was built.
 fn misstated(
+    store: &Store,
     envelope: &Envelope,
     id: &PackageId,
     known: &HashMap<&PackageId, &PackageRecord>,
@@ -153,6 +154,8 @@ fn misstated(
     let needed = needed(own, known);
     for (id, tree) in std::iter::once(claimed).chain(there) {
         match known.get(&id) {
+            // It was built again since; what was there then came out of an earlier build.
+            Some(record) if record.tree != tree && record.id != own.id && came_out(store, &id, tree) => {}
             Some(record) if record.tree != tree => {
                 let here = record.tree;
                 return Some(format!(
@@ -168,6 +171,12 @@ fn misstated(
         }
     }
     None
+}
+
+/// Whether `tree` came out of a build of `id` here; what an unreadable index would say of it is told of by itself.
+fn came_out(store: &Store, id: &PackageId, tree: Digest) -> bool {
+    let builds = store.index().came_out(id);
+    builds.is_ok_and(|builds| builds.iter().any(|build| build.tree == tree))
 }
 
 /// All that was there when a package was built; nothing when that cannot be told, since some of it is not in the store.
