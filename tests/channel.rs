@@ -9,8 +9,9 @@ mod waves;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::support::web::Web;
+use crate::support::web::{Fault, Web};
 use serde_json::{Value, json};
 use site::{Site, copy, edit, snapshot, text};
 
@@ -103,6 +104,34 @@ fn what_is_old_expired_mixed_or_forged_is_refused_and_changes_nothing() {
 
     site.restores("new");
     site.follows().ok();
+}
+
+#[test]
+fn a_server_neither_holds_a_host_up_nor_hides_a_newer_root_by_being_out_of_order() {
+    let site = Site::new();
+    site.first("");
+    site.publish("--key online --key other --root-key root").ok();
+    let trusted = text(&site.metadata("1.root.json"));
+    let web = Web::new(&site.tree.path("out"));
+    let url = web.url("channels/stable");
+    let follow = || site.follow(&url, &["--channel-root", &trusted, "--stall", "1"]);
+    web.errs(|asked| match asked.path.ends_with("timestamp.json") {
+        true => Fault::Drip(Duration::from_millis(300)),
+        false => Fault::None,
+    });
+    follow().fails(1, &["cannot fetch", "timestamp.json", "stopped at byte"]);
+    let root_answers = |status| {
+        web.errs(move |asked| match asked.path.ends_with("2.root.json") {
+            true => Fault::Status(status),
+            false => Fault::None,
+        });
+        follow()
+    };
+    root_answers(503).fails(1, &["cannot fetch", "2.root.json: the server answers 503"]);
+    assert_eq!(site.has(), None);
+    // The old root still names the key that signed. Some servers forbid what is not there.
+    root_answers(403).ok();
+    assert!(site.has().is_some());
 }
 
 #[test]

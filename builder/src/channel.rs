@@ -26,7 +26,6 @@ use store::artifact::reader::ReadError;
 use store::io_error::IoError;
 use store::keys::KeyId;
 
-use crate::fetch::document::DocumentError;
 use crate::fetch::medium::MediumError;
 
 pub use refusal::Refusal;
@@ -127,9 +126,6 @@ pub enum ChannelError {
     /// It cannot be opened.
     #[error(transparent)]
     Medium(#[from] Box<MediumError>),
-    /// A document is not there or too large.
-    #[error(transparent)]
-    Document(#[from] DocumentError),
     /// The system refused something.
     #[error(transparent)]
     Io(#[from] IoError),

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What goes wrong with one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Fault {
     Status(u16),
     /// Nothing comes after so many bytes, and the connection stays.
     Stall(usize),
+    /// One byte comes after the other, each after such a pause.
+    Drip(Duration),
     /// The range begins one byte too early.
     OddRange,
     /// The whole file instead of a range.
@@ -189,6 +192,13 @@ fn answer(
             // Until the client has had enough.
             stream.read_exact(&mut [0])?;
             return Err(over());
+        }
+        Fault::Drip(pause) => {
+            for byte in &body {
+                stream.write_all(&[*byte])?;
+                std::thread::sleep(pause);
+            }
+            return Ok(());
         }
         Fault::Flip(at) => {
             if let Some(byte) = body.get_mut(at) {

@@ -89,9 +89,10 @@ fn transport(url: &str, error: &tough::TransportError) -> ChannelError {
         Some(inner) => of(inner),
         None => ChannelError::Fetch {
             place: url.to_owned(),
-            reason: match error.kind() {
-                tough::TransportErrorKind::FileNotFound => "there is no such file".to_owned(),
-                _ => error.to_string(),
+            reason: match std::error::Error::source(error) {
+                // Which begins with the address, too.
+                Some(cause) => cause.source().unwrap_or(cause).to_string(),
+                None => "there is no such file".to_owned(),
             },
         },
     }

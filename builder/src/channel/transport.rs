@@ -1,5 +1,6 @@
 //! Owns how TUF's documents come: through the same client, proxies and certificates as everything else.
 
+use std::iter;
 use std::path::PathBuf;
 
 use futures_util::stream;
@@ -7,10 +8,8 @@ use tough::{Bytes, Transport, TransportError, TransportErrorKind, TransportStrea
 use url::Url;
 
 use super::ChannelError;
-use crate::fetch::{FetchOptions, document, medium};
-
-/// The longest document, in bytes.
-const LONGEST: u64 = 64 << 20;
+use crate::fetch::document::{DocumentError, Pieces};
+use crate::fetch::{FetchOptions, medium};
 
 /// Fetches documents from servers and folders.
 #[derive(Debug, Clone)]
@@ -35,17 +34,36 @@ impl Client {
     }
 }
 
+/// What a stream gives.
+type Given = Result<Bytes, TransportError>;
+
+impl Client {
+    fn pieces(&self, url: Url) -> Box<dyn Iterator<Item = Given> + Send + Sync> {
+        match Pieces::open(url.as_str(), &self.cwd, &self.options) {
+            Ok(Some(pieces)) => {
+                Box::new(pieces.map(move |piece| piece.map(Bytes::from).map_err(|error| failed(&url, error))))
+            }
+            Ok(None) => {
+                let absent = TransportError::new(TransportErrorKind::FileNotFound, url);
+                Box::new(iter::once(Err(absent)))
+            }
+            Err(error) => Box::new(iter::once(Err(failed(&url, error)))),
+        }
+    }
+}
+
+fn failed(url: &Url, error: DocumentError) -> TransportError {
+    let kind = match error.is_forbidden() {
+        true => TransportErrorKind::FileNotFound,
+        false => TransportErrorKind::Other,
+    };
+    TransportError::new_with_cause(kind, url, error)
+}
+
 #[async_trait]
 impl Transport for Client {
+    /// Gives what goes wrong within the stream, since any error of this call would pass for a newer root that is not there.
     async fn fetch(&self, url: Url) -> Result<TransportStream, TransportError> {
-        match document::read(url.as_str(), &self.cwd, &self.options, LONGEST) {
-            Ok(Some(bytes)) => Ok(Box::pin(stream::iter([Ok(Bytes::from(bytes))]))),
-            Ok(None) => Err(TransportError::new(TransportErrorKind::FileNotFound, url)),
-            Err(error) => Err(TransportError::new_with_cause(
-                TransportErrorKind::Other,
-                url,
-                error,
-            )),
-        }
+        Ok(Box::pin(stream::iter(self.pieces(url))))
     }
 }

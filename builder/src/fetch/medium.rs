@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use store::artifact::reader::{ReadError, Reader};
 use store::io_error::IoError;
@@ -65,6 +66,11 @@ impl MediumError {
             _ => false,
         }
     }
+
+    /// Whether a server refuses to show it.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Remote(OpenError::Range(error)) if error.why.is_forbidden())
+    }
 }
 
 /// Whether `text` is an address rather than a path.
@@ -109,6 +115,14 @@ impl Medium {
                     });
                 }
             }
+        }
+    }
+
+    /// For how long nothing may come before it is given up; nothing where it is always waited for.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::Local(_) => None,
+            Self::Remote(remote) => Some(remote.patience()),
         }
     }
 

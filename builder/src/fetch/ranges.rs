@@ -109,6 +109,11 @@ impl RemoteFile {
         Ok(Servers::new(options)?.open(url)?)
     }
 
+    /// For how long nothing may come.
+    pub(super) fn patience(&self) -> Duration {
+        self.options.timeouts.stall
+    }
+
     /// Bytes of the file that came so far, those that came twice counted twice.
     pub fn fetched(&self) -> u64 {
         self.fetched.load(Ordering::Relaxed)
@@ -145,7 +150,8 @@ impl RemoteFile {
     }
 
     fn first(&self, asked: &Asked) -> Result<Kept, Refusal> {
-        let part = self.ask(asked)?;
+        // So little comes at once, or somebody holds it up.
+        let part = self.ask(asked, Some(self.patience()))?;
         let (start, end) = (part.range.start, part.range.end);
         let mut bytes = Vec::new();
         let mut body = part.body.into_reader();
@@ -195,13 +201,15 @@ impl RemoteFile {
         Ok(())
     }
 
-    /// One request, whose answer is about the bytes asked for, or the first of them, of the right version.
-    fn ask(&self, asked: &Asked) -> Result<Part, Refusal> {
+    /// One request, whose answer is about the bytes asked for, or the first of them, of the right version. They have to
+    /// come `within` some time, if any is given.
+    fn ask(&self, asked: &Asked, within: Option<Duration>) -> Result<Part, Refusal> {
         if self.options.network == super::Network::Forbidden {
             return Err(AddressProblem::Offline.into());
         }
         let known = self.version.get();
         let call = self.http.agent(&self.url).get(&self.url);
+        let call = call.config().timeout_recv_body(within).build();
         let mut call = call.header(RANGE, format!("bytes={}", asked.text()));
         if let Some(validator) = known.and_then(Version::validator) {
             call = call.header(IF_RANGE, validator);
@@ -343,7 +351,7 @@ impl RangeReader<'_> {
         let incoming = match self.incoming.take() {
             Some(incoming) => incoming,
             None => {
-                let part = self.remote.ask(&Asked::Bytes(self.left.clone()))?;
+                let part = self.remote.ask(&Asked::Bytes(self.left.clone()), None)?;
                 Incoming {
                     end: part.range.end,
                     body: part.body.into_reader(),

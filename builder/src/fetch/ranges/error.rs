@@ -79,6 +79,11 @@ impl RangeProblem {
         matches!(self, Self::Address(AddressProblem::Status(404 | 410)))
     }
 
+    /// Whether the server says that nobody may have it, which may mean that there is no such file, too.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Address(AddressProblem::Status(403)))
+    }
+
     /// Whether the same request may well succeed when it is made again.
     pub fn is_passing(&self) -> bool {
         match self {
