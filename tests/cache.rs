@@ -312,6 +312,65 @@ fn a_cache_that_is_down_is_said_once_and_the_next_is_asked() {
 }
 
 #[test]
+fn a_cache_that_two_builders_fill_is_whole_and_shows_what_is_no_signature_and_no_attestation() {
+    let farm = Farm::new();
+    let random = "head -c 8 /dev/urandom > $PKG_PATH/out";
+    farm.tree.recipe("random", &json!({ "version": "1" }), random);
+    let (cache, other) = (farm.cache.to_str().unwrap(), farm.other());
+    for store in [&farm.tree.store_dir(), &other] {
+        let at = |arguments: &[&str]| {
+            let store = ["--key", "../key", "--store", store.to_str().unwrap()];
+            farm.tree.store(&[arguments, &store].concat()).ok().len()
+        };
+        let store = store.to_str().unwrap();
+        farm.tree.store(&["build", "random", "--store", store]).ok();
+        at(&["attest", "random"]);
+        at(&["push", cache, "random"]);
+    }
+    let verify = || farm.tree.store(&["verify", cache, "--json"]);
+    verify().ok();
+    let entries = fs::read_dir(farm.cache.join("archives")).unwrap();
+    assert_eq!(entries.count(), 3, "of app, lib and the last of random");
+
+    let signature = farm.entry("random").with_extension("json.minisig");
+    let attested = farm
+        .cache
+        .join("attestations")
+        .join(farm.entry("random").file_name().unwrap());
+    let reports = |path: &Path, content: &str| {
+        let garbage = |bytes: &mut Vec<u8>| *bytes = content.as_bytes().to_vec();
+        with_changed(path, garbage, || {
+            let ran = verify();
+            assert_eq!(ran.code, Some(3), "{}", path.display());
+            let name = path.strip_prefix(&farm.cache).unwrap().to_str().unwrap();
+            assert!(ran.stdout.contains(name), "{ran:?}");
+        });
+    };
+    reports(&signature, "signed by ada, honestly\n");
+    reports(&attested, "{}");
+    reports(&farm.cache.join("trees").join(stray_listing(&farm)), "{}");
+    let of_another = farm.entry("lib");
+    let moved = farm
+        .cache
+        .join("attestations")
+        .join(of_another.file_name().unwrap());
+    fs::copy(&attested, &moved).unwrap();
+    let ran = verify();
+    assert!(ran.stdout.contains("it is about random--"), "{ran:?}");
+}
+
+/// The listing of what was there before another builder put something else there.
+fn stray_listing(farm: &Farm) -> String {
+    let entries = fs::read_dir(farm.cache.join("trees")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let archive = |name: &String| {
+        let tree = name.strip_suffix(".json").unwrap();
+        farm.cache.join(format!("archives/{tree}.tar.zst"))
+    };
+    names.into_iter().find(|name| !archive(name).exists()).unwrap()
+}
+
+#[test]
 fn keys_are_looked_after() {
     let farm = Farm::new();
     farm.tree

@@ -11,9 +11,10 @@ use schema::cache::CacheEntry;
 use schema::delivery::{DeliveredFile, DeliveryIndex, DeliveryIndexError};
 use schema::digest::Digest;
 use schema::id::PackageId;
+use store::attestations::{self, FOLDER as ATTESTATIONS};
 use store::folder;
 use store::io_error::{IoContext, IoError};
-use store::keys::CheckingKey;
+use store::keys::{CheckingKey, Signature};
 use store::listing;
 use store::places::{ARCHIVES, TREES, archive_path, listing_path};
 use store::regular;
@@ -43,10 +44,7 @@ impl Served {
             };
         }
         let names = names(folder).ok()?;
-        let ids: Vec<PackageId> = names
-            .iter()
-            .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
-            .collect();
+        let ids: Vec<PackageId> = names.iter().filter_map(|name| id_of(name)).collect();
         (!ids.is_empty()).then_some(Self::Cache(ids))
     }
 
@@ -187,19 +185,57 @@ fn cache(
         }
     }
     // What belongs to entries that were not looked at is no surplus.
-    let folders: &[&str] = match observer.is_stopped() {
-        true => &[],
-        false => &[TREES, ARCHIVES],
-    };
-    for below in folders {
+    if !observer.is_stopped() {
+        found.extend(surplus(folder, &known)?);
+        found.extend(attested(folder)?);
+    }
+    Ok(found)
+}
+
+/// What lies beside the files that entries name, which are `known`.
+fn surplus(folder: &Path, known: &BTreeSet<String>) -> Result<Vec<Difference>, IoError> {
+    let mut found = Vec::new();
+    for below in [TREES, ARCHIVES] {
         for name in names(&folder.join(below))? {
             let path = format!("{below}/{name}");
-            if !known.contains(&path) {
+            if !known.contains(&path) && !is_earlier_listing(folder, &path) {
                 found.push(extra(folder, &path)?);
             }
         }
     }
     Ok(found)
+}
+
+/// Whether a whole listing is at `path`: of what another builder put there before, which tells in what both differ.
+fn is_earlier_listing(folder: &Path, path: &str) -> bool {
+    let hashed = listing::hash_file(&folder.join(path), &mut |_| {});
+    hashed.is_ok_and(|(found, _)| path == listing_path(&found))
+}
+
+/// What is wrong with the attestations of a cache, as far as it shows without the keys of those who made them.
+fn attested(folder: &Path) -> Result<Vec<Difference>, IoError> {
+    let mut found = Vec::new();
+    for name in names(&folder.join(ATTESTATIONS))? {
+        let path = format!("{ATTESTATIONS}/{name}");
+        let Some(id) = id_of(&name) else {
+            found.push(extra(folder, &path)?);
+            continue;
+        };
+        let kind = match regular::read(&folder.join(&path)) {
+            Err(error) => Some(DifferenceKind::unreadable(&error.source)),
+            Ok(bytes) => attestations::check(&bytes, &id).err().map(|why| {
+                let reason = why.to_string();
+                DifferenceKind::Document { reason }
+            }),
+        };
+        found.extend(kind.map(|kind| Difference::new(Some(&id), path, kind)));
+    }
+    Ok(found)
+}
+
+/// The package that a document of this name is about.
+fn id_of(name: &str) -> Option<PackageId> {
+    name.strip_suffix(".json")?.parse().ok()
 }
 
 /// Reads one entry, and all that it vouches for.
@@ -223,7 +259,13 @@ fn entry(
     let signature = format!("{name}{ENDING}");
     match regular::read(&folder.join(&signature)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
         Err(error) => note(&signature, DifferenceKind::unreadable(&error.source)),
-        Ok(text) if keys.is_empty() || keys.iter().any(|key| key.accepts(&bytes, &text)) => {}
+        // Whose it is shows to who has keys, and whether it is one at all to everybody.
+        Ok(text) if keys.is_empty() => {
+            if let Err(error) = Signature::parse(&text) {
+                note(&signature, document(error.to_string()));
+            }
+        }
+        Ok(text) if keys.iter().any(|key| key.accepts(&bytes, &text)) => {}
         Ok(_) => note(
             &name,
             document("signed by none of the keys that are trusted".to_owned()),

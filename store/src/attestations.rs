@@ -71,6 +71,43 @@ pub(crate) fn id_at(path: &str) -> Option<PackageId> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
+/// Why what is kept of a package is not what it should be, as far as that shows without the keys of those who signed.
+#[derive(Debug, thiserror::Error)]
+pub enum Misplaced {
+    /// It is no attestation.
+    #[error(transparent)]
+    Attestation(#[from] AttestationError),
+    /// Of another package.
+    #[error("it is about {0}")]
+    OtherPackage(PackageId),
+    /// Of none.
+    #[error("it is about the program")]
+    Program,
+}
+
+/// The tree digest that `envelope` says `id` has.
+///
+/// # Errors
+/// When it is none, or is about something else.
+pub fn tree_of(envelope: &Envelope, id: &PackageId) -> Result<Digest, Misplaced> {
+    match envelope.claim()? {
+        Claim::Package { id: about, tree, .. } if about == *id => Ok(tree),
+        Claim::Package { id: about, .. } => Err(Misplaced::OtherPackage(about)),
+        Claim::Program { .. } => Err(Misplaced::Program),
+    }
+}
+
+/// Checks that `bytes` are attestations of `id`.
+///
+/// # Errors
+/// When they are none, or one is about something else.
+pub fn check(bytes: &[u8], id: &PackageId) -> Result<(), Misplaced> {
+    let all = Attestations::parse(bytes)?;
+    all.envelopes
+        .iter()
+        .try_for_each(|envelope| tree_of(envelope, id).map(drop))
+}
+
 /// Signs a statement.
 pub fn sign(statement: &[u8], key: &SigningKey) -> Envelope {
     let mut envelope = Envelope::around(statement);

@@ -2,6 +2,7 @@
 //!
 //! What an entry names is on the disk before the entry is there, so that a reader never finds half a package.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -20,12 +21,14 @@ use store::archive::{self, ArchiveError, Observer};
 use store::attestations::{self, KeepError};
 use store::durable::{self, PARTIAL};
 use store::facts::{self, FactsError};
+use store::folder;
 use store::index::IndexError;
 use store::io_error::{IoContext, IoError};
 use store::keys::{KeyError, SigningKey};
 use store::lock::FileLock;
 use store::places::{ARCHIVES, TREES, archive_path, listing_path};
 use store::regular;
+use store::removal;
 
 /// Held by the one process that fills the folder.
 const LOCK: &str = ".lock";
@@ -120,6 +123,9 @@ pub fn push(
         target.put_attestations(id)?;
     }
     durable::sync_file_system(target.folder)?;
+    if !open.is_empty() {
+        target.tidy()?;
+    }
     Ok(Pushed {
         pushed: open.into_iter().map(|wanted| wanted.request.id).collect(),
         present,
@@ -245,6 +251,35 @@ impl Target<'_> {
             true => Ok(()),
             false => Ok(write(&path, &bytes)?),
         }
+    }
+
+    /// Removes the archives that no entry names any more, since another builder's content has taken their place. Their
+    /// listings stay, and tell in what both differ.
+    fn tidy(&self) -> Result<(), PushError> {
+        let mut named = BTreeSet::new();
+        for entry in folder::entries(self.folder)? {
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            if id.is_none_or(|id| id.parse::<PackageId>().is_err()) {
+                continue;
+            }
+            // A newer program's, or a damaged one: nobody here knows what it names.
+            let Ok(entry) = CacheEntry::parse(&regular::read(&entry.path())?) else {
+                return Ok(());
+            };
+            named.insert(archive_path(&entry.tree));
+        }
+        for entry in folder::entries(&self.folder.join(ARCHIVES))? {
+            let name = entry.file_name();
+            let tree = name.to_str().and_then(|name| name.strip_suffix(".tar.zst"));
+            let path = tree
+                .and_then(|tree| tree.parse().ok())
+                .map(|tree| archive_path(&tree));
+            if path.is_some_and(|path| !named.contains(&path)) {
+                removal::remove(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn entry_path(&self, id: &PackageId) -> PathBuf {

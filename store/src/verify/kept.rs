@@ -6,7 +6,7 @@ use std::fs::DirEntry;
 use std::path::Path;
 
 use rayon::prelude::*;
-use schema::attestation::{Claim, Envelope};
+use schema::attestation::Envelope;
 use schema::digest::Digest;
 use schema::id::PackageId;
 
@@ -140,10 +140,8 @@ fn misstated(
     id: &PackageId,
     known: &HashMap<&PackageId, &PackageRecord>,
 ) -> Option<String> {
-    let claimed = match envelope.claim() {
-        Ok(Claim::Package { id: about, tree, .. }) if about == *id => (about, tree),
-        Ok(Claim::Package { id: about, .. }) => return Some(format!("it is about {about}")),
-        Ok(Claim::Program { .. }) => return Some("it is about the program".to_owned()),
+    let claimed = match attestations::tree_of(envelope, id) {
+        Ok(tree) => (id.clone(), tree),
         Err(error) => return Some(error.to_string()),
     };
     let there = match envelope.dependencies() {
