@@ -18,7 +18,7 @@ use crate::removal;
 pub fn exchange(aside: &Path, target: &Path, spare: &Path) -> Result<(), IoError> {
     match renameat2(AT_FDCWD, aside, AT_FDCWD, target, RenameFlags::RENAME_EXCHANGE) {
         Err(Errno::ENOENT) => fs::rename(aside, target).at("put in place", target),
-        Err(Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP) => {
+        Err(errno) if is_unsupported(errno) => {
             removal::remove(spare)?;
             match fs::rename(target, spare) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -32,6 +32,11 @@ pub fn exchange(aside: &Path, target: &Path, spare: &Path) -> Result<(), IoError
         }
         exchanged => exchanged.at("put in place", target),
     }
+}
+
+/// Whether a system that answers so cannot exchange two names: not every file system can.
+pub fn is_unsupported(errno: Errno) -> bool {
+    matches!(errno, Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP)
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::de::DeserializeOwned;
 use store::durable;
+use store::exchange::is_unsupported;
 use store::folder::{entries, entries_if_there};
 use store::io_error::{IoContext, IoError};
 use store::regular;
@@ -135,8 +135,7 @@ fn numbered(file: &str) -> Option<(u64, &str)> {
 
 fn exchange(aside: &Path, folder: &Path) -> Result<(), IoError> {
     match renameat2(AT_FDCWD, aside, AT_FDCWD, folder, RenameFlags::RENAME_EXCHANGE) {
-        // Not every file system can.
-        Err(Errno::EINVAL | Errno::ENOSYS) => one_by_one(aside, folder),
+        Err(errno) if is_unsupported(errno) => one_by_one(aside, folder),
         swapped => swapped.at("publish", folder),
     }
 }
