@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
         closure: &[],
     };
     match normalise(&stored, &rules) {
-        Err(OutputError::Io { source, .. }) => panic!("{source}"),
+        Err(OutputError::Io(error)) => panic!("{error}"),
         Err(OutputError::Empty | OutputError::Refused(_)) => {}
         Ok(normalised) => {
             let looked_for = ReferenceRules {
