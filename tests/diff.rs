@@ -309,7 +309,7 @@ fn what_no_store_id_knows_of_is_told_as_well() {
         "~ lib 1, ",
         "    licence: MIT -> Apache-2.0\n",
         "    homepage: https://example.org/ -> none\n",
-        "    description: none -> A library\n",
+        "    description: none -> A\\u{1b}library\n",
         "    selected: false -> true\n",
         "    its files are the same\n",
         "1 package unchanged",

@@ -253,9 +253,9 @@ fn say_dependency(out: &mut String, sign: char, name: &PackageName) {
 
 /// Both texts on one line, whatever a foreign manifest says.
 fn became_text(change: &Change<String>) -> String {
-    let shown = |text: &str| match text {
+    let shown = |told: &str| match told {
         "" => "none".to_owned(),
-        text => text.replace(char::is_control, " "),
+        told => text::visible(told),
     };
     format!("{} -> {}", shown(&change.before), shown(&change.after))
 }

@@ -126,10 +126,8 @@ impl Output {
     }
 }
 
-/// `text` without what would move a terminal's cursor or colour it: the names of files in it are anybody's.
+/// Lines in which the names of files, which are anybody's, steer no terminal.
 fn printable(text: &str) -> String {
-    text.replace(
-        |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t'),
-        "\u{fffd}",
-    )
+    let lines: Vec<String> = text.split('\n').map(text::visible).collect();
+    lines.join("\n")
 }

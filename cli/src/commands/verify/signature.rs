@@ -18,6 +18,7 @@ use store::verify::Extent;
 use crate::args::signing::Trusted;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::render::text;
 
 /// What is asked for.
 pub enum Demand {
@@ -112,11 +113,7 @@ fn signed(
 
 /// A line about whoever signed it.
 pub fn line(signer: &Signer) -> String {
-    format!(
-        "signed by {}: {}\n",
-        signer.name,
-        signer.comment.replace(char::is_control, " ")
-    )
+    format!("signed by {}: {}\n", signer.name, text::visible(&signer.comment))
 }
 
 /// Whether what lies at `place` is verified by its signature alone, where somebody's is asked for or nothing else is likely.
