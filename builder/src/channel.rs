@@ -75,6 +75,11 @@ pub enum ChannelError {
     /// The keys given are not those of the channel.
     #[error("the keys given do not sign for the channel: {0}")]
     Keys(String),
+    /// A key whose signature nobody asks for.
+    #[error(
+        "the key {0} is not one of those that sign for the channel, so its signature would count for nothing"
+    )]
+    NoOnlineKey(KeyId),
     /// A root key that the channel knows nothing of.
     #[error("the key {0} is not one of the channel's root keys, so its signature would count for nothing")]
     NoRootKey(KeyId),

@@ -48,7 +48,7 @@ fn a_root_is_renewed_before_no_host_believes_it_any_more() {
 }
 
 #[test]
-fn a_root_key_that_the_channel_does_not_have_is_refused_by_its_number() {
+fn a_key_that_the_channel_does_not_have_is_refused_by_its_number() {
     let site = Site::new();
     site.first("");
     let before = snapshot(&site.tree.path("out"));
@@ -61,6 +61,14 @@ fn a_root_key_that_the_channel_does_not_have_is_refused_by_its_number() {
         .next()
         .unwrap()
         .to_owned();
+    site.publish("--key online --key other").fails(
+        1,
+        &[
+            &number,
+            "not one of those that sign for the channel",
+            "--root-key",
+        ],
+    );
     let extra = "--key online --root-key root --root-key other";
     site.publish(extra).fails(
         1,

@@ -16,15 +16,16 @@ pub(super) fn next(
     expires: When,
 ) -> Result<Signed<Root>, ChannelError> {
     if request.root_keys.is_empty() {
-        let old = old.cloned();
-        return old.ok_or_else(|| ChannelError::NoChannel(request.name.clone()));
+        let old = old.ok_or_else(|| ChannelError::NoChannel(request.name.clone()))?;
+        are_online(&request.keys, &old.signed)?;
+        return Ok(old.clone());
     }
     let version = metadata::after(old.map_or(0, |old| old.signed.version.get()))?;
     let root = metadata::root(&signers(request, old), version, expires)?;
     let named: Vec<Key> = old
         .into_iter()
-        .flat_map(|old| root_keys(&old.signed))
-        .chain(root_keys(&root))
+        .flat_map(|old| keys_of(&old.signed, RoleType::Root))
+        .chain(keys_of(&root, RoleType::Root))
         .collect();
     for key in &request.root_keys {
         let key = key.checking();
@@ -54,7 +55,7 @@ fn signers(request: &Request<'_>, old: Option<&Signed<Root>>) -> Signers {
     let threshold = request.root_threshold.or(threshold.map(|keys| keys.threshold));
     Signers {
         root: match (request.new_root_keys.as_slice(), old) {
-            ([], Some(old)) => root_keys(&old.signed),
+            ([], Some(old)) => keys_of(&old.signed, RoleType::Root),
             ([], None) => keys(&request.root_keys),
             (new, _) => keys(new),
         },
@@ -63,8 +64,19 @@ fn signers(request: &Request<'_>, old: Option<&Signed<Root>>) -> Signers {
     }
 }
 
-fn root_keys(root: &Root) -> Vec<Key> {
-    let ids = root.roles.get(&RoleType::Root).map(|keys| keys.keyids.as_slice());
+/// Fails unless each of `keys` signs for the channel as `root` has it.
+fn are_online(keys: &[SigningKey], root: &Root) -> Result<(), ChannelError> {
+    let named = keys_of(root, RoleType::Timestamp);
+    let unknown = keys
+        .iter()
+        .map(SigningKey::checking)
+        .find(|key| !named.contains(&metadata::key(key)));
+    unknown.map_or(Ok(()), |key| Err(ChannelError::NoOnlineKey(key.id())))
+}
+
+/// The keys that `root` names for `role`.
+fn keys_of(root: &Root, role: RoleType) -> Vec<Key> {
+    let ids = root.roles.get(&role).map(|keys| keys.keyids.as_slice());
     let keys = ids.unwrap_or_default().iter().filter_map(|id| root.keys.get(id));
     keys.cloned().collect()
 }

@@ -50,7 +50,7 @@ pub struct Follow {
     /// Take the newest release of this channel: the address or folder of DIR/channels/NAME
     #[arg(long, value_name = "URL|DIR", conflicts_with = "manifest")]
     pub channel: Option<String>,
-    /// Believe in this root.json of the channel; needed the first time only
+    /// Believe in this root.json of the channel; looked at the first time only, and needed then
     #[arg(long, value_name = "FILE", requires = "channel")]
     pub channel_root: Option<PathBuf>,
 }

@@ -101,6 +101,9 @@ fn failed(error: ChannelError) -> Failure {
         ChannelError::NoRootKey(_) => {
             "name all the root keys that there are from now on by --new-root-key, beside --root-key for those that there were"
         }
+        ChannelError::NoOnlineKey(_) => {
+            "give keys that the channel has, or --root-key too, so that it takes those that are given from now on"
+        }
         ChannelError::NoChannel(_) => {
             "give --root-key to make it; hosts trust the root.json that comes of it"
         }
