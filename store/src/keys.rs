@@ -37,6 +37,9 @@ pub enum KeyError {
     /// A secret that is called what people publish.
     #[error("`{}` is a name for a public key, and the secret key would be in it; name the secret key without `.pub`", .0.display())]
     NamedPublic(PathBuf),
+    /// The half of a pair that signs nothing.
+    #[error("{} holds a public key, which signs nothing; name the file of the secret key", .0.display())]
+    Public(PathBuf),
     /// Others can read a secret.
     #[error("the secret key {} can be read by others (mode {mode:04o}); `chmod 600` it", path.display())]
     Open {
@@ -188,13 +191,16 @@ impl SigningKey {
     /// # Errors
     /// When it is none, has a password, or others can read it or get to see it.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        is_private(path)?;
         let mode = fs::metadata(path).at("look at", path)?.mode() & 0o7777;
+        let text = fs::read_to_string(path).at("read", path)?;
+        if CheckingKey::of_file(&text).is_some() {
+            return Err(KeyError::Public(path.to_owned()));
+        }
+        is_private(path)?;
         if mode & OTHERS != 0 {
             let path = path.to_owned();
             return Err(KeyError::Open { path, mode });
         }
-        let text = fs::read_to_string(path).at("read", path)?;
         text.parse().map_err(|source| KeyError::NoSecret {
             path: path.to_owned(),
             source,
