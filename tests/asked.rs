@@ -30,7 +30,7 @@ fn no_option_is_passed_over_in_silence() {
     let artifact = tree.small_artifact("1", &["base"]);
     let artifact = artifact.to_str().unwrap();
     tree.file("elsewhere.json", "{}");
-    let misuses: [(&[&str], &str); 18] = [
+    let misuses: [(&[&str], &str); 19] = [
         (&["../cache", "--key", key], "--cache-key"),
         (&["../cache", "--repair"], "--repair"),
         (&["../cache", "--resume"], "--resume"),
@@ -45,6 +45,7 @@ fn no_option_is_passed_over_in_silence() {
         (&[artifact, artifact], "one file"),
         (&["base", "--key", key], "--key"),
         (&["base", "--cache-key", key], "--cache"),
+        (&["cash.json", "--cache-key", key], "--cache-key together"),
         (&[artifact, "--cache", "../cache", "--cache-key", key], "--cache"),
         (&["--repair", "--cache-key", key], "--cache"),
         (&["base", "--rebuild", "--repair"], "--repair"),
@@ -55,6 +56,8 @@ fn no_option_is_passed_over_in_silence() {
     }
     for mistyped in ["../cash", "cash.tar.zst", "cash.json"] {
         tree.store(&["verify", mistyped])
+            .fails(2, &["there is no file", mistyped]);
+        tree.store(&["verify", mistyped, "--key", key])
             .fails(2, &["there is no file", mistyped]);
     }
 }

@@ -36,9 +36,15 @@ impl<'a> Target<'a> {
     /// When nothing is there that could be verified, or options are given that it does not take.
     pub fn of(args: &'a Verify, cwd: &Path, is_plain: &IsPlain<'_>) -> Result<Self, Failure> {
         let target = Self::named(args, cwd, is_plain)?;
-        match Choice::given(args).find(|choice| !target.takes(*choice, args)) {
-            Some(choice) => Err(choice.refused(target)),
-            None => Ok(target),
+        let Some(choice) = Choice::given(args).find(|choice| !target.takes(*choice, args)) else {
+            return Ok(target);
+        };
+        match args.what.as_slice() {
+            // Whoever asks who signed it meant a file, not the package of that name.
+            [text] if choice == Choice::Signer && target == Self::Store && file_name::is_meant(text) => {
+                Err(file_name::absent(text))
+            }
+            _ => Err(choice.refused(target)),
         }
     }
 
