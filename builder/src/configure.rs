@@ -30,6 +30,7 @@ use schema::tree_of_recipes::DocumentText;
 use store::artifact::append::AppendError;
 use store::artifact::attest::AttestError;
 use store::artifact::reader::{ReadError, Reader};
+use store::artifact::unpacking::UnpackError;
 use store::io_error::{IoContext, IoError};
 
 use crate::attest::Attester;
@@ -127,6 +128,9 @@ pub enum ConfigureError {
     /// The artifact cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The program for hosts cannot be taken out of it.
+    #[error(transparent)]
+    Program(#[from] UnpackError),
     /// The new artifact cannot be written.
     #[error(transparent)]
     Append(#[from] AppendError),

@@ -32,7 +32,7 @@ mod packing;
 pub mod place;
 pub mod reader;
 pub mod rewriting;
-pub(crate) mod unpacking;
+pub mod unpacking;
 pub mod verify;
 pub(crate) mod workers;
 

@@ -10,17 +10,15 @@ use schema::delivery::{self, DeliveredFile, DeliveryIndex};
 use schema::digest::Digest;
 use schema::manifest::{ActiveManifest, Installer};
 use sha2::{Digest as _, Sha256};
-use store::archive::tar_format::BLOCK;
 use store::artifact::append::{self, Configuration};
 use store::artifact::attest;
-use store::artifact::difference::{Difference, Part};
-use store::artifact::reader::{ReadError, Reader};
+use store::artifact::reader::Reader;
+use store::artifact::unpacking;
 use store::artifact::{INSTALLER_PATH, MANIFEST_PATH};
 use store::durable;
 use store::io_error::{IoContext, IoError};
 use store::regular;
 use store::seekable::ranges::ByteRanges;
-use store::seekable::stream::{StreamError, Unpacker};
 
 use super::install_script::{self, INSTALL_SCRIPT};
 use super::{ConfigureError, Configured, Request, artifact_name, place};
@@ -71,11 +69,8 @@ fn fill<R: ByteRanges>(
     // An artifact is for whoever makes it, a delivery for everybody.
     fs::set_permissions(&artifact, Permissions::from_mode(PLAIN)).at("set mode of", &artifact)?;
     durable::write(&folder.join(MANIFEST_PATH), &manifest.to_bytes()?, PLAIN)?;
-    durable::write(
-        &folder.join(INSTALLER_PATH),
-        &installer_bytes(reader, installer)?,
-        PROGRAM,
-    )?;
+    let program = unpacking::installer_bytes(reader, installer)?;
+    durable::write(&folder.join(INSTALLER_PATH), &program, PROGRAM)?;
     let mut files = vec![
         digests(folder, &name)?,
         digests(folder, MANIFEST_PATH)?,
@@ -139,28 +134,6 @@ pub(crate) fn sums<'a>(
     files
         .map(|file| format!("{}  {}\n", digest(file), file.name))
         .collect()
-}
-
-/// The `store` for hosts, out of the artifact.
-fn installer_bytes<R: ByteRanges>(
-    reader: &Reader<R>,
-    installer: &Installer,
-) -> Result<Vec<u8>, ConfigureError> {
-    let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
-    let damaged = |error: StreamError| ReadError::from(Difference::of(Part::Installer, error));
-    let mut stream = reader.stream(Part::Installer, installer.archive, &mut unpacker)?;
-    stream.read_exact(&mut [0; BLOCK]).map_err(damaged)?;
-    let mut bytes = Vec::new();
-    let taken = stream.take(installer.size, |piece| {
-        bytes.extend_from_slice(piece);
-        Ok::<(), StreamError>(())
-    });
-    taken.map_err(damaged)?;
-    let (expected, found) = (installer.blake3, Digest::of(&bytes));
-    if found != expected {
-        return Err(damaged(StreamError::Digest { expected, found }).into());
-    }
-    Ok(bytes)
 }
 
 /// What is at `name` in `folder`.

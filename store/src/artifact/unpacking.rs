@@ -151,15 +151,31 @@ pub(crate) fn installer<R: ByteRanges>(
 ) -> Result<StagedFile, UnpackError> {
     let mtime = reader.manifest().source_date_epoch;
     file(path, EXECUTABLE_MODE, mtime, |file| {
-        write_installer(reader, installer, file, path)
+        hand_installer(reader, installer, |bytes| file.write_all(bytes).at("write", path))
     })
 }
 
-fn write_installer<R: ByteRanges>(
+/// The program of the artifact that `reader` reads, as its manifest describes it.
+///
+/// # Errors
+/// When it is not as described, or the artifact cannot be read.
+pub fn installer_bytes<R: ByteRanges>(
     reader: &Reader<R>,
     installer: &Installer,
-    file: &mut File,
-    path: &Path,
+) -> Result<Vec<u8>, UnpackError> {
+    let mut all = Vec::new();
+    hand_installer(reader, installer, |bytes| {
+        all.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Hands the program's bytes to `sink`; they are the right ones only when this returns without an error.
+fn hand_installer<R: ByteRanges>(
+    reader: &Reader<R>,
+    installer: &Installer,
+    mut sink: impl FnMut(&[u8]) -> Result<(), IoError>,
 ) -> Result<(), UnpackError> {
     /// Either side's failure, so that one `?` serves both.
     enum Failed {
@@ -176,7 +192,7 @@ fn write_installer<R: ByteRanges>(
     let mut stream = reader.stream(Part::Installer, installer.archive, &mut unpacker)?;
     let mtime = reader.manifest().source_date_epoch;
     let read = read_installer(&mut stream, installer, mtime, |bytes| {
-        file.write_all(bytes).at("write", path).map_err(Failed::Io)
+        sink(bytes).map_err(Failed::Io)
     });
     match read {
         Ok(()) => {}
