@@ -26,6 +26,7 @@ use crate::io_error::{IoContext, IoError};
 use crate::protection::{Deciding, Needed};
 use crate::publish;
 use crate::removal;
+use crate::steps::Steps;
 use crate::store::Store;
 use crate::tree::{self, NodeKind};
 use crate::work::KEPT;
@@ -43,33 +44,22 @@ pub enum GcError {
 
 /// What a collection does with what it finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GcMode {
-    /// Lists and measures it.
+pub enum Collecting {
+    /// It is only said what would be removed.
     DryRun,
-    /// Removes it.
-    Collect,
+    /// It is removed.
+    Remove,
 }
 
 /// What is garbage besides what no root keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct GcOptions {
     /// Whether anything is removed.
-    pub mode: GcMode,
+    pub mode: Collecting,
     /// The time, in seconds since 1970.
     pub now_unix: i64,
     /// How long the log of a package that is not there is kept.
     pub keep_logs: Duration,
-}
-
-/// Told of each thing that is gone, from the calling thread.
-pub trait GcObserver {
-    /// `garbage` was removed.
-    fn removed(&self, garbage: &Garbage);
-}
-
-/// An observer of nothing.
-impl GcObserver for () {
-    fn removed(&self, _: &Garbage) {}
 }
 
 /// One thing that nothing needs.
@@ -123,16 +113,17 @@ pub struct GcReport {
 /// What is garbage, and where it lies.
 type Found = Vec<(Garbage, PathBuf)>;
 
-/// Finds everything that neither a root nor a running process needs, and removes it unless told not to.
+/// Finds everything that neither a root nor a running process needs, and removes it unless told not to; each thing that is
+/// gone is one of `steps`.
 ///
 /// # Errors
 /// See [`GcError`]; what was removed before stays removed, and the rest is found by the next collection.
-pub fn collect(store: &Store, options: &GcOptions, observer: &dyn GcObserver) -> Result<GcReport, GcError> {
+pub fn collect(store: &Store, options: &GcOptions, steps: &dyn Steps) -> Result<GcReport, GcError> {
     let tmp = store.layout().tmp();
     let deciding = Deciding::begin(&tmp)?;
     let needed = deciding.needed(&tmp)?;
     let (mut found, report) = find(store, options, needed)?;
-    if options.mode == GcMode::DryRun {
+    if options.mode == Collecting::DryRun {
         return Ok(report);
     }
     // Out of the index before out of the folder: what is registered is there.
@@ -148,9 +139,9 @@ pub fn collect(store: &Store, options: &GcOptions, observer: &dyn GcObserver) ->
     }
     // Whoever states needs from here on sees that these are gone. Removing them takes longer, and bothers nobody.
     drop(deciding);
-    for (garbage, aside) in &found {
+    for (_, aside) in &found {
         removal::remove(aside)?;
-        observer.removed(garbage);
+        steps.done(found.len());
     }
     Ok(report)
 }

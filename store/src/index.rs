@@ -18,7 +18,7 @@ use schema::id::PackageId;
 use schema::name::{PackageName, RoleName, SourceName};
 
 pub use open::FORMAT;
-pub use rebuild::{RECOVERED, RebuildObserver, Rebuilt, Roots, Unusable, UnusableReason, rebuild};
+pub use rebuild::{RECOVERED, Rebuilt, Roots, Unusable, UnusableReason, rebuild};
 
 /// Why the index cannot answer.
 #[derive(Debug, thiserror::Error)]

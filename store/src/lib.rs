@@ -33,6 +33,7 @@ pub mod rendered;
 pub mod repair;
 pub mod roots;
 pub mod seekable;
+pub mod steps;
 pub mod store;
 pub mod substitute;
 pub mod supply;

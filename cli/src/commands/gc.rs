@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use ::schema::id::PackageId;
 use serde::Serialize;
-use store::gc::{self, Garbage, GarbageKind, GcMode, GcOptions, GcReport};
+use store::gc::{self, Collecting, Garbage, GarbageKind, GcOptions, GcReport};
 use store::host::Host;
-use store::host::collect::{self, Collected, Collecting};
+use store::host::collect::{self, Collected};
 use store::verify::PackageRef;
 
 use crate::args::Gc;
 use crate::context::Context;
 use crate::failure::{Failure, counted};
 use crate::meant::host;
+use crate::render::steps::Steps;
 use crate::render::text;
 
 /// Logs of failed builds stay long enough for a person to come back to them.
@@ -63,15 +64,14 @@ pub fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
     }
     let store = context.store()?;
     let options = GcOptions {
-        mode: if args.dry_run {
-            GcMode::DryRun
-        } else {
-            GcMode::Collect
-        },
+        mode: mode(args),
         now_unix: context.world.now_unix(),
         keep_logs: KEEP_LOGS,
     };
-    let report = gc::collect(&store, &options, &())?;
+    let bar = Steps::new(context.output, "collecting");
+    let report = gc::collect(&store, &options, &bar);
+    bar.finish();
+    let report = report?;
     let document = Document {
         garbage: report.garbage.iter().map(Item::from).collect(),
         bytes: report.bytes,
@@ -95,11 +95,7 @@ struct HostDocument<'a> {
 fn host(context: &Context<'_>, root: Option<&Path>, args: &Gc) -> Result<(), Failure> {
     let root = host::root(context, root)?;
     let opened = Host::open(&root).map_err(|error| host::failed(error.into()))?;
-    let mode = if args.dry_run {
-        Collecting::DryRun
-    } else {
-        Collecting::Remove
-    };
+    let mode = mode(args);
     let lock = opened.lock().map_err(host::failed)?;
     let collected = collect::collect(&opened, &lock, args.keep, mode).map_err(host::failed)?;
     let document = HostDocument {
@@ -114,16 +110,27 @@ fn host(context: &Context<'_>, root: Option<&Path>, args: &Gc) -> Result<(), Fai
     Ok(())
 }
 
+fn mode(args: &Gc) -> Collecting {
+    match args.dry_run {
+        true => Collecting::DryRun,
+        false => Collecting::Remove,
+    }
+}
+
+fn verb(mode: Collecting) -> &'static str {
+    match mode {
+        Collecting::DryRun => "would be removed",
+        Collecting::Remove => "removed",
+    }
+}
+
 fn host_summary(collected: &Collected, mode: Collecting) -> String {
     let generations = collected.generations.iter();
     let mut out: String = generations
         .map(|number| format!("generation {number}\n"))
         .collect();
     out.extend(collected.packages.iter().map(|id| format!("{id}\n")));
-    let verb = match mode {
-        Collecting::DryRun => "would be removed",
-        Collecting::Remove => "removed",
-    };
+    let verb = verb(mode);
     out.push_str(&format!(
         "{} and {} {verb}, {}; {} kept",
         counted(collected.generations.len(), "generation"),
@@ -134,16 +141,13 @@ fn host_summary(collected: &Collected, mode: Collecting) -> String {
     out
 }
 
-fn summary(report: &GcReport, mode: GcMode) -> String {
+fn summary(report: &GcReport, mode: Collecting) -> String {
     let row = |garbage: &Garbage| {
         let kind = format!("{:?}", garbage.kind).to_lowercase();
         [kind, text::size(garbage.size), garbage.name.clone()]
     };
     let rows: Vec<_> = report.garbage.iter().map(row).collect();
-    let verb = match mode {
-        GcMode::DryRun => "would be removed",
-        GcMode::Collect => "removed",
-    };
+    let verb = verb(mode);
     let things = counted(rows.len(), "thing");
     let size = text::size(report.bytes);
     format!(

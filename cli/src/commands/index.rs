@@ -1,11 +1,14 @@
 //! `store index`: looks after the store's index.
 
+use std::path::Path;
+
 use serde::Serialize;
-use store::index::{self, Roots};
+use store::index::{self, Rebuilt, Roots};
 
 use crate::args::IndexVerb;
 use crate::context::Context;
 use crate::failure::{Failure, counted};
+use crate::render::steps::Steps;
 
 #[derive(Serialize)]
 struct Document {
@@ -28,7 +31,7 @@ struct Unusable {
 pub fn run(context: &Context<'_>, verb: &IndexVerb) -> Result<(), Failure> {
     let IndexVerb::Rebuild = verb;
     let root = context.world.store_dir(context.global.store.as_deref())?;
-    let rebuilt = index::rebuild(&root, context.world.now_unix(), &())?;
+    let rebuilt = rebuild(context, &root)?;
     let unusable = rebuilt.unusable.iter().map(|odd| Unusable {
         path: odd.path.display().to_string(),
         reason: odd.reason.to_string(),
@@ -40,6 +43,17 @@ pub fn run(context: &Context<'_>, verb: &IndexVerb) -> Result<(), Failure> {
     };
     context.output.result(&document, || summary(&document))?;
     Ok(())
+}
+
+/// Makes the index of the store at `root` anew.
+///
+/// # Errors
+/// As [`index::rebuild`].
+pub fn rebuild(context: &Context<'_>, root: &Path) -> Result<Rebuilt, Failure> {
+    let bar = Steps::new(context.output, "reading packages");
+    let rebuilt = index::rebuild(root, context.world.now_unix(), &bar);
+    bar.finish();
+    Ok(rebuilt?)
 }
 
 fn summary(document: &Document) -> String {

@@ -17,7 +17,7 @@ use builder::fetch::{self, medium::Medium};
 use serde::Serialize;
 use store::Store;
 use store::artifact::reader::Reader;
-use store::index::{self, IndexError};
+use store::index::IndexError;
 use store::store::{Access, OpenError};
 use store::verify::{self, Difference, Extent, Report, Run, Selection};
 
@@ -27,7 +27,7 @@ use self::supplies::Named;
 use self::target::Target;
 use self::watch::Watch;
 use crate::args::verify::Verify;
-use crate::commands::rebuild;
+use crate::commands::{self, rebuild};
 use crate::context::Context;
 use crate::failure::{self, Failure, counted};
 use crate::meant::{file_name, workshop};
@@ -81,7 +81,7 @@ fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
                 let report = Report::of(verify::damaged_index(error.to_string()));
                 return show(context, report, repaired, None);
             }
-            index::rebuild(&root, context.world.now_unix(), &())?;
+            commands::index::rebuild(context, &root)?;
             repaired.push(Repair::path("index.sqlite", "made anew from the packages"));
             Store::open(&root)?
         }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use ::schema::id::PackageId;
 use ::schema::manifest::SelectedPackage;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use store::archive::record::Record;
 use store::verify::Difference;
 
-use super::{Loudness, Output};
+use super::Output;
 
 /// A bar over bytes.
 pub struct Bytes {
@@ -18,13 +18,7 @@ pub struct Bytes {
 impl Bytes {
     /// Begins a bar about `what`, e.g. `packing`, over `total` bytes where that is known.
     pub fn new(output: Output, what: &'static str, total: Option<u64>) -> Self {
-        let draws = output.draws && output.loudness >= Loudness::Normal;
-        let target = if draws {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(total, target);
+        let bar = ProgressBar::with_draw_target(total, output.bar_target());
         let style =
             ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} to go");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -13,10 +13,12 @@ pub mod findings;
 pub mod misuse;
 pub mod progress;
 pub mod reproduction;
+pub mod steps;
 pub mod text;
 
 use std::io::{ErrorKind, Write};
 
+use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
 use crate::args::Global;
@@ -73,6 +75,14 @@ impl Output {
             audience,
             loudness,
             draws: false,
+        }
+    }
+
+    /// Where bars are drawn, if anywhere.
+    fn bar_target(self) -> ProgressDrawTarget {
+        match self.draws && self.loudness >= Loudness::Normal {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use builder::executor::{Done, StepError};
 use builder::observer::{Event, Observer};
 use builder::vary::Variation;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use schema::id::PackageId;
 
 use super::{Loudness, Output, text};
@@ -33,13 +33,7 @@ struct State {
 impl Progress {
     /// Begins to watch.
     pub fn new(output: Output) -> Self {
-        let draws = output.draws && output.loudness >= Loudness::Normal;
-        let target = if draws {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bars = MultiProgress::with_draw_target(target);
+        let bars = MultiProgress::with_draw_target(output.bar_target());
         let total = bars.add(ProgressBar::no_length());
         total.set_style(style("{elapsed_precise} {bar:30} {pos}/{len} {msg}"));
         let now = Instant::now();

@@ -6,7 +6,7 @@ use crate::{publish, recipes, roots};
 
 const DAY: u64 = 24 * 3600;
 
-fn collect_at(store: &Store, now_unix: i64, mode: GcMode) -> GcReport {
+fn collect_at(store: &Store, now_unix: i64, mode: Collecting) -> GcReport {
     let options = GcOptions {
         mode,
         now_unix,
@@ -43,9 +43,9 @@ fn what_a_root_reaches_stays_and_the_rest_goes_with_all_that_is_its() {
     let test = test.close().open();
     let store = &test.store;
 
-    let planned = collect_at(store, far, GcMode::DryRun);
+    let planned = collect_at(store, far, Collecting::DryRun);
     assert!(store.package_path(&dead).exists());
-    let done = collect_at(store, far, GcMode::Collect);
+    let done = collect_at(store, far, Collecting::Remove);
     assert_eq!(planned, done);
     use GarbageKind::*;
     assert_eq!(
@@ -67,7 +67,7 @@ fn what_a_root_reaches_stays_and_the_rest_goes_with_all_that_is_its() {
     assert!(store.source_path(&live_source).exists() && store.log_path(&curl).exists());
     let present = store.present(&[dead.clone(), curl, zlib]).unwrap();
     assert!(present.len() == 2 && !present.contains(&dead));
-    assert_eq!(collect_at(store, far, GcMode::Collect).garbage, []);
+    assert_eq!(collect_at(store, far, Collecting::Remove).garbage, []);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_store_of_an_earlier_version_gets_what_it_lacks() {
     }
     let test = closed.open();
     assert_eq!(
-        kinds(&collect_at(&test.store, 0, GcMode::Collect))[0],
+        kinds(&collect_at(&test.store, 0, Collecting::Remove))[0],
         GarbageKind::Package
     );
     recipes::keep(&test.store, b"kept").unwrap();
@@ -99,7 +99,7 @@ fn a_running_process_keeps_what_it_needs_until_it_ends() {
     building.protect(std::slice::from_ref(&curl)).unwrap();
     building.protect(&[Sketch::new("unbuilt").id()]).unwrap();
 
-    let report = collect_at(&test.store, 0, GcMode::Collect);
+    let report = collect_at(&test.store, 0, Collecting::Remove);
     assert_eq!(report.running, 1);
     // Listings and the like wait, since the build may be about to use one.
     assert_eq!(kinds(&report), [GarbageKind::Package]);
@@ -108,7 +108,7 @@ fn a_running_process_keeps_what_it_needs_until_it_ends() {
     assert!(present.len() == 2 && !present.contains(&lua));
 
     drop(building);
-    let report = collect_at(&test.store, 0, GcMode::Collect);
+    let report = collect_at(&test.store, 0, Collecting::Remove);
     assert_eq!((report.running, report.kept), (0, 0));
     assert!(test.store.present(&all).unwrap().is_empty());
 }
@@ -121,9 +121,9 @@ fn what_a_build_places_while_a_collection_waits_survives_it() {
     let lock = test.store.lock_package(&id).unwrap();
     let placed = publish::place(&test.store, &folder, lock).unwrap();
     let collector = test.open_again();
-    assert_eq!(collect_at(&collector, 0, GcMode::Collect).garbage, []);
+    assert_eq!(collect_at(&collector, 0, Collecting::Remove).garbage, []);
     publish::register(&test.store, vec![placed]).unwrap();
-    assert_eq!(collect_at(&collector, 0, GcMode::Collect).garbage, []);
+    assert_eq!(collect_at(&collector, 0, Collecting::Remove).garbage, []);
     assert!(
         test.store
             .present(std::slice::from_ref(&id))
@@ -139,8 +139,8 @@ fn a_fresh_log_of_a_failed_build_stays() {
     publish::bytes(&test.store, b"why", &log).unwrap();
     let written = fs::metadata(&log).unwrap().mtime();
     let test = test.close().open();
-    collect_at(&test.store, written + 29 * DAY as i64, GcMode::Collect);
+    collect_at(&test.store, written + 29 * DAY as i64, Collecting::Remove);
     assert!(log.exists());
-    collect_at(&test.store, written + 31 * DAY as i64, GcMode::Collect);
+    collect_at(&test.store, written + 31 * DAY as i64, Collecting::Remove);
     assert!(!log.exists());
 }

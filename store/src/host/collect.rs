@@ -12,19 +12,11 @@ use super::existing::Existing;
 use super::{Host, HostError, HostLock, TREES};
 use crate::durable;
 use crate::folder;
+use crate::gc::Collecting;
 use crate::io_error::{IoContext, IoError};
 use crate::places;
 use crate::removal;
 use crate::tree::{self, NodeKind};
-
-/// Whether anything is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Collecting {
-    /// It is only said what would be.
-    DryRun,
-    /// It is removed.
-    Remove,
-}
 
 /// What was, or would be, removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

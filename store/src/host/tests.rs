@@ -266,7 +266,7 @@ struct Collecting<'a>(&'a Host);
 impl crate::verify::VerifyObserver for Collecting<'_> {
     fn begin(&self, _: usize, _: u64) {
         let lock = self.0.lock().unwrap();
-        collect::collect(self.0, &lock, 1, collect::Collecting::Remove).unwrap();
+        collect::collect(self.0, &lock, 1, crate::gc::Collecting::Remove).unwrap();
     }
     fn read(&self, _: u64) {}
     fn verified(&self, _: &PackageId, _: &[crate::verify::Difference]) {}

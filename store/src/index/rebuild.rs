@@ -12,6 +12,7 @@ use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::publish::{self, PublishError};
 use crate::removal;
+use crate::steps::Steps;
 use crate::store::{self, Layout, OpenError};
 use crate::work::{self, WorkArea};
 
@@ -58,17 +59,6 @@ pub enum UnusableReason {
     Content(#[from] PublishError),
 }
 
-/// Told of each package examined, from several threads.
-pub trait RebuildObserver: Sync {
-    /// One of `total` folders was examined.
-    fn examined(&self, total: usize);
-}
-
-/// An observer of nothing.
-impl RebuildObserver for () {
-    fn examined(&self, _: usize) {}
-}
-
 /// What of the old index is not in the folders.
 struct Carried {
     roots: Vec<RootRecord>,
@@ -77,11 +67,11 @@ struct Carried {
 }
 
 /// Makes a new index of the store at `root` from its folders, whose files are all read, and puts it in place of the
-/// old one. `now_unix` is the time in seconds since 1970.
+/// old one. `now_unix` is the time in seconds since 1970; each folder is one of `steps`.
 ///
 /// # Errors
 /// When another process has the store open, or system or SQLite refuse something; the old index is then still there.
-pub fn rebuild(root: &Path, now_unix: i64, observer: &dyn RebuildObserver) -> Result<Rebuilt, OpenError> {
+pub fn rebuild(root: &Path, now_unix: i64, steps: &dyn Steps) -> Result<Rebuilt, OpenError> {
     store::exists(root)?;
     let (layout, in_use) = store::prepare(root)?;
     if in_use.try_lock().is_err() {
@@ -89,7 +79,7 @@ pub fn rebuild(root: &Path, now_unix: i64, observer: &dyn RebuildObserver) -> Re
     }
     work::sweep(&layout.tmp())?;
     let carried = carry(&layout.index())?;
-    let (whole, unusable) = examine_all(&layout, observer)?;
+    let (whole, unusable) = examine_all(&layout, steps)?;
     let area = WorkArea::new(&layout.tmp(), "index")?;
     let aside = area.path().join("index.sqlite");
     Index::create(&aside)?;
@@ -143,10 +133,7 @@ fn carry(path: &Path) -> Result<Option<Carried>, OpenError> {
     }
 }
 
-fn examine_all(
-    layout: &Layout,
-    observer: &dyn RebuildObserver,
-) -> Result<(Vec<Registration>, Vec<Unusable>), IoError> {
+fn examine_all(layout: &Layout, steps: &dyn Steps) -> Result<(Vec<Registration>, Vec<Unusable>), IoError> {
     let entries = folder::entries(&layout.packages())?;
     let paths: Vec<PathBuf> = entries.iter().map(DirEntry::path).collect();
     let total = paths.len();
@@ -155,7 +142,7 @@ fn examine_all(
         .into_par_iter()
         .map(|path| {
             let outcome = examine(layout, &path);
-            observer.examined(total);
+            steps.done(total);
             (path, outcome)
         })
         .collect();

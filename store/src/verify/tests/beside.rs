@@ -216,7 +216,7 @@ impl Collecting<'_> {
     fn collect(&self, verified: usize) {
         if verified == self.after {
             let options = crate::gc::GcOptions {
-                mode: crate::gc::GcMode::Collect,
+                mode: crate::gc::Collecting::Remove,
                 now_unix: 0,
                 keep_logs: std::time::Duration::ZERO,
             };
