@@ -203,6 +203,8 @@ fn two_packages_of_a_store_are_compared_with_all_that_they_require() {
         .fails(1, &["usar--", "not in the store"]);
     tree.store(&["diff", "absent", "user"]).fails(2, &["`absent`"]);
     tree.store(&["diff", "1", "2"]).fails(2, &["--root"]);
+    tree.store(&["diff", "0", "2"])
+        .fails(2, &["`0` is not the number of a generation"]);
     for missing in ["missing.tar.zst", "a/missing", "missing.json"] {
         let told = format!("there is no file `{missing}`");
         tree.store(&["diff", missing, "user"]).fails(2, &[&told]);

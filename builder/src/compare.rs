@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use schema::about::About;
 use schema::comparison::{Comparison, Contents, FileChanges, Held, Told};
-use schema::generation::{ActivePackage, Generation};
+use schema::generation::{ActivePackage, Generation, GenerationNumber};
 use schema::id::PackageId;
 use schema::listing::{Listing, ListingError};
 use schema::manifest::ActiveManifest;
@@ -90,7 +90,7 @@ impl<'a> Side<'a> {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn generation(host: &'a Host, number: u64) -> Result<Self, CompareError> {
+    pub fn generation(host: &'a Host, number: GenerationNumber) -> Result<Self, CompareError> {
         let generation = host.generation(number)?;
         let manifest = host.generation_manifest(number, &generation.manifest)?.document;
         let mut contents = active(number, &generation, &manifest)?;
@@ -182,7 +182,11 @@ pub fn compare(before: &Side<'_>, after: &Side<'_>) -> Result<Comparison, Compar
 }
 
 /// What a host has active; what recipes say of a local change is what they say of the package it was copied from.
-fn active(number: u64, generation: &Generation, manifest: &ActiveManifest) -> Result<Contents, HostError> {
+fn active(
+    number: GenerationNumber,
+    generation: &Generation,
+    manifest: &ActiveManifest,
+) -> Result<Contents, HostError> {
     let mut contents = Contents::from(manifest);
     let roles: Vec<&str> = generation.roles.iter().map(|role| role.as_str()).collect();
     contents.fields.insert("roles", roles.join(","));

@@ -1,5 +1,7 @@
 //! Owns the generation: the document that says what is active on a host, and whose digest is the host's root digest.
 
+mod number;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
@@ -10,6 +12,8 @@ use crate::digest::Digest;
 use crate::id::PackageId;
 use crate::manifest::ActiveManifest;
 use crate::name::{PackageName, RoleName};
+
+pub use number::{GenerationNumber, NoGenerationNumber};
 
 /// The format version written into every generation.
 pub const FORMAT: u32 = 1;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
 use crate::digest::Digest;
+use crate::generation::GenerationNumber;
 use crate::graph::{Graph, PackageIndex};
 use crate::id::PackageId;
 use crate::name::{PackageName, RoleName, SourceName, VariantName};
@@ -81,7 +82,7 @@ pub struct Local {
     /// The package that was copied.
     pub of: PackageId,
     /// The host's generation that was active then.
-    pub generation: u64,
+    pub generation: GenerationNumber,
 }
 
 /// A source as it is hashed: what a build finds, never where it came from.

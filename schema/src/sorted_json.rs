@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 /// The greatest integer that every writer of JSON spells in the one way, as all up to it are doubles.
-const GREATEST: u64 = (1 << 53) - 1;
+pub(crate) const GREATEST: u64 = (1 << 53) - 1;
 
 /// `compact`, as `serde_json` writes it, with the members of every object sorted as RFC 8785 wants them.
 ///

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::CanonicalError;
 use crate::digest::Digest;
-use crate::generation::{ActivePackage, Generation, GenerationError, Override};
+use crate::generation::{ActivePackage, Generation, GenerationError, GenerationNumber, Override};
 use crate::id::PackageId;
 use crate::name::{PackageName, RoleName};
 
@@ -37,7 +37,7 @@ pub struct StatusReport {
 #[serde(deny_unknown_fields)]
 pub struct ActiveStatus {
     /// The generation's number, which means nothing on other hosts.
-    pub generation: u64,
+    pub generation: GenerationNumber,
     /// The digest of `generation.json`: over packages, configuration, roles and overrides.
     pub root_digest: Digest,
     /// The distribution's name.
@@ -91,9 +91,9 @@ pub struct OverrideStatus {
 #[serde(deny_unknown_fields)]
 pub struct PendingStatus {
     /// What was active before; nothing when nothing was.
-    pub from: Option<u64>,
+    pub from: Option<GenerationNumber>,
     /// What is to be active.
-    pub to: u64,
+    pub to: GenerationNumber,
 }
 
 /// Why a document is no status report.
@@ -150,7 +150,7 @@ impl ActiveStatus {
     /// When a text has no JSON form.
     pub fn of(
         generation: &Generation,
-        number: u64,
+        number: GenerationNumber,
         overrides: Vec<OverrideStatus>,
     ) -> Result<Self, CanonicalError> {
         let packages = generation.packages.iter().map(|package| PackageStatus {
@@ -211,7 +211,7 @@ mod tests {
             tree: Digest::of(b"tree"),
         };
         let mut active = ActiveStatus {
-            generation: 1,
+            generation: GenerationNumber::FIRST,
             root_digest: Digest::of(b""),
             name: "demo".to_owned(),
             version: "1".to_owned(),

@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 
 use schema::canonical::CanonicalError;
 use schema::digest::Digest;
-use schema::generation::{Generation, GenerationError};
+use schema::generation::{Generation, GenerationError, GenerationNumber};
 use schema::id::PackageId;
 use schema::manifest::{ActiveManifest, ManifestError};
 
@@ -158,21 +158,21 @@ pub enum HostError {
     /// A generation that is not there.
     #[error("there is no generation {number} in {}{}", folder.display(), match existing.as_slice() {
         [] => String::new(),
-        some => format!(", only {}", some.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+        some => format!(", only {}", some.iter().map(GenerationNumber::to_string).collect::<Vec<_>>().join(", ")),
     })]
     NoGeneration {
         /// Its number.
-        number: u64,
+        number: GenerationNumber,
         /// Where it should be.
         folder: PathBuf,
         /// The generations that are there.
-        existing: Vec<u64>,
+        existing: Vec<GenerationNumber>,
     },
     /// A generation whose folder does not say what it is.
     #[error("generation {number} is damaged: {reason}; `store activate` makes a new one")]
     Damaged {
         /// Its number.
-        number: u64,
+        number: GenerationNumber,
         /// What is wrong with it.
         reason: String,
     },
@@ -187,9 +187,14 @@ pub enum HostError {
     /// Nothing is active, or the roles of what is cannot be told.
     #[error("nothing is active in {}", .0.display())]
     NothingActive(PathBuf),
+    /// A number that only somebody else can have given.
+    #[error(
+        "generation {0}, whose number the store did not give, leaves none for another one; install this host anew in an empty prefix"
+    )]
+    NoNumberLeft(GenerationNumber),
     /// There is no generation before the current one.
     #[error("there is no generation before {0} to go back to")]
-    NoneBefore(u64),
+    NoneBefore(GenerationNumber),
     /// Everything that keeps a generation from becoming active; nothing was changed.
     #[error("{}", finding::list(.0))]
     Findings(Vec<Finding>),
@@ -242,7 +247,7 @@ impl Host {
     }
 
     /// The folder of one generation.
-    pub fn generation_folder(&self, number: u64) -> PathBuf {
+    pub fn generation_folder(&self, number: GenerationNumber) -> PathBuf {
         self.generations_folder().join(number.to_string())
     }
 
@@ -292,7 +297,7 @@ impl Host {
     ///
     /// # Errors
     /// When `current` is not what the store made.
-    pub fn current(&self) -> Result<Option<u64>, HostError> {
+    pub fn current(&self) -> Result<Option<GenerationNumber>, HostError> {
         let path = self.root.join(CURRENT);
         let target = match fs::read_link(&path) {
             Ok(target) => target,
@@ -316,10 +321,10 @@ impl Host {
     ///
     /// # Errors
     /// When they cannot be listed.
-    pub fn generations(&self) -> Result<Vec<u64>, IoError> {
+    pub fn generations(&self) -> Result<Vec<GenerationNumber>, IoError> {
         let entries = folder::entries_if_there(&self.generations_folder())?;
         let numbers = entries.iter().filter_map(|entry| number(&entry.file_name()));
-        let mut numbers: Vec<u64> = numbers.collect();
+        let mut numbers: Vec<GenerationNumber> = numbers.collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -328,7 +333,7 @@ impl Host {
     ///
     /// # Errors
     /// When it is not there or damaged.
-    pub fn generation(&self, number: u64) -> Result<Generation, HostError> {
+    pub fn generation(&self, number: GenerationNumber) -> Result<Generation, HostError> {
         let path = self.generation_folder(number).join(GENERATION);
         let bytes = match regular::read(&path) {
             Ok(bytes) => bytes,
@@ -345,7 +350,11 @@ impl Host {
     ///
     /// # Errors
     /// When it is not there or not the one.
-    pub fn generation_manifest(&self, number: u64, digest: &Digest) -> Result<Manifest, HostError> {
+    pub fn generation_manifest(
+        &self,
+        number: GenerationNumber,
+        digest: &Digest,
+    ) -> Result<Manifest, HostError> {
         let damaged = |reason: String| HostError::Damaged { number, reason };
         let path = self.generation_folder(number).join(MANIFEST);
         let manifest = match Manifest::kept(&path) {
@@ -359,7 +368,7 @@ impl Host {
         }
     }
 
-    fn absent(&self, number: u64) -> HostError {
+    fn absent(&self, number: GenerationNumber) -> HostError {
         HostError::NoGeneration {
             number,
             folder: self.generations_folder(),
@@ -369,10 +378,8 @@ impl Host {
 }
 
 /// The number that the name of a generation's folder is; nothing for other names, `01` included.
-fn number(name: &std::ffi::OsStr) -> Option<u64> {
-    let text = name.to_str()?;
-    let number: u64 = text.parse().ok()?;
-    (number > 0 && number.to_string() == text).then_some(number)
+fn number(name: &std::ffi::OsStr) -> Option<GenerationNumber> {
+    name.to_str()?.parse().ok()
 }
 
 #[cfg(test)]

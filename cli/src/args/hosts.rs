@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use schema::generation::GenerationNumber;
 
 use super::values::generation;
 
@@ -78,7 +79,7 @@ pub struct Rollback {
     pub at: At,
     /// The generation to go to [default: the one that the last activation came from]
     #[arg(value_name = "N", value_parser = generation)]
-    pub number: Option<u64>,
+    pub number: Option<GenerationNumber>,
     /// Check everything, print what would change, and stop
     #[arg(long)]
     pub dry_run: bool,

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
+use schema::generation::GenerationNumber;
+
 /// A number of at least one.
 ///
 /// # Errors
@@ -16,7 +18,7 @@ pub fn at_least_one(text: &str) -> Result<NonZeroU32, &'static str> {
 ///
 /// # Errors
 /// What is expected, in words.
-pub fn generation(text: &str) -> Result<u64, &'static str> {
+pub fn generation(text: &str) -> Result<GenerationNumber, &'static str> {
     text.parse()
         .map_err(|_| "the number of a generation is expected, as `store generations` lists them")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ::schema::generation::GenerationNumber;
 use ::schema::name::RoleName;
 use serde::Serialize;
 use store::host::activate::{self, Activated, Outcome};
@@ -19,7 +20,7 @@ use crate::render::changes;
 #[derive(Serialize)]
 struct Planned<'a> {
     dry_run: bool,
-    generation: u64,
+    generation: GenerationNumber,
     changes: &'a Changes,
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ::schema::comparison::{Change, Comparison, FieldChange, FileChanges, PackageChange};
+use ::schema::generation::GenerationNumber;
 use ::schema::id::PackageId;
 use ::schema::listing::EntryKind;
 use ::schema::name::PackageName;
@@ -29,7 +30,7 @@ const MOST_FILES: usize = 12;
 /// What a side of the comparison is named by.
 enum Named {
     /// The number of a generation.
-    Generation(u64),
+    Generation(GenerationNumber),
     /// A package in the store.
     Package(PackageId),
     /// A package of the tree, in the store.
@@ -98,6 +99,12 @@ fn named(context: &Context<'_>, text: &str) -> Result<Named, Failure> {
     if is_address(text) || context.world.cwd().join(text).is_file() {
         return Ok(Named::Place(text.to_owned()));
     }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(
+            Failure::misuse(format!("`{text}` is not the number of a generation"))
+                .help("`store generations` lists them"),
+        );
+    }
     // A store path is as good as the ID that it ends in.
     let last = Path::new(text).file_name().and_then(|name| name.to_str());
     if let Some(id) = last.and_then(|name| name.parse().ok()) {
@@ -127,7 +134,7 @@ struct Opened<'a> {
 impl<'a> Opened<'a> {
     /// Without a name it is what is active.
     fn side(&self, named: Option<Named>) -> Result<Side<'a>, Failure> {
-        let of_host = |number: Option<u64>| {
+        let of_host = |number: Option<GenerationNumber>| {
             // It was opened, as there is a side that needs it.
             let host = self.host.ok_or_else(|| Failure::misuse("no host is named"))?;
             let current = || host.current().map_err(host::failed);

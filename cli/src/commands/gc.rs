@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use ::schema::generation::GenerationNumber;
 use ::schema::id::PackageId;
 use serde::Serialize;
 use store::gc::{self, Collecting, Garbage, GarbageKind, GcOptions, GcReport};
@@ -86,10 +87,10 @@ pub fn run(context: &Context<'_>, args: &Gc) -> Result<(), Failure> {
 
 #[derive(Serialize)]
 struct HostDocument<'a> {
-    generations: &'a [u64],
+    generations: &'a [GenerationNumber],
     packages: Vec<PackageRef>,
     bytes: u64,
-    kept: &'a [u64],
+    kept: &'a [GenerationNumber],
 }
 
 fn host(context: &Context<'_>, root: Option<&Path>, args: &Gc) -> Result<(), Failure> {

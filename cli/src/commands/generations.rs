@@ -1,7 +1,7 @@
 //! `store generations`: lists what a host has been, and can be again.
 
 use ::schema::digest::Digest;
-use ::schema::generation::Override;
+use ::schema::generation::{GenerationNumber, Override};
 use ::schema::name::RoleName;
 use serde::Serialize;
 use store::host::Host;
@@ -14,13 +14,13 @@ use crate::render::text;
 
 #[derive(Serialize)]
 struct Document {
-    current: Option<u64>,
+    current: Option<GenerationNumber>,
     generations: Vec<Row>,
 }
 
 #[derive(Serialize)]
 struct Row {
-    generation: u64,
+    generation: GenerationNumber,
     current: bool,
     #[serde(flatten)]
     content: Content,
@@ -54,7 +54,7 @@ pub fn run(context: &Context<'_>, at: &At) -> Result<(), Failure> {
     // The one that is active is told of even when its folder is gone.
     numbers.extend(current.filter(|current| !numbers.contains(current)));
     numbers.sort_unstable();
-    let row = |number: u64| Row {
+    let row = |number: GenerationNumber| Row {
         generation: number,
         current: current == Some(number),
         content: content(&host, number),
@@ -67,7 +67,7 @@ pub fn run(context: &Context<'_>, at: &At) -> Result<(), Failure> {
     Ok(())
 }
 
-fn content(host: &Host, number: u64) -> Content {
+fn content(host: &Host, number: GenerationNumber) -> Content {
     let read = host.generation(number).map_err(|error| error.to_string());
     let digest = |generation: &::schema::generation::Generation| {
         generation.root_digest().map_err(|error| error.to_string())

@@ -3,6 +3,7 @@
 use std::fs;
 
 use schema::digest::Digest;
+use schema::generation::GenerationNumber;
 use schema::manifest::Health;
 use serde::Serialize;
 
@@ -20,7 +21,7 @@ use crate::removal;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Activated {
     /// The generation that is active now.
-    pub generation: u64,
+    pub generation: GenerationNumber,
     /// Its root digest.
     pub root_digest: Digest,
     /// What was done.
@@ -67,7 +68,7 @@ pub fn activate(
     let health: Option<&Health> = plan.manifest.document.health.as_ref();
     match plan.pending {
         Some(pending) if plan.is_current && pending.to == plan.number => {
-            switch::resume(host, &plan.change, health, system)?;
+            switch::resume(host, &plan.change, plan.number, health, system)?;
             return activated(Outcome::Finished);
         }
         Some(_) => tidy(host, lock, system)?,
@@ -81,7 +82,7 @@ pub fn activate(
     }
     // Whoever built it may have been killed before its name was durable.
     durable::sync(&host.generations_folder())?;
-    switch::switch(host, &plan.change, health, system)?;
+    switch::switch(host, &plan.change, plan.number, health, system)?;
     activated(Outcome::Switched)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schema::canonical::CanonicalError;
 use schema::digest::Digest;
-use schema::generation::Generation;
+use schema::generation::{Generation, GenerationNumber};
 use schema::id::PackageId;
 use schema::name::{PackageName, RoleName};
 use schema::status::{ActiveStatus, StatusReport};
@@ -97,7 +97,7 @@ pub enum HostDifference {
     #[error("an activation of generation {to} is not finished")]
     Pending {
         /// What was to be active, by that host's numbers.
-        to: u64,
+        to: GenerationNumber,
     },
     /// Another distribution, version, prefix or platform.
     #[error("{what} `{found}` instead of `{expected}`")]
@@ -427,7 +427,7 @@ mod tests {
             tree: Digest::of(b"tree"),
         };
         let mut active = ActiveStatus {
-            generation: 1,
+            generation: GenerationNumber::FIRST,
             root_digest: Digest::of(b""),
             name: "demo".to_owned(),
             version: "1".to_owned(),

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use schema::digest::Digest;
-use schema::generation::Generation;
+use schema::generation::{Generation, GenerationNumber};
 use schema::id::PackageId;
 use schema::listing::Listing;
 
@@ -106,11 +106,11 @@ impl Blueprint {
     }
 
     /// What it asks of the system as generation `number`.
-    pub fn layout(&self, host: &Host, number: u64) -> Layout {
+    pub fn layout(&self, host: &Host, number: GenerationNumber) -> Layout {
         let folder = host.generation_folder(number);
         let heal = files::heal_unit(&self.generation.prefix);
         let mut layout = self.layout.clone();
-        layout.number = number;
+        layout.number = Some(number);
         layout.units.extend([units::of_store(&folder, heal.as_bytes())]);
         layout
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use schema::digest::Digest;
+use schema::generation::GenerationNumber;
 use schema::id::PackageId;
 use serde::Serialize;
 
@@ -22,13 +23,13 @@ use crate::tree::{self, NodeKind};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Collected {
     /// Generations, ascending.
-    pub generations: Vec<u64>,
+    pub generations: Vec<GenerationNumber>,
     /// Packages, sorted.
     pub packages: Vec<PackageId>,
     /// Sum of the sizes of their files, in bytes.
     pub bytes: u64,
     /// Generations that stay, ascending.
-    pub kept: Vec<u64>,
+    pub kept: Vec<GenerationNumber>,
 }
 
 /// Removes all generations but the newest `keep`, the current one and those of an interrupted activation; then every
@@ -57,13 +58,16 @@ pub fn collect(host: &Host, _lock: &HostLock, keep: usize, mode: Collecting) -> 
     Ok(collected)
 }
 
-fn generations(host: &Host, keep: usize) -> Result<(Vec<u64>, Vec<u64>), HostError> {
+fn generations(
+    host: &Host,
+    keep: usize,
+) -> Result<(Vec<GenerationNumber>, Vec<GenerationNumber>), HostError> {
     let all = host.generations()?;
     if let Some(current) = host.current()?.filter(|current| !all.contains(current)) {
         // Its packages are in use, but nothing says which they are.
         return Err(host.absent(current));
     }
-    let mut kept: BTreeSet<u64> = all.iter().rev().take(keep).copied().collect();
+    let mut kept: BTreeSet<GenerationNumber> = all.iter().rev().take(keep).copied().collect();
     kept.extend(host.current()?);
     if let Some(pending) = host.pending()? {
         kept.extend(pending.from.into_iter().chain([pending.to]));
@@ -77,7 +81,7 @@ struct Needed {
     trees: BTreeSet<Digest>,
 }
 
-fn needed(host: &Host, kept: &[u64]) -> Result<Needed, HostError> {
+fn needed(host: &Host, kept: &[GenerationNumber]) -> Result<Needed, HostError> {
     let mut needed = Needed::default();
     for number in kept {
         let generation = Existing::read(host, *number)?.generation;
@@ -124,7 +128,7 @@ fn size(folder: &Path) -> Result<u64, IoError> {
 /// nothing before that is on the disk, lest a loss of power brings a name back for a folder that is half empty.
 fn remove(host: &Host, collected: &Collected, needed: &Needed) -> Result<(), IoError> {
     let generations = host.generations_folder();
-    let numbers = collected.generations.iter().map(u64::to_string);
+    let numbers = collected.generations.iter().map(GenerationNumber::to_string);
     let mut vanished = put_aside(&generations, numbers)?;
     let ids = collected.packages.iter().map(PackageId::to_string);
     vanished.extend(put_aside(&host.packages(), ids)?);

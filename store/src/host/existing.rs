@@ -3,24 +3,24 @@
 use super::layout::Layout;
 use super::{Host, HostError, Manifest, members, units};
 use crate::host::blueprint::{Basis, Blueprint};
-use schema::generation::Generation;
+use schema::generation::{Generation, GenerationNumber};
 
 /// A generation that is there.
 #[derive(Debug, Clone)]
 pub(super) struct Existing {
-    pub(super) number: u64,
+    pub(super) number: GenerationNumber,
     pub(super) generation: Generation,
 }
 
 impl Existing {
     /// Reads generation `number`.
-    pub(super) fn read(host: &Host, number: u64) -> Result<Self, HostError> {
+    pub(super) fn read(host: &Host, number: GenerationNumber) -> Result<Self, HostError> {
         let generation = host.generation(number)?;
         Ok(Self { number, generation })
     }
 
     /// Reads it; nothing when it is gone or damaged, so that a new one can take its place.
-    pub(super) fn if_sound(host: &Host, number: Option<u64>) -> Result<Option<Self>, HostError> {
+    pub(super) fn if_sound(host: &Host, number: Option<GenerationNumber>) -> Result<Option<Self>, HostError> {
         match number.map(|number| Self::read(host, number)) {
             None | Some(Err(HostError::NoGeneration { .. } | HostError::Damaged { .. })) => Ok(None),
             Some(read) => read.map(Some),
@@ -37,7 +37,7 @@ impl Existing {
         let (wishes, _) = members::wishes(&members);
         let folder = host.generation_folder(self.number);
         Layout {
-            number: self.number,
+            number: Some(self.number),
             // A folder of units that cannot be listed leaves nothing to stop or to unlink.
             units: units::of_folder(&folder).unwrap_or_default(),
             ..super::blueprint::layout(&self.generation, wishes)

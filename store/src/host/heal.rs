@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schema::generation::GenerationNumber;
 use serde::Serialize;
 
 use super::existing::Existing;
@@ -18,12 +19,12 @@ pub enum Healed {
     /// It had not swapped yet: the host is as it was before.
     Undone {
         /// What is active; nothing when nothing was.
-        generation: Option<u64>,
+        generation: Option<GenerationNumber>,
     },
     /// It had swapped, and what it swapped to is healthy.
     Finished {
         /// What is active.
-        generation: u64,
+        generation: GenerationNumber,
     },
 }
 
@@ -55,7 +56,7 @@ pub fn heal(host: &Host, _lock: &HostLock, system: &dyn System) -> Result<Healed
     Ok(Healed::Undone { generation: current })
 }
 
-fn layout(host: &Host, number: Option<u64>) -> Result<Option<Layout>, HostError> {
+fn layout(host: &Host, number: Option<GenerationNumber>) -> Result<Option<Layout>, HostError> {
     let existing = Existing::if_sound(host, number)?;
     Ok(existing.map(|existing| existing.layout(host)))
 }
@@ -70,7 +71,13 @@ fn finish(host: &Host, pending: Pending, system: &dyn System) -> Result<(), Host
                 from: layout(host, pending.from)?,
                 to: to.layout(host),
             };
-            switch::resume(host, &change, manifest.document.health.as_ref(), system)
+            switch::resume(
+                host,
+                &change,
+                pending.to,
+                manifest.document.health.as_ref(),
+                system,
+            )
         }
         // Not even its documents can be read, so there is nothing to become healthy.
         Err(error) => match Existing::if_sound(host, pending.from)? {
@@ -80,12 +87,9 @@ fn finish(host: &Host, pending: Pending, system: &dyn System) -> Result<(), Host
                     root: host.root().to_owned(),
                     prefix: PathBuf::from(&from.generation.prefix),
                     from: Some(from.layout(host)),
-                    to: Layout {
-                        number: pending.to,
-                        ..Layout::default()
-                    },
+                    to: Layout::default(),
                 };
-                switch::give_up(host, &change, error, system)
+                switch::give_up(host, &change, pending.to, error, system)
             }
         },
     }

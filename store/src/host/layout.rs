@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use schema::digest::Digest;
+use schema::generation::GenerationNumber;
 use schema::id::PackageId;
 use schema::name::PackageName;
 
 /// What one generation asks of the system.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// The generation's number; 0 for none, when a host goes from or back to having nothing active.
-    pub number: u64,
+    /// The generation's number; nothing when a host goes back to having nothing active, or leaves what cannot be read.
+    pub number: Option<GenerationNumber>,
     /// The distribution's name; state folders are `/var/lib/<distribution>/<package>`.
     pub distribution: String,
     /// The digest inside the configuration package's store ID.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use schema::digest::Digest;
-use schema::generation::{Generation, Override};
+use schema::generation::{Generation, GenerationNumber, Override};
 use schema::id::PackageId;
 use schema::listing::{EntryKind, Listing};
 use schema::resolved::Local;
@@ -92,7 +92,11 @@ fn replaced(generation: &Generation, local: &Override) -> Generation {
 }
 
 /// The resolved recipe of `of` with the mark of a local change, and the store ID that follows from it.
-fn mark(host: &Host, of: &PackageId, generation: u64) -> Result<(PackageId, Vec<u8>), HostError> {
+fn mark(
+    host: &Host,
+    of: &PackageId,
+    generation: GenerationNumber,
+) -> Result<(PackageId, Vec<u8>), HostError> {
     let read = facts::read(&host.package(of), of);
     let mut recipe = read.map_err(|source| HostError::Unmarkable {
         package: of.clone(),

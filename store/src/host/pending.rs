@@ -3,6 +3,7 @@
 use std::io;
 
 use schema::canonical::{self, CanonicalError};
+use schema::generation::GenerationNumber;
 use serde::{Deserialize, Serialize};
 
 use super::{Host, HostError};
@@ -19,9 +20,9 @@ pub(super) const PENDING: &str = "pending";
 #[serde(deny_unknown_fields)]
 pub struct Pending {
     /// What was active before; nothing when nothing was.
-    pub from: Option<u64>,
+    pub from: Option<GenerationNumber>,
     /// What is to be active.
-    pub to: u64,
+    pub to: GenerationNumber,
 }
 
 impl Pending {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use schema::generation::Generation;
+use schema::generation::{Generation, GenerationNumber};
 use schema::name::RoleName;
 
 use super::blueprint::{Basis, Blueprint};
@@ -22,7 +22,7 @@ use crate::io_error::IoContext;
 #[derive(Debug)]
 pub struct Plan {
     /// The generation that is to be active.
-    pub number: u64,
+    pub number: GenerationNumber,
     /// How it differs from the active one.
     pub changes: Changes,
     pub(super) blueprint: Blueprint,
@@ -101,7 +101,11 @@ pub(super) fn of_generation(
 }
 
 /// Plans to make the existing generation `number` active.
-pub(super) fn of_existing(host: &Host, number: u64, system: &dyn System) -> Result<Plan, HostError> {
+pub(super) fn of_existing(
+    host: &Host,
+    number: GenerationNumber,
+    system: &dyn System,
+) -> Result<Plan, HostError> {
     let existing = Existing::read(host, number)?;
     let findings = other_machine(&existing.generation, system).into_iter().collect();
     let blueprint = existing.blueprint(host, Basis::Folders)?;
@@ -124,7 +128,7 @@ pub(super) fn of_existing(host: &Host, number: u64, system: &dyn System) -> Resu
 }
 
 struct Target {
-    number: u64,
+    number: GenerationNumber,
     is_built: bool,
     blueprint: Blueprint,
     manifest: Manifest,
@@ -173,7 +177,7 @@ fn finish(
 }
 
 /// The newest generation, when it is whole and just this: a killed activation left it, or it was rolled back from.
-fn built(host: &Host, blueprint: &Blueprint) -> Result<Option<u64>, HostError> {
+fn built(host: &Host, blueprint: &Blueprint) -> Result<Option<GenerationNumber>, HostError> {
     let current = host.current()?;
     for number in [current, host.generations()?.last().copied()]
         .into_iter()
@@ -192,7 +196,7 @@ fn built(host: &Host, blueprint: &Blueprint) -> Result<Option<u64>, HostError> {
 }
 
 /// A number that no generation has, and none ever had while it was active.
-fn next_number(host: &Host) -> Result<u64, HostError> {
+fn next_number(host: &Host) -> Result<GenerationNumber, HostError> {
     let pending = host.pending()?;
     let pending = pending
         .into_iter()
@@ -200,7 +204,10 @@ fn next_number(host: &Host) -> Result<u64, HostError> {
     let highest = host.trail()?.map(|trail| trail.highest);
     let used = [host.current()?, highest, host.generations()?.last().copied()];
     let highest = used.into_iter().chain(pending).flatten().max();
-    Ok(highest.unwrap_or(0).saturating_add(1))
+    match highest {
+        None => Ok(GenerationNumber::FIRST),
+        Some(highest) => highest.next().ok_or(HostError::NoNumberLeft(highest)),
+    }
 }
 
 fn other_machine(generation: &Generation, system: &dyn System) -> Option<Finding> {

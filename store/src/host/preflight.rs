@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
+use schema::generation::GenerationNumber;
 use schema::manifest::{ActiveManifest, SelectedPackage};
 use schema::name::RoleName;
 use schema::platform::Platform;
@@ -157,7 +158,7 @@ pub struct Running {
     /// The distribution's version.
     pub version: String,
     /// The generation's number.
-    pub generation: u64,
+    pub generation: GenerationNumber,
     /// Whether another version would take its place.
     pub would_change: bool,
 }

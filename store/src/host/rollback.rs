@@ -1,5 +1,7 @@
 //! Owns going back: which generation is meant, and its activation as it is.
 
+use schema::generation::GenerationNumber;
+
 use super::plan::{self, Plan};
 use super::system::System;
 use super::{Host, HostError};
@@ -11,7 +13,7 @@ use super::{Host, HostError};
 ///
 /// # Errors
 /// When there is no such generation, or it is not whole.
-pub fn plan(host: &Host, number: Option<u64>, system: &dyn System) -> Result<Plan, HostError> {
+pub fn plan(host: &Host, number: Option<GenerationNumber>, system: &dyn System) -> Result<Plan, HostError> {
     let number = match number {
         Some(number) => number,
         None => before(host)?,
@@ -19,7 +21,7 @@ pub fn plan(host: &Host, number: Option<u64>, system: &dyn System) -> Result<Pla
     plan::of_existing(host, number, system)
 }
 
-fn before(host: &Host) -> Result<u64, HostError> {
+fn before(host: &Host) -> Result<GenerationNumber, HostError> {
     let current = host.current()?;
     let current = current.ok_or_else(|| HostError::NothingActive(host.root().to_owned()))?;
     // An interrupted activation is undone, an interrupted rollback goes on.

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::Path;
 
+use schema::generation::GenerationNumber;
 use schema::manifest::Health;
 
 use super::layout::Change;
@@ -22,12 +23,12 @@ pub enum SwitchError {
     Prepare(SystemError),
     /// What was active before is active again.
     #[error("{}: {why}", match to {
-        0 => "nothing is active again".to_owned(),
-        to => format!("rolled back to generation {to}"),
+        None => "nothing is active again".to_owned(),
+        Some(to) => format!("rolled back to generation {to}"),
     })]
     RolledBack {
-        /// What is active: the generation from before, or 0 for none.
-        to: u64,
+        /// What is active: the generation from before; nothing when there was none.
+        to: Option<GenerationNumber>,
         /// Why.
         why: Failed,
     },
@@ -35,7 +36,7 @@ pub enum SwitchError {
     #[error("generation {to} is not healthy ({why}), and going back failed too ({then}); run `store heal`")]
     Stuck {
         /// Where it was to go.
-        to: u64,
+        to: GenerationNumber,
         /// Why it did not get there.
         why: Failed,
         /// Why it did not get back.
@@ -60,10 +61,11 @@ pub enum Failed {
     Damaged(Box<HostError>),
 }
 
-/// Goes from `change.from` to `change.to`, or, where that does not become healthy, back.
+/// Goes from `change.from` to `change.to`, generation `to`, or, where that does not become healthy, back.
 pub(super) fn switch(
     host: &Host,
     change: &Change,
+    to: GenerationNumber,
     health: Option<&Health>,
     system: &dyn System,
 ) -> Result<(), HostError> {
@@ -72,20 +74,21 @@ pub(super) fn switch(
         .map_err(|error| Box::new(SwitchError::Prepare(error)))?;
     lay_top_links(host)?;
     host.set_pending(Pending {
-        from: change.from.as_ref().map(|from| from.number),
-        to: change.to.number,
+        from: came_from(change),
+        to,
     })?;
     let done = system.stop(change).map_err(Failed::from).and_then(|()| {
-        point(host, change.to.number)?;
+        point(host, Some(to))?;
         arrive(change, health, system)
     });
-    settle(host, change, done, system)
+    settle(host, change, to, done, system)
 }
 
-/// With `change.to` current, does what is left to do; where it does not become healthy, goes back.
+/// With `change.to`, generation `to`, current, does what is left to do; where it does not become healthy, goes back.
 pub(super) fn resume(
     host: &Host,
     change: &Change,
+    to: GenerationNumber,
     health: Option<&Health>,
     system: &dyn System,
 ) -> Result<(), HostError> {
@@ -94,17 +97,18 @@ pub(super) fn resume(
         .map_err(|error| Box::new(SwitchError::Prepare(error)))?;
     lay_top_links(host)?;
     let done = arrive(change, health, system);
-    settle(host, change, done, system)
+    settle(host, change, to, done, system)
 }
 
-/// With `change.to` current and beyond use, goes back.
+/// With `change.to`, generation `to`, current and beyond use, goes back.
 pub(super) fn give_up(
     host: &Host,
     change: &Change,
+    to: GenerationNumber,
     why: HostError,
     system: &dyn System,
 ) -> Result<(), HostError> {
-    settle(host, change, Err(Failed::Damaged(Box::new(why))), system)
+    settle(host, change, to, Err(Failed::Damaged(Box::new(why))), system)
 }
 
 fn arrive(change: &Change, health: Option<&Health>, system: &dyn System) -> Result<(), Failed> {
@@ -118,22 +122,26 @@ fn arrive(change: &Change, health: Option<&Health>, system: &dyn System) -> Resu
 fn settle(
     host: &Host,
     change: &Change,
+    to: GenerationNumber,
     done: Result<(), Failed>,
     system: &dyn System,
 ) -> Result<(), HostError> {
     let Err(why) = done else {
         // Healthy as it is, the host stays where it is even if these fail; the same command run again ends it.
-        host.remember(change.from.as_ref().map(|from| from.number), change.to.number)?;
+        host.remember(came_from(change), to)?;
         return Ok(host.clear_pending()?);
     };
-    let to = change.from.as_ref().map_or(0, |from| from.number);
     match back(host, &change.reversed(), system) {
-        Ok(()) => Err(Box::new(SwitchError::RolledBack { to, why }))?,
-        Err(then) => {
-            let to = change.to.number;
-            Err(Box::new(SwitchError::Stuck { to, why, then }))?
+        Ok(()) => {
+            let to = came_from(change);
+            Err(Box::new(SwitchError::RolledBack { to, why }))?
         }
+        Err(then) => Err(Box::new(SwitchError::Stuck { to, why, then }))?,
     }
+}
+
+fn came_from(change: &Change) -> Option<GenerationNumber> {
+    change.from.as_ref().and_then(|from| from.number)
 }
 
 /// Makes the generation that a failed switch came from current again. Its health is not asked for: it is where the
@@ -146,11 +154,11 @@ pub(super) fn back(host: &Host, back: &Change, system: &dyn System) -> Result<()
 }
 
 /// The swap: one rename.
-fn point(host: &Host, number: u64) -> Result<(), IoError> {
+fn point(host: &Host, number: Option<GenerationNumber>) -> Result<(), IoError> {
     let current = host.root().join(CURRENT);
     match number {
-        0 => durable::remove(&current),
-        number => durable::link(&current, &Path::new(GENERATIONS).join(number.to_string())),
+        None => durable::remove(&current),
+        Some(number) => durable::link(&current, &Path::new(GENERATIONS).join(number.to_string())),
     }
 }
 

@@ -14,7 +14,7 @@ use super::heal::Healed;
 use super::system::Obstacle;
 use super::*;
 use crate::facts::RESOLVED_RECIPE;
-use world::{Recorder, World, killed_at, package};
+use world::{Recorder, World, killed_at, nth, package};
 
 fn two_generations() -> World {
     let mut world = World::new(&[package("a", &[("bin/a", "one")])]);
@@ -66,7 +66,7 @@ fn a_failure_at_any_step_leaves_the_old_generation_active() {
             "{step}"
         );
         assert_eq!(system.did(), did);
-        assert_eq!(world.host.current().unwrap(), Some(1), "{step}");
+        assert_eq!(world.host.current().unwrap(), Some(nth(1)), "{step}");
         world.heal(&Recorder::default()).unwrap();
         assert_eq!(world.host.pending().unwrap(), None);
         assert_eq!(read(&world, "bin/a"), "one");
@@ -86,11 +86,11 @@ fn a_host_that_does_not_become_healthy_is_where_it_was_and_says_why() {
     assert_eq!(system.did()[3..], ["stop 2>1 at 2", "start 2>1 at 1"]);
     assert_eq!(
         (world.host.current().unwrap(), world.host.pending().unwrap()),
-        (Some(1), None)
+        (Some(nth(1)), None)
     );
     system.sick.set(false);
     world.activate(&system).unwrap();
-    assert_eq!(world.host.current().unwrap(), Some(2));
+    assert_eq!(world.host.current().unwrap(), Some(nth(2)));
 }
 
 #[test]
@@ -118,18 +118,18 @@ fn what_a_kill_interrupts_the_same_command_finishes() {
     for (step, here) in [("prepare", 1), ("stop", 1), ("start", 2)] {
         let world = two_generations();
         killed_at(step, |system| drop(world.activate(system)));
-        assert_eq!(world.host.current().unwrap(), Some(here), "{step}");
+        assert_eq!(world.host.current().unwrap(), Some(nth(here)), "{step}");
         world.activate(&Recorder::default()).unwrap();
         assert_eq!(
             (world.host.current().unwrap(), world.host.pending().unwrap()),
-            (Some(2), None)
+            (Some(nth(2)), None)
         );
-        assert_eq!(world.host.generations().unwrap(), [1, 2], "{step}");
+        assert_eq!(world.host.generations().unwrap(), [nth(1), nth(2)], "{step}");
         killed_at(step, |system| drop(world.rollback(system)));
         world.rollback(&Recorder::default()).unwrap();
         assert_eq!(
             (world.host.current().unwrap(), world.host.pending().unwrap()),
-            (Some(1), None)
+            (Some(nth(1)), None)
         );
     }
 }
@@ -140,11 +140,16 @@ fn what_a_power_cut_interrupts_is_finished_or_undone_at_boot() {
     assert_eq!(world.heal(&Recorder::default()).unwrap(), Healed::NothingToDo);
     killed_at("stop", |system| drop(world.activate(system)));
     let system = Recorder::default();
-    let undone = Healed::Undone { generation: Some(1) };
+    let undone = Healed::Undone {
+        generation: Some(nth(1)),
+    };
     assert_eq!(world.heal(&system).unwrap(), undone);
     assert_eq!(system.did(), ["start 2>1 at 1"]);
     killed_at("start", |system| drop(world.activate(system)));
-    assert_eq!(world.heal(&system).unwrap(), Healed::Finished { generation: 2 });
+    assert_eq!(
+        world.heal(&system).unwrap(),
+        Healed::Finished { generation: nth(2) }
+    );
     assert_eq!(system.did(), ["prepare 1>2 at 2", "start 1>2 at 2"]);
     world.rollback(&Recorder::default()).unwrap();
     killed_at("start", |system| drop(world.activate(system)));
@@ -158,7 +163,7 @@ fn what_a_power_cut_interrupts_is_finished_or_undone_at_boot() {
     );
     assert_eq!(
         (world.host.current().unwrap(), world.host.pending().unwrap()),
-        (Some(1), None)
+        (Some(nth(1)), None)
     );
 }
 
@@ -166,12 +171,12 @@ fn what_a_power_cut_interrupts_is_finished_or_undone_at_boot() {
 fn a_generation_that_a_power_cut_damaged_is_left_at_boot() {
     let world = two_generations();
     killed_at("start", |system| drop(world.activate(system)));
-    fs::remove_file(world.host.generation_folder(2).join("generation.json")).unwrap();
+    fs::remove_file(world.host.generation_folder(nth(2)).join("generation.json")).unwrap();
     let said = world.heal(&Recorder::default()).unwrap_err().to_string();
     assert!(said.contains("rolled back to generation 1"), "{said}");
     assert_eq!(
         (world.host.current().unwrap(), world.host.pending().unwrap()),
-        (Some(1), None)
+        (Some(nth(1)), None)
     );
     assert_eq!(read(&world, "bin/a"), "one");
 }
@@ -194,7 +199,7 @@ fn another_set_leaves_an_interrupted_one_behind() {
     );
     assert_eq!(
         (world.host.current().unwrap(), world.host.pending().unwrap()),
-        (Some(3), None)
+        (Some(nth(3)), None)
     );
 }
 
@@ -207,14 +212,14 @@ fn going_back_undoes_the_last_activation_however_often_it_is_run() {
     world.activate(&quiet).unwrap();
     for _ in 0..2 {
         world.rollback(&quiet).unwrap();
-        assert_eq!(world.host.current().unwrap(), Some(2));
+        assert_eq!(world.host.current().unwrap(), Some(nth(2)));
     }
     let lock = world.host.lock().unwrap();
-    let first = rollback::plan(&world.host, Some(1), &quiet).unwrap();
+    let first = rollback::plan(&world.host, Some(nth(1)), &quiet).unwrap();
     super::activate::activate(&world.host, &lock, &first, &quiet).unwrap();
     drop(lock);
     world.rollback(&quiet).unwrap();
-    assert_eq!(world.host.current().unwrap(), Some(1), "never forward");
+    assert_eq!(world.host.current().unwrap(), Some(nth(1)), "never forward");
 }
 
 #[test]
@@ -222,9 +227,16 @@ fn a_number_that_was_active_is_never_used_again() {
     let mut world = two_generations();
     world.activate(&Recorder::default()).unwrap();
     world.rollback(&Recorder::default()).unwrap();
-    fs::remove_dir_all(world.host.generation_folder(2)).unwrap();
+    fs::remove_dir_all(world.host.generation_folder(nth(2))).unwrap();
     world.select(&[package("c", &[])]);
-    assert_eq!(world.activate(&Recorder::default()).unwrap().generation, 3);
+    assert_eq!(world.activate(&Recorder::default()).unwrap().generation, nth(3));
+    // Where somebody used up the numbers, nothing is written over what has the last one.
+    let greatest = nth((1 << 53) - 1);
+    fs::create_dir(world.host.generation_folder(greatest)).unwrap();
+    world.select(&[package("d", &[])]);
+    let refused = world.activate(&Recorder::default());
+    assert!(matches!(refused, Err(HostError::NoNumberLeft(last)) if last == greatest));
+    assert_eq!(world.host.current().unwrap(), Some(nth(3)));
 }
 
 #[test]
@@ -276,7 +288,7 @@ impl crate::verify::VerifyObserver for Collecting<'_> {
 fn what_is_collected_while_a_host_is_verified_is_no_difference() {
     let world = two_generations();
     world.activate(&Recorder::default()).unwrap();
-    let old = world.host.generation(1).unwrap().packages[0].id.clone();
+    let old = world.host.generation(nth(1)).unwrap().packages[0].id.clone();
     let observer = Collecting(&world.host);
     let run = crate::verify::Run::new(&observer);
     let found = verify::host(&world.host, &system::Detached, &run).unwrap();
@@ -359,7 +371,7 @@ fn what_the_system_finds_is_told_before_anything_changes() {
     };
     assert!(matches!(world.activate(&system), Err(HostError::Findings(_))));
     assert_eq!(system.did(), [] as [&str; 0]);
-    assert_eq!(world.host.generations().unwrap(), [1]);
+    assert_eq!(world.host.generations().unwrap(), [nth(1)]);
 }
 
 #[test]

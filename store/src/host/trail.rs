@@ -1,6 +1,7 @@
 //! Owns the memory of switches: which number was the highest, and what the last activation came from.
 
 use schema::canonical;
+use schema::generation::GenerationNumber;
 use serde::{Deserialize, Serialize};
 
 use super::{Host, HostError};
@@ -15,10 +16,10 @@ pub(super) const LAST: &str = ".last";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trail {
     /// The highest number that was ever active; no other generation ever gets it.
-    pub highest: u64,
+    pub highest: GenerationNumber,
     /// What the last activation came from; nothing when nothing was active. Going back does not change it, so that
     /// going back twice is going back once.
-    pub from: Option<u64>,
+    pub from: Option<GenerationNumber>,
 }
 
 impl Trail {
@@ -40,7 +41,11 @@ impl Host {
     }
 
     /// Remembers a switch that has ended well.
-    pub(super) fn remember(&self, from: Option<u64>, to: u64) -> Result<(), HostError> {
+    pub(super) fn remember(
+        &self,
+        from: Option<GenerationNumber>,
+        to: GenerationNumber,
+    ) -> Result<(), HostError> {
         let before = self.trail()?;
         let is_forward = from.is_none_or(|from| from < to);
         let trail = Trail {
@@ -66,8 +71,8 @@ mod tests {
     #[test]
     fn what_nobody_here_wrote_is_no_memory() {
         let trail = Trail {
-            highest: 7,
-            from: Some(6),
+            highest: "7".parse().unwrap(),
+            from: "6".parse().ok(),
         };
         let written = canonical::to_bytes(&trail).unwrap();
         assert_eq!(Trail::parse(&written), Some(trail));

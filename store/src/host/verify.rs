@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use schema::digest::Digest;
-use schema::generation::Generation;
+use schema::generation::{Generation, GenerationNumber};
 use schema::id::PackageId;
 use schema::status::OverrideStatus;
 use serde::Serialize;
@@ -27,7 +27,7 @@ use beside::Named;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct HostReport {
     /// What is active; nothing when nothing is.
-    pub generation: Option<u64>,
+    pub generation: Option<GenerationNumber>,
     /// Its root digest.
     pub root_digest: Option<Digest>,
     /// How many packages were verified.
@@ -333,7 +333,7 @@ fn is_there(host: &Host, id: &PackageId) -> bool {
 }
 
 /// The generation that `path`, relative to the host's root, lies in.
-fn generation_at(path: &str) -> Option<u64> {
+fn generation_at(path: &str) -> Option<GenerationNumber> {
     number(Path::new(path).strip_prefix(GENERATIONS).ok()?.iter().next()?)
 }
 
@@ -341,7 +341,7 @@ fn in_package(id: &PackageId, kind: DifferenceKind) -> Difference {
     Difference::new(Some(id), "", kind)
 }
 
-fn in_generations(number: u64, inside: &str) -> std::path::PathBuf {
+fn in_generations(number: GenerationNumber, inside: &str) -> std::path::PathBuf {
     let folder = Path::new(GENERATIONS).join(number.to_string());
     match inside {
         "" => folder,
@@ -349,7 +349,7 @@ fn in_generations(number: u64, inside: &str) -> std::path::PathBuf {
     }
 }
 
-fn of_error(number: u64, inside: &str, error: &HostError) -> Difference {
+fn of_error(number: GenerationNumber, inside: &str, error: &HostError) -> Difference {
     difference(&in_generations(number, inside), unreadable(error))
 }
 

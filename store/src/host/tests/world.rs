@@ -34,6 +34,11 @@ pub(super) struct Sketch<'a> {
     pub(super) fields: Value,
 }
 
+/// The generation of that number.
+pub(super) fn nth(number: u64) -> GenerationNumber {
+    number.try_into().unwrap()
+}
+
 pub(super) fn package<'a>(name: &'a str, files: &'a [(&'a str, &'a str)]) -> Sketch<'a> {
     let fields = json!({});
     Sketch { name, files, fields }
@@ -153,10 +158,12 @@ impl Recorder {
         if self.dies_at == Some(name) {
             std::panic::panic_any("died");
         }
-        let from = change.from.as_ref().map_or(0, |from| from.number);
+        let spelled = |number: Option<GenerationNumber>| number.map_or(0, u64::from);
+        let from = spelled(change.from.as_ref().and_then(|from| from.number));
+        let to = spelled(change.to.number);
         let current = fs::read_link(change.root.join(CURRENT)).unwrap_or_default();
         let at = current.file_name().map_or("0", |name| name.to_str().unwrap());
-        let said = format!("{name} {from}>{} at {at}", change.to.number);
+        let said = format!("{name} {from}>{to} at {at}");
         self.did.borrow_mut().push(said);
         match self.fails_at == Some(name) {
             true => Err(SystemError::Failed {

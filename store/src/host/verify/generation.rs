@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use schema::generation::{ActivePackage, Generation};
+use schema::generation::{ActivePackage, Generation, GenerationNumber};
 use schema::manifest::ActiveManifest;
 
 use super::super::blueprint::{Basis, Blueprint, difference};
@@ -17,7 +17,10 @@ use crate::io_error::IoContext;
 use crate::verify::{Difference, DifferenceKind, FileKind};
 
 /// Which generation is active; that the link to it is gone or leads elsewhere is a difference.
-pub(super) fn current(host: &Host, differences: &mut Vec<Difference>) -> Result<Option<u64>, HostError> {
+pub(super) fn current(
+    host: &Host,
+    differences: &mut Vec<Difference>,
+) -> Result<Option<GenerationNumber>, HostError> {
     match host.current() {
         Ok(None) if host.trail()?.is_some() => {
             differences.push(difference(Path::new(CURRENT), DifferenceKind::Missing));
