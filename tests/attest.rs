@@ -13,10 +13,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::TestTree;
 use crate::support::damage::rewrite;
 use crate::support::web::Web;
-use farm::{BUILDERS, Farm, text};
+use crate::support::{TestTree, text};
+use farm::{BUILDERS, Farm};
 use serde_json::{Value, json};
 
 #[test]

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::support::web::{Fault, Web};
-use crate::support::{Ran, TestTree};
+use crate::support::{Ran, TestTree, names};
 use serde_json::{Value, json};
 
 /// A tree whose store is pushed, and a store beside it that is empty.
@@ -102,22 +102,11 @@ impl Farm {
     }
 }
 
-fn names(packages: &Value) -> Vec<&str> {
-    let packages = packages.as_array().map(Vec::as_slice).unwrap_or_default();
-    packages
-        .iter()
-        .map(|package| package["name"].as_str().unwrap())
-        .collect()
-}
-
 /// What was taken, and how many steps were built.
 fn outcome(ran: &Ran) -> (Vec<String>, u64) {
     let document = ran.json();
-    let taken = names(&document["substituted"])
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    (taken, document["planned"].as_u64().unwrap())
+    let taken = document.get("substituted").map(names).unwrap_or_default();
+    (texts(&taken), document["planned"].as_u64().unwrap())
 }
 
 fn texts(names: &[&str]) -> Vec<String> {

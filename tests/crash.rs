@@ -23,10 +23,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::TestTree;
+use crate::support::{TestTree, text};
 use on_channel::Publication;
 use on_host::{OnHost, Place};
-use subject::{State, Subject, every_syscall, nothing, text};
+use subject::{State, Subject, every_syscall, nothing};
 
 /// `store artifact extract` into a folder that is not there.
 struct Extract {

@@ -4,19 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Ran, TestTree};
+use crate::support::{Ran, TestTree, names, text};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::{Value, json};
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn names(list: &Value) -> Vec<&str> {
-    let list = list.as_array().unwrap().iter();
-    list.map(|it| it["name"].as_str().unwrap()).collect()
-}
 
 /// Two releases: of `lib` the version, the licence and files change, `old` goes and `new` comes, and `user` is the same
 /// recipe with another dependency.

@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::support::web::{Fault, Web};
-use crate::support::{Ran, TestTree};
+use crate::support::{Ran, TestTree, names};
 use serde_json::{Value, json};
 
 /// Two artifacts in a folder that is served.
@@ -72,14 +72,6 @@ impl Site {
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
-}
-
-fn names(packages: &Value) -> Vec<&str> {
-    let packages = packages.as_array().unwrap();
-    packages
-        .iter()
-        .map(|package| package["name"].as_str().unwrap())
-        .collect()
 }
 
 /// Every file below `folder` that is no link, by path.

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::TestTree;
+use crate::support::{TestTree, text};
 use serde_json::{Value, json};
 
 /// An expression as the specification has it, which SPDX's own validator does not know.
@@ -50,10 +50,6 @@ fn built() -> (TestTree, PathBuf) {
     let artifact = tree.path("a.tar.zst");
     tree.store(&["artifact", "create", "-o", text(&artifact)]).ok();
     (tree, artifact)
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn bill(tree: &TestTree, what: &[&str], format: &str) -> String {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::TestTree;
+use crate::support::{TestTree, text};
 use serde_json::{Value, json};
 
 /// A small artifact.
@@ -17,10 +17,6 @@ fn artifact(tree: &TestTree) -> PathBuf {
     let artifact = tree.path("a.tar.zst");
     tree.store(&["artifact", "create", "-o", text(&artifact)]).ok();
     artifact
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// Makes a pair, and returns the secret key's path and the public key.

@@ -5,11 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{self, TestTree};
-
-pub fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
+use crate::support::{self, TestTree, text};
 
 /// Two builders of one tree of recipes, each with a store and a key of their own.
 pub struct Farm {

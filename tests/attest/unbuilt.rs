@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use store::attestations;
 use store::keys::SigningKey;
 
-use super::farm::{BUILDERS, Farm, text};
+use super::farm::{BUILDERS, Farm};
 use super::{agreeing, challenge, key_of_a_stranger};
-use crate::support::{self, forgery::Forgery};
+use crate::support::{self, forgery::Forgery, text};
 
 #[test]
 fn no_manifest_makes_a_package_the_configuration() {

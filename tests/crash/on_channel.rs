@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::subject::{State, Subject, remove, text};
+use super::subject::{State, Subject, remove};
 use super::trace::{self, Fault, Point};
 use crate::configure::subject as configured;
-use crate::support::{Ran, TestTree};
+use crate::support::{Ran, TestTree, text};
 
 /// The folder that is published, and the hosts that follow it; beside each other in the folder of a run.
 const SERVED: &str = "www";

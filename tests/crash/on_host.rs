@@ -8,8 +8,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::subject::{State, Subject, text};
-use crate::support::{Ran, TestTree};
+use super::subject::{State, Subject};
+use crate::support::{Ran, TestTree, text};
 
 /// Where hosts of a test stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

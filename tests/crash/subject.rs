@@ -217,11 +217,6 @@ fn on_one_cpu<T>(worker: usize, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// A path as an argument.
-pub fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// A path that never is there.
 pub fn nothing() -> PathBuf {
     PathBuf::from("/nonexistent")

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::dice::Dice;
+use crate::support::text;
 
 /// How often the operator's loop tries before it gives up and reports.
 const ATTEMPTS: u32 = 40;
@@ -317,8 +318,4 @@ fn remove(root: &Path) {
     let open = Command::new("chmod").args(["-R", "u+w"]).arg(root).status();
     assert!(open.unwrap().success());
     fs::remove_dir_all(root).unwrap();
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }

@@ -41,6 +41,17 @@ static BUSYBOX: LazyLock<(PathBuf, Vec<String>)> = LazyLock::new(|| {
     (path, applets.lines().map(str::to_owned).collect())
 });
 
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The names of the packages in a list of a JSON document.
+pub fn names(packages: &Value) -> Vec<&str> {
+    let packages = packages.as_array().unwrap().iter();
+    packages.map(|it| it["name"].as_str().unwrap()).collect()
+}
+
 /// A tree of recipes in a folder of its own, with the package `shell` as its toolchain.
 pub struct TestTree {
     dir: TempDir,
