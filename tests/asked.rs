@@ -84,6 +84,20 @@ fn verbs_of_the_tree_take_its_variants() {
     }
     tree.store(&["build", "base", "--variant", "none"])
         .fails(1, &["`none`"]);
+    let shown = tree
+        .store(&["show", "base", "--variant", "other", "--json"])
+        .json();
+    let id = shown["id"].as_str().unwrap();
+    let again = tree.store(&["verify", "base", "--rebuild", "--variant", "other", "--json"]);
+    assert_eq!(again.json()["packages"][0]["id"], shown["id"], "{again:?}");
+    let said = tree.store_dir().join("packages").join(id).join("said");
+    rewrite(&said, "damaged");
+    let unknown = format!("cannot build again {id}");
+    tree.store(&["verify", "--repair"]).fails(3, &[&unknown]);
+    tree.store(&["verify", "--repair", "--variant", "other"]).ok();
+    tree.store(&["verify"]).ok();
+    tree.store(&["verify", "--variant", "other"])
+        .fails(2, &["--rebuild"]);
 }
 
 #[test]

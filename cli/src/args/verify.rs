@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Variant;
 use super::delivery::Caches;
 use super::rebuild::Rebuild;
 use super::signing::Trusted;
@@ -31,6 +32,9 @@ pub struct Verify {
     /// How to build again.
     #[command(flatten)]
     pub again: Rebuild,
+    /// Which variant of the tree --rebuild and --repair build.
+    #[command(flatten)]
+    pub variant: Variant,
     /// Who has sound packages: says where files begin to differ, and mends with --repair.
     #[command(flatten)]
     pub caches: Caches,

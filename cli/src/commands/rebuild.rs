@@ -20,13 +20,18 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::meant::workshop;
 
-/// Builds packages again and compares them with what the store holds; names mean the tree's, and none means every package
-/// of the tree that the store holds.
+/// Builds packages of `variant` again and compares them with what the store holds; names mean the tree's, and none means
+/// every package of the tree that the store holds.
 ///
 /// # Errors
 /// When the tree has mistakes, the store cannot be used, or it does not hold what is to be compared.
-pub fn reproduce(context: &Context<'_>, names: &[String], again: &Rebuild) -> Result<ExitCode, Failure> {
-    let workshop = workshop::open(context, &Variant::default())?;
+pub fn reproduce(
+    context: &Context<'_>,
+    names: &[String],
+    variant: &Variant,
+    again: &Rebuild,
+) -> Result<ExitCode, Failure> {
+    let workshop = workshop::open(context, variant)?;
     let store = context.store()?;
     let selected = match names.is_empty() {
         true => held(&store, &workshop)?,

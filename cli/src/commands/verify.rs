@@ -64,7 +64,7 @@ pub fn run(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     let is_plain = |place: &str| signature::is_plain(context, place, trust);
     match Target::of(args, context.world.cwd(), &is_plain)? {
         Target::Store => store(context, args),
-        Target::Builds => rebuild::reproduce(context, &args.what, &args.again),
+        Target::Builds => rebuild::reproduce(context, &args.what, &args.variant, &args.again),
         Target::Host(root) => host::run(context, root, args),
         Target::Artifact(place) => artifact::run(context, place, args, demand.as_ref()),
         Target::Document(place) => signature::run(context, place, trust),
@@ -94,6 +94,10 @@ fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
         ));
         return Err(failure.help("let its owner repair it; without --repair it is verified"));
     }
+    if args.variant.name.is_some() {
+        // Before hours have gone into what it is for.
+        workshop::open(context, &args.variant)?;
+    }
     let from = artifact::sound(context, args)?;
     let named = Named::of(context, args, from.as_ref())?;
     let sound = Sound {
@@ -108,7 +112,7 @@ fn store(context: &Context<'_>, args: &Verify) -> Result<ExitCode, Failure> {
     let mut report = verified(context, args, &store, selection, &sound)?;
     let mut remaining = None;
     if args.repair && report.extent.is_whole() && !(report.differences.is_empty() && repaired.is_empty()) {
-        repaired.extend(repair::store(context, &store, &report, &named)?);
+        repaired.extend(repair::store(context, &store, &report, &named, &args.variant)?);
         let again = verified(context, args, &store, selection, &sound)?;
         (report.extent, report.left) = (again.extent, again.left);
         remaining = Some(again.differences);

@@ -62,7 +62,8 @@ impl Repair {
     }
 }
 
-/// Mends what `report` found, as far as it can be. What cannot is said on standard error, and found by the next verification.
+/// Mends what `report` found, as far as it can be, at the last by building packages of `variant` again. What cannot is said
+/// on standard error, and found by the next verification.
 ///
 /// # Errors
 /// When the store cannot be written.
@@ -71,6 +72,7 @@ pub fn store(
     store: &Store,
     report: &Report,
     named: &Named<'_>,
+    variant: &Variant,
 ) -> Result<Vec<Repair>, Failure> {
     let refused = supplies::refused(context.output);
     let kept = Kept(store);
@@ -97,7 +99,7 @@ pub fn store(
         }
     }
     if !open.is_empty() {
-        repaired.extend(built(context, store, &open));
+        repaired.extend(built(context, store, variant, &open));
     }
     Ok(repaired)
 }
@@ -147,7 +149,7 @@ fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
 
 /// Builds again what the tree of recipes still makes. What cannot be built, or comes out otherwise, is only told of: what is
 /// there stays, and the next verification finds it.
-fn built(context: &Context<'_>, store: &Store, open: &[PackageId]) -> Vec<Repair> {
+fn built(context: &Context<'_>, store: &Store, variant: &Variant, open: &[PackageId]) -> Vec<Repair> {
     let warn = |what: &str, failure: &Failure| {
         let text = format!("warning: cannot build again {what}: {}", failure.message);
         context.output.complain(&text);
@@ -158,7 +160,7 @@ fn built(context: &Context<'_>, store: &Store, open: &[PackageId]) -> Vec<Repair
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let workshop = match workshop::open(context, &Variant::default()) {
+    let workshop = match workshop::open(context, variant) {
         Ok(workshop) => workshop,
         Err(failure) => {
             warn(&all(), &failure);
@@ -166,8 +168,13 @@ fn built(context: &Context<'_>, store: &Store, open: &[PackageId]) -> Vec<Repair
         }
     };
     let is_made = |id: &&PackageId| {
-        let found = workshop::package(&workshop, &id.to_string());
-        found.map_err(|failure| warn(&id.to_string(), &failure)).is_ok()
+        let is_made = workshop.by_id(id).is_some();
+        if !is_made {
+            context.output.complain(&format!(
+                "warning: cannot build again {id}: the tree of recipes does not make it any more, or --variant NAME does"
+            ));
+        }
+        is_made
     };
     let damaged: Vec<PackageId> = open.iter().filter(is_made).cloned().collect();
     if damaged.is_empty() {

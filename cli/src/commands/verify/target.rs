@@ -92,6 +92,11 @@ impl<'a> Target<'a> {
             (Choice::From | Choice::Resume, target) => {
                 matches!(target, Self::Store | Self::Host(_) | Self::Artifact(_))
             }
+            (Choice::Variant, target) => match target {
+                Self::Builds => true,
+                Self::Store => args.repair,
+                _ => false,
+            },
             (Choice::Cache, target) => matches!(target, Self::Store | Self::Host(_)),
             (Choice::CacheKey, Self::Store | Self::Host(_)) => !args.caches.caches.is_empty(),
             (Choice::CacheKey, target) => matches!(target, Self::Served(_)),
@@ -139,6 +144,8 @@ enum Choice {
     From,
     /// `--resume`.
     Resume,
+    /// `--variant`.
+    Variant,
     /// `--cache`.
     Cache,
     /// `--cache-key`.
@@ -155,6 +162,7 @@ impl Choice {
             (Self::Repair, args.repair),
             (Self::From, args.from.is_some()),
             (Self::Resume, args.resume),
+            (Self::Variant, args.variant.name.is_some()),
             (Self::Cache, !caches.caches.is_empty()),
             (Self::CacheKey, !caches.keys.is_empty()),
         ];
@@ -170,6 +178,7 @@ impl Choice {
             Self::Repair => "--repair",
             Self::From => "--from",
             Self::Resume => "--resume",
+            Self::Variant => "--variant",
             Self::Cache => "--cache",
             Self::CacheKey => "--cache-key",
         };
@@ -184,6 +193,7 @@ impl Choice {
             }
             (Self::From, _) => "an artifact is compared with stores, hosts and artifacts",
             (Self::Resume, _) => "it is verified anew each time",
+            (Self::Variant, _) => "--variant says what --rebuild and the --repair of a store build",
             (Self::Cache | Self::CacheKey, Target::Store | Target::Host(_)) => {
                 "--cache and --cache-key together say who has sound packages"
             }
