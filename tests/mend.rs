@@ -259,3 +259,55 @@ fn the_program_of_a_host_is_taken_from_no_other_release() {
     assert_eq!(repair(&installed).json()["remaining"], json!([]));
     assert_eq!(content(&program), "one");
 }
+
+/// What stands in a host's root beside packages and generations: lost, garbled, or where everybody may write it.
+#[test]
+fn the_documents_of_a_host_are_missed_and_mended() {
+    let tree = TestTree::new();
+    tree.seed("calm", json!({ "version": "1" }), &[("bin/tool", "calm")]);
+    tree.store(&["build", "all"]).ok();
+    tree.store(&["keygen", "../key"]).ok();
+    let artifact = tree.small_artifact("1", &["calm"]).to_str().unwrap().to_owned();
+    tree.store(&["attest", &artifact, "--key", "../key"]);
+    let root = tree.path("host");
+    tree.install(&artifact, &root).ok();
+    let at = |name: &str| root.join(name);
+    fs::create_dir(at("channel")).unwrap();
+    let whole = ["manifest.json", "attestations.json"].map(|name| content(&at(name)));
+    let told = |args: &[&str]| {
+        let ran = tree.on(&root, &[&["verify", "--json"], args].concat());
+        let document: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let all = document["remaining"]
+            .as_array()
+            .or(document["differences"].as_array());
+        let all = all.unwrap().iter();
+        let words = all.map(|it| [&it["path"], &it["difference"]].map(|it| it.as_str().unwrap().to_owned()));
+        words.map(|words| words.join(" ")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&[]), [""; 0]);
+
+    fs::remove_file(at("manifest.json")).unwrap();
+    rewrite(&at("attestations.json"), "{}");
+    for name in ["channel", "attestations.json"] {
+        fs::set_permissions(at(name), Permissions::from_mode(0o777)).unwrap();
+    }
+    let all = [
+        "attestations.json mode",
+        "attestations.json unreadable",
+        "channel mode",
+        "manifest.json missing",
+    ];
+    let mut found = told(&[]);
+    found.sort();
+    assert_eq!(found, all);
+    assert_eq!(told(&["--repair"]), ["attestations.json unreadable"]);
+    assert_eq!(content(&at("manifest.json")), whole[0]);
+    assert_eq!(told(&["--repair", "--from", &artifact]), [""; 0]);
+    assert_eq!(content(&at("attestations.json")), whole[1]);
+
+    // Nobody but an artifact knows of a manifest what no generation is made from.
+    rewrite(&at("generations/1/manifest.json"), "{}");
+    fs::remove_file(at("manifest.json")).unwrap();
+    assert!(told(&["--repair"]).contains(&"manifest.json missing".to_owned()));
+    assert_eq!(told(&["--repair", "--from", &artifact]), [""; 0]);
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{self, CanonicalError};
 use crate::digest::Digest;
 use crate::id::PackageId;
+use crate::stated_format;
 
 /// The format version written into every entry.
 pub const FORMAT: u32 = 1;
@@ -51,7 +52,7 @@ pub enum CacheEntryError {
     Parse(#[from] serde_json::Error),
     /// Written by a newer `store`.
     #[error("the entry's format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
-    Format(u32),
+    Format(u64),
     /// The frames are not what the archive consists of.
     #[error("the entry's frames have {found} bytes in sum, its archive {expected}")]
     Frames {
@@ -74,10 +75,7 @@ impl CacheEntry {
     /// # Errors
     /// See [`CacheEntryError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, CacheEntryError> {
-        let entry: Self = serde_json::from_slice(bytes)?;
-        if entry.format != FORMAT {
-            return Err(CacheEntryError::Format(entry.format));
-        }
+        let entry: Self = stated_format::read(bytes, FORMAT, CacheEntryError::Format)?;
         let frames = entry.archive.frames.iter();
         let (expected, found) = (
             entry.archive.length,

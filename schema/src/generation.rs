@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::id::PackageId;
 use crate::manifest::ActiveManifest;
 use crate::name::{PackageName, RoleName};
+use crate::stated_format;
 
 pub use number::{GenerationNumber, NoGenerationNumber};
 
@@ -77,7 +78,7 @@ pub enum GenerationError {
     Parse(#[from] serde_json::Error),
     /// Written by a newer `store`.
     #[error("generation format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
-    Format(u32),
+    Format(u64),
     /// Something is out of order or there twice.
     #[error("the generation's {what} are repeated or out of order")]
     Order {
@@ -123,10 +124,7 @@ impl Generation {
     /// # Errors
     /// See [`GenerationError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, GenerationError> {
-        let generation: Self = serde_json::from_slice(bytes)?;
-        if generation.format != FORMAT {
-            return Err(GenerationError::Format(generation.format));
-        }
+        let generation: Self = stated_format::read(bytes, FORMAT, GenerationError::Format)?;
         generation.check()?;
         if generation.to_bytes()? != bytes {
             return Err(GenerationError::NotCanonical);

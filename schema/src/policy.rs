@@ -8,6 +8,7 @@ use data_encoding::BASE64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::stated_format;
 use crate::timestamp::Timestamp;
 
 /// The format version written into every policy.
@@ -58,7 +59,7 @@ pub enum PolicyError {
     Parse(#[from] serde_json::Error),
     /// Written for a newer `store`.
     #[error("policy format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
-    Format(u32),
+    Format(u64),
     /// One name for two keys.
     #[error("the policy names `{0}` twice")]
     Twice(String),
@@ -104,10 +105,7 @@ impl Policy {
     /// # Errors
     /// See [`PolicyError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
-        let policy: Self = serde_json::from_slice(bytes)?;
-        if policy.format != FORMAT {
-            return Err(PolicyError::Format(policy.format));
-        }
+        let policy: Self = stated_format::read(bytes, FORMAT, PolicyError::Format)?;
         for (at, key) in policy.keys.iter().enumerate() {
             let mut before = policy.keys.iter().take(at);
             if let Some(other) = before.clone().find(|other| other.name == key.name) {

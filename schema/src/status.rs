@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::generation::{ActivePackage, Generation, GenerationError, GenerationNumber, Override};
 use crate::id::PackageId;
 use crate::name::{PackageName, RoleName};
+use crate::stated_format;
 
 /// The format version written into every report.
 pub const FORMAT: u32 = 1;
@@ -104,7 +105,7 @@ pub enum StatusError {
     Parse(#[from] serde_json::Error),
     /// Written by a newer `store`.
     #[error("status format {0} is newer than this program knows ({FORMAT}); use a newer `store`")]
-    Format(u32),
+    Format(u64),
     /// The root digest is not that of what the report says is active: it was changed on its way.
     #[error("the report's root digest is {stated}, but what it says is active has {found}")]
     Digest {
@@ -127,10 +128,7 @@ impl StatusReport {
     /// # Errors
     /// See [`StatusError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, StatusError> {
-        let report: Self = serde_json::from_slice(bytes)?;
-        if report.format != FORMAT {
-            return Err(StatusError::Format(report.format));
-        }
+        let report: Self = stated_format::read(bytes, FORMAT, StatusError::Format)?;
         if let Some(active) = &report.active {
             let document = active.document();
             document.check()?;

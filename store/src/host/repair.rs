@@ -15,14 +15,18 @@ use serde::Serialize;
 use super::blueprint::Basis;
 use super::existing::Existing;
 use super::layout::Change;
+use super::pending::PENDING;
 use super::policy::Admitted;
 use super::sweep::NEW;
 use super::system::System;
 use super::verify::{HostReport, listed};
-use super::{GENERATIONS, Host, HostError, HostLock, MANIFEST, PACKAGES, PROGRAM, TREES, top_links};
+use super::{
+    CHANNEL, GENERATIONS, Host, HostError, HostLock, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, top_links,
+};
 use crate::artifact::reader::{ReadError, Reader};
 use crate::artifact::unpacking::{self, StagedFile, UnpackError};
 use crate::artifact::verify::Observer;
+use crate::attestations::FILE;
 use crate::durable::{self, PARTIAL};
 use crate::exchange::exchange;
 use crate::facts;
@@ -101,6 +105,7 @@ pub fn repair<R: ByteRanges>(
     }
     repair.manifest(report)?;
     if let Some(admitted) = source {
+        repair.attestations(report, admitted.reader)?;
         repair.program(report, admitted.reader)?;
     }
     repair.links(report)?;
@@ -118,6 +123,11 @@ fn differing<'r>(report: &'r HostReport, path: &'r str) -> impl Iterator<Item = 
     there.map(|it| &it.kind)
 }
 
+/// Whether a folder is in the place of a file, where only a person can say what it is for.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
 struct Repair<'a> {
     host: &'a Host,
     mended: Vec<Mended>,
@@ -132,13 +142,22 @@ impl Repair<'_> {
         });
     }
 
-    /// Sets modes and owners again of the host's own folders, of generations, and of listings.
+    /// Sets modes and owners again of the host's own folders and documents, of generations, and of listings.
     fn standing(&mut self, report: &HostReport) -> Result<(), IoError> {
         let is_ours = |path: &str| {
-            let own = [".", PACKAGES, TREES, GENERATIONS, MANIFEST];
+            let own = [
+                ".",
+                PACKAGES,
+                TREES,
+                GENERATIONS,
+                MANIFEST,
+                FILE,
+                PENDING,
+                CHANNEL,
+            ];
             let parent = Path::new(path).parent();
             own.contains(&path)
-                || [TREES, GENERATIONS]
+                || [TREES, GENERATIONS, CHANNEL]
                     .iter()
                     .any(|it| parent == Some(Path::new(it)))
         };
@@ -257,7 +276,7 @@ impl Repair<'_> {
             DifferenceKind::Content { expected, .. } => *expected == digest,
             _ => true,
         };
-        if differing(report, MANIFEST).any(is_meant) {
+        if differing(report, MANIFEST).any(is_meant) && !is_folder(&self.host.root().join(MANIFEST)) {
             let path = self.host.root().join(MANIFEST);
             let mtime = reader.manifest().source_date_epoch;
             let staged = unpacking::document(&path, &bytes, FILE_MODE, mtime)?;
@@ -273,6 +292,25 @@ impl Repair<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Replaces what is attested, where the artifact is what was installed last.
+    fn attestations<R: ByteRanges>(
+        &mut self,
+        report: &HostReport,
+        reader: &Reader<R>,
+    ) -> Result<(), RepairError> {
+        let path = self.host.root().join(FILE);
+        let differs = differing(report, FILE).any(|kind| matches!(kind, DifferenceKind::Unreadable { .. }));
+        let is_of_it = |there: Manifest| there.digest == reader.manifest_digest();
+        if !differs || is_folder(&path) || !self.host.manifest().is_ok_and(is_of_it) {
+            return Ok(());
+        }
+        let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
+        let attested = reader.attestations(&mut unpacker)?;
+        let bytes = attested.to_bytes().map_err(HostError::from)?;
+        let staged = unpacking::document(&path, &bytes, FILE_MODE, reader.manifest().source_date_epoch)?;
+        Ok(self.publish(staged, FILE)?)
     }
 
     /// Replaces the program, where the artifact brings the one that the host's manifest names.
@@ -300,23 +338,31 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Takes the manifest that was installed last from the generation that it was compared with.
+    /// Takes the manifest that was installed last from a generation: the one that it was compared with or, where it is lost,
+    /// the active one, else the newest.
     fn manifest(&mut self, report: &HostReport) -> Result<(), HostError> {
-        let wanted = report.differences.iter().find_map(|it| match &it.kind {
-            DifferenceKind::Content { expected, .. } if it.package.is_none() && it.path == MANIFEST => {
-                Some(*expected)
-            }
+        let path = self.host.root().join(MANIFEST);
+        let expected = differing(report, MANIFEST).find_map(|kind| match kind {
+            DifferenceKind::Content { expected, .. } => Some(Some(*expected)),
+            DifferenceKind::Missing | DifferenceKind::Unreadable { .. } => Some(None),
             _ => None,
         });
-        let is_there = |wanted: &Digest| self.host.manifest().is_ok_and(|there| there.digest == *wanted);
-        let Some(wanted) = wanted.filter(|wanted| !is_there(wanted)) else {
+        let Some(expected) = expected.filter(|_| !is_folder(&path)) else {
             return Ok(());
         };
-        for number in self.host.generations()? {
-            if let Ok(manifest) = self.host.generation_manifest(number, &wanted) {
-                let root = self.host.root();
-                durable::write(&root.join(MANIFEST), &manifest.bytes, FILE_MODE)?;
-                durable::sync(root)?;
+        let is_it = |digest: &Digest| expected.is_none_or(|expected| expected == *digest);
+        if self.host.manifest().is_ok_and(|there| is_it(&there.digest)) {
+            return Ok(());
+        }
+        let newest = self.host.generations()?.into_iter().rev();
+        for number in self.host.current()?.into_iter().chain(newest) {
+            let made_from = self.host.generation(number).map(|generation| generation.manifest);
+            let Some(digest) = made_from.ok().filter(is_it) else {
+                continue;
+            };
+            if let Ok(manifest) = self.host.generation_manifest(number, &digest) {
+                durable::write(&path, &manifest.bytes, FILE_MODE)?;
+                durable::sync(self.host.root())?;
                 self.done(MANIFEST, "copied from the generation that was made from it");
                 break;
             }

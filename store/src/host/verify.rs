@@ -121,6 +121,7 @@ pub fn host(host: &Host, system: &dyn System, run: &Run<'_>) -> Result<HostRepor
     differences.extend(beside::standing(host)?);
     let installed = known.add_installed(host, &mut differences);
     differences.extend(beside::manifest(host, installed.as_ref(), &generations, run));
+    differences.extend(beside::attestations(host));
     let mut packages = known.verify(host, run);
     if !laid_out.is_whole() {
         packages.extent = laid_out;
@@ -170,8 +171,16 @@ pub fn packages(host: &Host, names: &[String], run: &Run<'_>) -> Result<HostRepo
     known.trees.retain(|id, _| is_meant(id));
     known.needed.retain(is_meant);
     known.local.retain(is_meant);
+    let current = host.current()?;
+    let active = Existing::if_sound(host, current)?;
+    let (mut overrides, unreadable) = active
+        .map(|active| local_changes(host, &active.generation))
+        .unwrap_or_default();
+    overrides.retain(|local| is_meant(&local.id));
+    differences.extend(unreadable);
     Ok(HostReport {
-        generation: host.current()?,
+        generation: current,
+        overrides,
         pending: host.pending()?,
         ..HostReport::of(known.verify(host, run), differences).of_what_stays(host)?
     })

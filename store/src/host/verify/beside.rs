@@ -7,12 +7,16 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use schema::attestation::Attestations;
 use schema::digest::Digest;
 use schema::id::PackageId;
 
 use super::super::sweep::is_unfinished;
-use super::super::{GENERATIONS, Host, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, root, trail};
+use super::super::{
+    CHANNEL, GENERATIONS, Host, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, number, pending, root, trail,
+};
 use super::{Told, difference, in_generations, is_there};
+use crate::attestations;
 use crate::facts;
 use crate::folder;
 use crate::io_error::{IoContext, IoError};
@@ -63,14 +67,30 @@ pub(super) fn program(host: &Host, manifest: &Manifest, run: &Run<'_>) -> Result
     Ok(differences)
 }
 
+/// What is wrong with the attestations that came with what was installed last, as far as that shows without the keys of
+/// those who signed.
+pub(super) fn attestations(host: &Host) -> Option<Difference> {
+    let kind = match regular::read_if_there(&host.root().join(attestations::FILE)) {
+        Ok(bytes) => DifferenceKind::Unreadable {
+            reason: Attestations::parse(&bytes?).err()?.to_string(),
+        },
+        Err(error) => DifferenceKind::unreadable(&error.source),
+    };
+    Some(difference(Path::new(attestations::FILE), kind))
+}
+
 /// Compares the manifest that was installed last with that of a reference which is the same release, or else with that of
-/// a generation which is: nothing else vouches for it, except that it can be read.
+/// a generation which is: nothing else vouches for it, except that it can be read. Where there is a generation, there was
+/// one.
 pub(super) fn manifest(
     host: &Host,
     installed: Option<&Manifest>,
     generations: &[Told],
     run: &Run<'_>,
 ) -> Option<Difference> {
+    if !generations.is_empty() && is_absent(&host.root().join(MANIFEST)) {
+        return Some(difference(Path::new(MANIFEST), DifferenceKind::Missing));
+    }
     let references = run.references.iter().filter_map(|reference| reference.manifest());
     let referred = references.take(1).find_map(|bytes| Manifest::parse(bytes).ok());
     let referred = referred.filter(|it| installed.is_none_or(|installed| is_same_release(installed, it)));
@@ -88,6 +108,10 @@ pub(super) fn manifest(
         first: Some(first),
         ..difference(Path::new(MANIFEST), kind)
     })
+}
+
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn is_same_release(one: &Manifest, other: &Manifest) -> bool {
@@ -138,7 +162,14 @@ pub(super) fn standing(host: &Host) -> Result<Vec<Difference>, IoError> {
     for number in host.generations()? {
         look(in_generations(number, ""), Standing::Folder);
     }
-    look(MANIFEST.into(), Standing::Own);
+    look(CHANNEL.into(), Standing::Folder);
+    for (name, _) in entries(&host.root().join(CHANNEL))? {
+        look(Path::new(CHANNEL).join(name), Standing::Own);
+    }
+    for document in [MANIFEST, attestations::FILE, pending::PENDING] {
+        look(document.into(), Standing::Own);
+    }
+    look(Path::new(GENERATIONS).join(trail::LAST), Standing::Own);
     for (name, _) in entries(&host.root().join(TREES))? {
         look(Path::new(TREES).join(name), Standing::Document);
     }
