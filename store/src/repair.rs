@@ -5,8 +5,6 @@
 //! replaced keeps its row in the index, so a kill at any point leaves a store of which a verification finds the rest.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::lchown;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -16,14 +14,18 @@ use crate::durable;
 use crate::exchange::exchange;
 use crate::facts;
 use crate::index::{IndexError, Registration};
-use crate::io_error::{IoContext, IoError};
+use crate::io_error::IoError;
 use crate::listing::{self, ListError};
 use crate::lock::PackageLock;
 use crate::publish::{self, PublishError};
 use crate::removal;
 use crate::store::Store;
 use crate::tree;
-use crate::verify::{self, Difference, DifferenceKind, Run, Subject};
+use crate::verify::{self, Run, Subject};
+
+mod standing;
+
+pub use standing::stand_again;
 
 /// What became of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,38 +87,6 @@ pub fn records(store: &Store, lock: &PackageLock) -> Result<Repaired, RepairErro
             Ok(Repaired::Records)
         }
         _ => Ok(Repaired::Damaged),
-    }
-}
-
-/// Gives what stands at the path of `difference`, below `root` and in no package, the mode or the owner that it should have,
-/// or takes an access control list from it; says whether that was what differs, and could be done.
-///
-/// # Errors
-/// When it cannot be changed.
-pub fn stand_again(root: &Path, difference: &Difference) -> Result<bool, IoError> {
-    let path = root.join(&difference.path);
-    let changed = match (&difference.package, &difference.kind) {
-        (None, DifferenceKind::Mode { expected, .. }) => publish::set_mode(&path, expected.0),
-        (None, DifferenceKind::Owner { expected, .. }) => {
-            let changed = lchown(&path, Some(expected.user), Some(expected.group));
-            changed.at("change the owner of", &path)
-        }
-        (None, DifferenceKind::Attribute { name }) => {
-            xattr::remove(&path, name).at("remove an extended attribute of", &path)
-        }
-        _ => return Ok(false),
-    };
-    match changed {
-        // Nobody but root can give files away; and what is gone by now stands nowhere.
-        Err(error)
-            if matches!(
-                error.source.kind(),
-                ErrorKind::PermissionDenied | ErrorKind::NotFound
-            ) =>
-        {
-            Ok(false)
-        }
-        changed => changed.map(|()| true),
     }
 }
 
