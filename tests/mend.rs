@@ -116,6 +116,32 @@ fn a_package_that_is_in_no_index_is_taken_from_the_archive_that_is_kept() {
 }
 
 #[test]
+fn what_lies_beside_a_kept_archive_costs_nobody_the_archive() {
+    let tree = TestTree::new();
+    tree.seed("calm", json!({ "version": "1" }), &[("bin/tool", "calm")]);
+    tree.small_artifact("1", &["calm"]);
+    let tool = tree.package("calm").join("bin/tool");
+    rewrite(&tool, "evil");
+    fs::remove_dir_all(tree.recipes().join("calm")).unwrap();
+    let archives = tree.store_dir().join("archives");
+    let mut kept = fs::read_dir(&archives)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let record = kept.find(|path| path.extension().unwrap() == "json").unwrap();
+    let stray = record.with_added_extension("orig");
+    fs::copy(&record, &stray).unwrap();
+    let ran = tree.store(&["verify", "--repair"]);
+    ran.fails(3, &[]);
+    assert!(
+        ran.stdout.contains("taken from the archive that is kept"),
+        "{ran:?}"
+    );
+    assert_eq!(content(&tool), "calm");
+    fs::remove_file(stray).unwrap();
+    tree.store(&["verify"]).ok();
+}
+
+#[test]
 fn what_fails_to_build_or_comes_out_otherwise_is_left_as_it_is_and_told() {
     let tree = TestTree::new();
     let recipe = json!({ "version": "1" });

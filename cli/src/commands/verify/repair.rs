@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ::schema::digest::Digest;
 use ::schema::id::PackageId;
 use builder::fetch::verify as sources;
 use serde::Serialize;
@@ -9,7 +10,7 @@ use store::Store;
 use store::archive::record;
 use store::attestations;
 use store::logs;
-use store::places::{ARCHIVES, PACKAGES};
+use store::places::{self, ARCHIVES, PACKAGES};
 use store::recipes;
 use store::repair::{self, Repaired};
 use store::substitute;
@@ -80,7 +81,7 @@ pub fn store(
         all: std::iter::once(&kept as &dyn Supply).chain(named.all()).collect(),
         refused: &refused,
     };
-    let mut repaired = files(store, report)?;
+    let mut repaired = Vec::new();
     let mut open = Vec::new();
     for id in damaged(report) {
         let lock = store.lock_package(&id)?;
@@ -98,6 +99,8 @@ pub fn store(
             None => open.push(id),
         }
     }
+    // Only now: what differs about an archive need not keep a package from being taken from it.
+    repaired.extend(files(store, report)?);
     if !open.is_empty() {
         repaired.extend(built(context, store, variant, &open));
     }
@@ -124,11 +127,9 @@ fn damaged(report: &Report) -> BTreeSet<PackageId> {
 fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
     let mut repaired = Vec::new();
     for difference in &report.differences {
-        let name = difference.path.strip_prefix(ARCHIVES);
-        let tree = name.and_then(|name| name.strip_prefix('/')?.split_once('.')?.0.parse().ok());
         let how = if repair::stand_again(store.root(), difference)? {
             "mode, owner or access list set again"
-        } else if let Some(tree) = tree {
+        } else if let Some(tree) = kept_archive(difference) {
             record::forget(store, &tree)?;
             "forgotten, and made again when it is needed"
         } else if sources::forget(store, difference)? {
@@ -145,6 +146,14 @@ fn files(store: &Store, report: &Report) -> Result<Vec<Repair>, Failure> {
         repaired.push(Repair::path(&difference.path, how));
     }
     Ok(repaired)
+}
+
+/// The tree digest of the package whose kept archive, or the record beside it, differs.
+fn kept_archive(difference: &Difference) -> Option<Digest> {
+    let name = difference.path.strip_prefix(ARCHIVES)?.strip_prefix('/')?;
+    let is_extra = matches!(difference.kind, DifferenceKind::Extra { .. });
+    let tree = places::archived(name).or_else(|| places::listed(name));
+    tree.filter(|_| !is_extra)
 }
 
 /// Builds again what the tree of recipes still makes. What cannot be built, or comes out otherwise, is only told of: what is
