@@ -167,15 +167,20 @@ pub(crate) fn stamp(subject: &Subject) -> Option<Digest> {
     Some(hasher.finalize().into())
 }
 
-/// What a file is like without reading it.
+/// What a file is like without reading it; behind a link, the one that it leads to, as that is the one that is read.
 pub fn stamp_of_file(path: &Path) -> Option<Digest> {
     let mut hasher = blake3::Hasher::new();
-    add(path, &mut hasher)?;
+    add_as(path, &fs::metadata(path).ok()?, &mut hasher);
     Some(hasher.finalize().into())
 }
 
 fn add(path: &Path, hasher: &mut blake3::Hasher) -> Option<Metadata> {
     let metadata = fs::symlink_metadata(path).ok()?;
+    add_as(path, &metadata, hasher);
+    Some(metadata)
+}
+
+fn add_as(path: &Path, metadata: &Metadata, hasher: &mut blake3::Hasher) {
     let name = path.as_os_str().as_encoded_bytes();
     hasher.update(&(name.len() as u64).to_le_bytes());
     hasher.update(name);
@@ -190,7 +195,6 @@ fn add(path: &Path, hasher: &mut blake3::Hasher) -> Option<Metadata> {
     for time in [metadata.ctime(), metadata.ctime_nsec(), metadata.mtime()] {
         hasher.update(&time.to_le_bytes());
     }
-    Some(metadata)
 }
 
 #[cfg(test)]
@@ -204,6 +208,18 @@ mod tests {
             files: 1,
             bytes: 2,
         }
+    }
+
+    #[test]
+    fn behind_a_link_it_is_the_file_that_is_stamped() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| folder.path().join(name));
+        fs::write(&file, "one").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        let before = stamp_of_file(&link);
+        assert_eq!(before, stamp_of_file(&link));
+        fs::write(&file, "another").unwrap();
+        assert_ne!(before, stamp_of_file(&link));
     }
 
     #[test]
