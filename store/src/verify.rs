@@ -207,20 +207,43 @@ fn selected(
     report.differences.extend(beside::holes(store, &records)?);
     if matches!(selection, Selection::All) && report.extent.is_whole() {
         let mut found = archives::verify(store, &records, &verified.findings, run);
-        found.extend(archives::strays(store, &records, owner, run)?);
-        found.extend(beside::standing(store, owner)?);
-        found.extend(beside::strays(store, &records, owner, run)?);
-        found.extend(beside::roots(store)?);
         let kept = kept::Kept { store, owner, run };
-        found.extend(kept.inputs()?);
-        found.extend(kept.attestations(&records)?);
-        found.extend(kept.logs()?);
+        let parts = [
+            archives::strays(store, &records, owner, run).map_err(VerifyError::from),
+            beside::standing(store, owner).map_err(VerifyError::from),
+            beside::strays(store, &records, owner, run),
+            beside::roots(store),
+            kept.inputs().map_err(VerifyError::from),
+            kept.attestations(&records).map_err(VerifyError::from),
+            kept.logs().map_err(VerifyError::from),
+        ];
+        for part in parts {
+            found.extend(as_far_as_readable(store, part)?);
+        }
         report.add(found, run.observer);
     }
     report.differences.sort();
     // A package that is not in the index may be missed by several.
     report.differences.dedup();
     Ok(report)
+}
+
+/// What was found in a part of `store` or, where the system refuses a folder of it, just that: an error would take away what
+/// was found before.
+fn as_far_as_readable(
+    store: &Store,
+    found: Result<Vec<Difference>, VerifyError>,
+) -> Result<Vec<Difference>, VerifyError> {
+    match found {
+        Err(VerifyError::Io(error)) => match error.path.strip_prefix(store.root()) {
+            Ok(path) => {
+                let kind = DifferenceKind::unreadable(&error.source);
+                Ok(vec![Difference::new(None, path.to_string_lossy(), kind)])
+            }
+            Err(_) => Err(error.into()),
+        },
+        found => found,
+    }
 }
 
 /// Those of `differences`, each of which is about a package that was registered, whose package still is. The others were

@@ -24,9 +24,16 @@ const FOLDER: &str = "sources";
 /// Adds to `report` what is wrong with the sources of `store`; those that are being fetched are passed over.
 ///
 /// # Errors
-/// When their folder cannot be read.
+/// When the store itself cannot be looked at.
 pub fn sources(store: &Store, report: &mut Report, observer: &dyn VerifyObserver) -> Result<(), IoError> {
-    let entries = folder::entries(&store.root().join(FOLDER))?;
+    let entries = match folder::entries(&store.root().join(FOLDER)) {
+        Ok(entries) => entries,
+        Err(error) => {
+            let kind = DifferenceKind::unreadable(&error.source);
+            report.add(vec![Difference::new(None, FOLDER, kind)], observer);
+            return Ok(());
+        }
+    };
     let paths: Vec<PathBuf> = entries.iter().map(DirEntry::path).collect();
     let owner = Owner::from(&fs::metadata(store.root()).at("look at", store.root())?);
     let look = |path: PathBuf| -> Vec<Difference> {

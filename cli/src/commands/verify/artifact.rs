@@ -39,6 +39,8 @@ pub fn run(
     args: &Verify,
     demand: Option<&Demand>,
 ) -> Result<ExitCode, Failure> {
+    // Before hours have gone into what it is compared with.
+    let sound = sound(context, args)?;
     let watch = Watch::new(context)?;
     let options = context.fetch_options(Network::Allowed);
     let cwd = context.world.cwd();
@@ -62,10 +64,22 @@ pub fn run(
     };
     watch.finish();
     let mut report = report?;
-    locate(context, place, args, opened.as_ref(), &mut report)?;
+    locate(context, place, sound.as_ref(), opened.as_ref(), &mut report)?;
     watch::close(context, journal, report.extent());
     let reader = opened.as_ref();
-    let signature = signature::check(context, place, &options, demand, reader, &mut report.differences)?;
+    let checked = signature::check(context, place, &options, demand, reader, &mut report.differences);
+    let signature = match checked {
+        // What was found is told all the same.
+        Err(failure) if !report.differences.is_empty() => {
+            let text = format!(
+                "warning: whose signature it has cannot be told: {}",
+                failure.message
+            );
+            context.output.complain(&text);
+            None
+        }
+        checked => checked?,
+    };
     let document = Document { report, signature };
     context.output.result(&document, || summary(&document))?;
     let report = &document.report;
@@ -76,11 +90,11 @@ pub fn run(
 fn locate(
     context: &Context<'_>,
     place: &str,
-    args: &Verify,
+    sound: Option<&Reader<Medium>>,
     opened: Option<&Reader<Medium>>,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    if let Some(sound) = sound(context, args)? {
+    if let Some(sound) = sound {
         match opened {
             Some(reader) if reader.manifest_digest() != sound.manifest_digest() => {
                 let text = "warning: --from names another artifact, so it cannot say where this one begins to differ";
@@ -88,7 +102,7 @@ fn locate(
             }
             Some(reader) => {
                 place::compare(&mut report.differences, reader.file(), sound.file());
-                place::spare(reader, &sound, &mut report.differences);
+                place::spare(reader, sound, &mut report.differences);
             }
             None => {
                 let options = context.fetch_options(Network::Allowed);

@@ -273,3 +273,20 @@ fn a_package_that_was_named_and_is_collected_meanwhile_is_said_to_be_gone() {
     let verified = store(&test.store, Selection::Packages(&selection), &Run::new(&observer));
     assert!(matches!(verified, Err(VerifyError::Absent(gone)) if gone == zlib));
 }
+
+#[test]
+fn what_was_found_is_told_although_a_folder_cannot_be_looked_into() {
+    for name in ["logs", "recipes", "attestations"] {
+        let (test, id, _) = one();
+        tamper(&test.store.package_path(&id), "bin/tool", |path| {
+            fs::write(path, "evil").unwrap()
+        });
+        fs::remove_dir_all(test.root().join(name)).unwrap();
+        let found: Vec<String> = all(&test).differences.into_iter().map(|it| it.path).collect();
+        assert_eq!(
+            found,
+            [name, "bin/tool", "bin/tool"],
+            "{name}: its size and its mode"
+        );
+    }
+}
