@@ -119,11 +119,12 @@ fn a_result_that_cannot_be_written_is_a_failure() {
 }
 
 #[test]
-fn names_of_files_do_not_reach_the_terminal_as_commands() {
+fn names_of_files_do_not_reach_the_terminal_as_commands_or_as_lines() {
     let tree = built();
     let folder = tree.package("base");
     inside(&folder, || {
-        fs::write(folder.join("a\u{1b}[2K\rall is well"), "").unwrap()
+        fs::write(folder.join("a\u{1b}[2K\rall is well"), "").unwrap();
+        fs::write(folder.join("b\n2 packages: all as it should be"), "").unwrap();
     });
     let ran = tree.store(&["verify"]);
     assert!(
@@ -131,6 +132,17 @@ fn names_of_files_do_not_reach_the_terminal_as_commands() {
         "{ran:?}"
     );
     assert!(!ran.stdout.contains(['\u{1b}', '\r']), "{ran:?}");
+    assert!(ran.stdout.lines().all(|line| !line.ends_with("be")), "{ran:?}");
+    assert_eq!(ran.stdout.lines().count(), 3, "{ran:?}");
+}
+
+#[test]
+fn what_nothing_can_be_compared_with_is_said_before_all_is_read() {
+    let tree = built();
+    let artifact = tree.small_artifact("1", &["top"]);
+    let artifact = artifact.to_str().unwrap();
+    let ran = tree.store(&["verify", artifact, "--from", "../nothing"]);
+    ran.fails(1, &["nothing"]);
 }
 
 /// What a verification says, by path.

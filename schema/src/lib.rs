@@ -47,3 +47,4 @@ pub mod tree_of_recipes;
 mod treeinfo_parse;
 mod url;
 pub mod values;
+pub mod visible;

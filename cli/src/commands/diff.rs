@@ -9,6 +9,7 @@ use ::schema::generation::GenerationNumber;
 use ::schema::id::PackageId;
 use ::schema::listing::EntryKind;
 use ::schema::name::PackageName;
+use ::schema::visible::visible;
 use builder::compare::{self, CompareError, Side};
 use builder::fetch::Network;
 use builder::fetch::document;
@@ -262,18 +263,19 @@ fn say_dependency(out: &mut String, sign: char, name: &PackageName) {
 fn became_text(change: &Change<String>) -> String {
     let shown = |told: &str| match told {
         "" => "none".to_owned(),
-        told => text::visible(told),
+        told => visible(told),
     };
     format!("{} -> {}", shown(&change.before), shown(&change.after))
 }
 
 fn say_files(out: &mut String, files: &FileChanges) {
-    let one_sided = |sign: char, path: &str, kind: &EntryKind| format!("{sign} {path}{}", measure(kind));
+    let one_sided =
+        |sign: char, path: &str, kind: &EntryKind| format!("{sign} {}{}", visible(path), measure(kind));
     let added = files.added.iter().map(|it| one_sided('+', &it.path, &it.kind));
     let removed = files.removed.iter().map(|it| one_sided('-', &it.path, &it.kind));
     let changed = files.changed.iter().map(|it| {
         let how = became(&it.change.before, &it.change.after);
-        format!("~ {}{how}", it.path)
+        format!("~ {}{how}", visible(&it.path))
     });
     let all: Vec<String> = changed.chain(added).chain(removed).collect();
     for file in all.iter().take(MOST_FILES) {
@@ -288,7 +290,7 @@ fn measure(kind: &EntryKind) -> String {
     match kind {
         EntryKind::File { size, .. } => format!(", {}", text::size(*size)),
         EntryKind::Dir => "/".to_owned(),
-        EntryKind::Symlink { target } => format!(" -> {target}"),
+        EntryKind::Symlink { target } => format!(" -> {}", visible(target)),
     }
 }
 
@@ -311,7 +313,7 @@ fn became(before: &EntryKind, after: &EntryKind) -> String {
             (false, _) => format!(", {}", sizes(*old, *new)),
         },
         (EntryKind::Symlink { target: old }, EntryKind::Symlink { target: new }) => {
-            format!(": {old} -> {new}")
+            format!(": {} -> {}", visible(old), visible(new))
         }
         _ => format!(", {} -> {}", kind(before), kind(after)),
     }

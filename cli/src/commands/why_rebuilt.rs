@@ -8,6 +8,7 @@ use ::schema::name::PackageName;
 use ::schema::recipe::FileContent;
 use ::schema::resolved::ResolvedSource;
 use ::schema::timestamp::Timestamp;
+use ::schema::visible::visible;
 use builder::rebuilt::{Cause, Explainer, Hunk, Input, RebuiltError, Unended};
 use builder::workshop::{ResolvedPackage, Workshop};
 use serde::Serialize;
@@ -17,7 +18,6 @@ use crate::args::WhyRebuilt;
 use crate::context::Context;
 use crate::failure::{Failure, counted};
 use crate::meant::workshop;
-use crate::render::text;
 
 /// Of so many changed lines of one place the text is printed; the document has them all.
 const MOST_LINES: usize = 8;
@@ -187,7 +187,7 @@ fn say_lines(out: &mut String, place: &str, path: &str, hunk: &Hunk) {
             } else {
                 ""
             };
-            let _ = write!(out, "\n  {sign} {}{end}", text::visible(line));
+            let _ = write!(out, "\n  {sign} {}{end}", visible(line));
         }
         if let Some(more) = lines.len().checked_sub(MOST_LINES).filter(|more| *more > 0) {
             let _ = write!(out, "\n  … {}", counted(more, "more line"));
@@ -231,6 +231,6 @@ fn file(content: &FileContent) -> String {
             executable: false,
             blake3,
         } => format!("file with digest {blake3}"),
-        FileContent::Symlink { target } => format!("link to `{}`", text::visible(target)),
+        FileContent::Symlink { target } => format!("link to `{}`", visible(target)),
     }
 }

@@ -18,6 +18,7 @@ pub mod text;
 
 use std::io::{ErrorKind, Write};
 
+use ::schema::visible::visible;
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
@@ -138,6 +139,6 @@ impl Output {
 
 /// Lines in which the names of files, which are anybody's, steer no terminal.
 fn printable(text: &str) -> String {
-    let lines: Vec<String> = text.split('\n').map(text::visible).collect();
+    let lines: Vec<String> = text.split('\n').map(visible).collect();
     lines.join("\n")
 }

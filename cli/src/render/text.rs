@@ -18,15 +18,6 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Text from elsewhere, with what would steer a terminal, or could not be seen on one, spelled out, e.g. as `\r`.
-pub fn visible(text: &str) -> String {
-    let spell = |letter: char| match letter {
-        _ if letter.is_control() && letter != '\t' => letter.escape_default().to_string(),
-        _ => letter.to_string(),
-    };
-    text.chars().map(spell).collect()
-}
-
 /// A duration, as exact as a person needs it.
 pub fn time(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -9,6 +9,7 @@ use schema::id::PackageId;
 use schema::listing::ListingError;
 use schema::manifest::ManifestError;
 use schema::resolved::ResolvedError;
+use schema::visible::visible;
 use serde::{Serialize, Serializer};
 
 use super::layout::LayoutError;
@@ -90,8 +91,9 @@ impl fmt::Display for Part {
 /// One thing in an artifact that is not as it should be.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{part}{}: {problem}{}",
-    path.as_ref().map(|path| format!("/{path}")).unwrap_or_default(),
+    "{part}{}: {}{}",
+    path.as_ref().map(|path| format!("/{}", visible(path))).unwrap_or_default(),
+    visible(&problem.to_string()),
     place.as_ref().map(|place| format!("; {place}")).unwrap_or_default()
 )]
 pub struct Difference {

@@ -5,6 +5,7 @@ use std::fmt;
 use schema::digest::Digest;
 use schema::id::PackageId;
 use schema::name::PackageName;
+use schema::visible::visible;
 use serde::{Serialize, Serializer};
 
 use crate::regular::NotRegular;
@@ -345,11 +346,13 @@ impl fmt::Display for FileKind {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.package, self.path.as_str()) {
-            (Some(package), "") => write!(f, "{}: {}", package.id, self.kind),
-            (Some(package), path) => write!(f, "{}/{path}: {}", package.id, self.kind),
-            (None, path) => write!(f, "{path}: {}", self.kind),
-        }?;
+        let place = match (&self.package, self.path.as_str()) {
+            (Some(package), "") => package.id.to_string(),
+            (Some(package), path) => format!("{}/{path}", package.id),
+            (None, path) => path.to_owned(),
+        };
+        // Whoever names a file must not come to write lines of a report.
+        f.write_str(&visible(&format!("{place}: {}", self.kind)))?;
         match &self.first {
             Some(first) => write!(f, "; {first}"),
             None => Ok(()),

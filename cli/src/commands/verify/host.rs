@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use ::schema::visible::visible;
 use builder::fetch::medium::Medium;
 use serde::{Serialize, Serializer};
 use store::artifact::reader::Reader;
@@ -145,7 +146,12 @@ fn found(report: &HostReport) -> String {
         .collect();
     for local in &report.overrides {
         out.push_str(&format!("override {} of {}\n", local.id, local.of));
-        out.extend(local.changed.iter().map(|path| format!("  changed {path}\n")));
+        out.extend(
+            local
+                .changed
+                .iter()
+                .map(|path| format!("  changed {}\n", visible(path))),
+        );
     }
     if let Some(pending) = &report.pending {
         out.push_str(&format!(

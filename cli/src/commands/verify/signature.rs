@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use ::schema::policy::Policy;
 use ::schema::timestamp::Timestamp;
+use ::schema::visible::visible;
 use builder::fetch::medium::Medium;
 use builder::fetch::{FetchOptions, Network};
 use builder::signature;
@@ -18,7 +19,6 @@ use store::verify::Extent;
 use crate::args::signing::Trusted;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::render::text;
 
 /// What is asked for.
 pub enum Demand {
@@ -113,7 +113,7 @@ fn signed(
 
 /// A line about whoever signed it.
 pub fn line(signer: &Signer) -> String {
-    format!("signed by {}: {}\n", signer.name, text::visible(&signer.comment))
+    format!("signed by {}: {}\n", signer.name, visible(&signer.comment))
 }
 
 /// Whether what lies at `place` is verified by its signature alone, where somebody's is asked for or nothing else is likely.
