@@ -17,6 +17,12 @@ const DEEPEST: usize = 4;
 /// The header that stands before each member of an `ar` archive.
 const AR_HEADER: u64 = 60;
 
+/// Headers and contents of a tar fill whole blocks of so many bytes.
+const TAR_BLOCK: u64 = 512;
+
+/// Where in a block that lists pieces of a sparse file stands whether another such block follows.
+const GOES_ON: usize = 504;
+
 /// So much of what is compressed is unpacked, in bytes.
 const MOST_UNPACKED: u64 = 64 << 20;
 
@@ -146,21 +152,38 @@ fn ar_member(files: Both<'_>, offset: u64, depth: usize) -> Option<Place> {
     Some(member(files, offset, depth, name, [header, start, start + size]))
 }
 
+/// A member reaches from the end of the one before to where its padding ends: what further headers, such as those of
+/// `pax`, say before its own is said of it. Behind the last one there is nothing that is of any.
 fn tar_member(files: Both<'_>, offset: u64, depth: usize) -> Option<Place> {
     let mut archive = tar::Archive::new(Cursor::new(files[0]));
-    let mut last = None;
+    let mut header = 0;
     for entry in archive.entries().ok()?.flatten() {
-        if entry.raw_header_position() > offset {
-            break;
+        let (start, size) = tar_content(&entry, files[0]);
+        let end = start.saturating_add(size);
+        let padded = end.checked_next_multiple_of(TAR_BLOCK).unwrap_or(end);
+        if offset < padded {
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            return Some(member(files, offset, depth, name, [header, start, end]));
         }
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let start = entry.raw_file_position();
-        // What a sparse file says of its size is not checked against the archive's own.
-        let end = start.saturating_add(entry.size());
-        last = Some((name, entry.raw_header_position(), start, end));
+        header = padded;
     }
-    let (name, header, start, end) = last?;
-    Some(member(files, offset, depth, name, [header, start, end]))
+    None
+}
+
+/// Where in a tar a member's content begins, and how long it is there.
+fn tar_content(entry: &tar::Entry<'_, impl Read>, file: &[u8]) -> (u64, u64) {
+    let mut start = entry.raw_file_position();
+    if !entry.header().entry_type().is_gnu_sparse() {
+        return (start, entry.size());
+    }
+    // Of a sparse file only the pieces that are no holes are there, behind as many more headers as list them.
+    let mut goes_on = entry.header().as_gnu().is_some_and(|gnu| gnu.is_extended());
+    while goes_on {
+        let flag = usize::try_from(start).ok().and_then(|at| at.checked_add(GOES_ON));
+        goes_on = flag.and_then(|at| file.get(at)).is_some_and(|byte| *byte == 1);
+        start = start.saturating_add(TAR_BLOCK);
+    }
+    (start, entry.header().entry_size().unwrap_or(0))
 }
 
 /// `bounds` are where the member's header begins, its content begins and its content ends: on both sides, as its headers
@@ -176,6 +199,8 @@ fn member(files: Both<'_>, offset: u64, depth: usize, name: String, bounds: [u64
         };
     }
     let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+    // What pads a content is in no part of it.
+    let range = range.filter(|_| offset < end);
     let contents = range.and_then(|(start, end)| {
         let [one, other] = files.map(|file| file.get(start..end));
         Some([one?, other?])
@@ -245,6 +270,28 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_between_the_contents_of_a_tar_is_of_the_right_member() {
+        let mut builder = tar::Builder::new(Vec::new());
+        for name in ["first", "second"] {
+            builder
+                .append_pax_extensions([("mtime", &b"1700000000.25"[..])])
+                .unwrap();
+            let mut header = tar::Header::new_ustar();
+            header.set_size(8);
+            builder.append_data(&mut header, name, &b"content!"[..]).unwrap();
+        }
+        let file = builder.into_inner().unwrap();
+        // Each is a header for `pax`, what that says, the header and the content, in a block each.
+        let at = |block: u64, offset: u64| of(&file, 512 * block + offset);
+        let found = |name, part, offset| Some(member(name, part, offset, None));
+        assert_eq!(at(1, 20), found("first", Part::Header, 532));
+        assert_eq!(at(3, 400), found("first", Part::Content, 400));
+        assert_eq!(at(5, 20), found("second", Part::Header, 532));
+        assert_eq!(at(7, 7), found("second", Part::Content, 7));
+        assert_eq!(at(8, 0), None);
+    }
+
+    #[test]
     fn archives_in_archives_are_opened() {
         let file = tar("lib.a", &ar("a.o", b"content!"));
         let inner = member("a.o", Part::Content, 1, None);
@@ -281,13 +328,13 @@ mod tests {
         let mut header = tar::Header::new_gnu();
         header.set_path("file").unwrap();
         header.set_entry_type(tar::EntryType::GNUSparse);
-        header.set_size(0);
+        header.set_size(8);
         let gnu = header.as_gnu_mut().unwrap();
-        for number in [&mut gnu.sparse[0].offset, &mut gnu.realsize] {
-            // 2^64 - 2, in the base of 256 that its first bit stands for.
-            *number = [0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe];
-        }
-        gnu.sparse[0].numbytes = *b"00000000000\0";
+        // 2^64 - 2, in the base of 256 that its first bit stands for.
+        gnu.realsize = [0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe];
+        gnu.sparse[0].offset = gnu.realsize;
+        gnu.sparse[0].offset[11] -= 8;
+        gnu.sparse[0].numbytes = *b"00000000010\0";
         header.set_cksum();
         let file = [&header.as_bytes()[..], b"content!"].concat();
         let found = member("file", Part::Content, 3, None);
