@@ -10,6 +10,11 @@ use super::{Both, Part, Place, beginning, first_difference, part};
 /// Where the header of a member has the checksum and the sizes of its content.
 const OF_CONTENT: Range<u64> = 14..26;
 
+/// What the directory says of a member is so long, and where it has the lengths of what follows that: name, extra fields
+/// and comment, in two bytes each.
+const LISTING: u64 = 46;
+const LENGTHS: Range<usize> = 28..34;
+
 /// One member, as the archive's directory knows it.
 struct Member {
     name: String,
@@ -19,12 +24,12 @@ struct Member {
     /// Where the content ends.
     end: u64,
     /// Where the directory speaks of it.
-    listed: u64,
+    listed: Range<u64>,
 }
 
 pub(super) fn member(files: Both<'_>, offset: u64, depth: usize) -> Option<Place> {
     let [mut stored, mut built] = [open(files[0])?, open(files[1])?];
-    let (at, member) = find(&mut stored, offset)?;
+    let (at, member) = find(&mut stored, files[0], offset)?;
     let name = member.name.clone();
     let of_header = |offset| Place::Member {
         name: name.clone(),
@@ -32,10 +37,11 @@ pub(super) fn member(files: Both<'_>, offset: u64, depth: usize) -> Option<Place
         offset,
         inside: None,
     };
-    if offset >= member.end {
-        return Some(of_header(offset - member.listed));
-    }
-    let into = offset - member.header;
+    // The directory may stand before what it lists, too.
+    let into = offset.checked_sub(member.header);
+    let Some(into) = into.filter(|_| offset < member.end) else {
+        return Some(of_header(offset.checked_sub(member.listed.start)?));
+    };
     if offset < member.start && !OF_CONTENT.contains(&into) {
         return Some(of_header(into));
     }
@@ -69,29 +75,39 @@ fn open(file: &[u8]) -> Option<Archive<'_>> {
 }
 
 /// The member in which `offset` is, or of which the directory speaks there, with its number.
-fn find(archive: &mut Archive<'_>, offset: u64) -> Option<(usize, Member)> {
-    let members = (0..archive.len()).filter_map(|at| Some((at, look(archive, at)?)));
-    let mut members: Vec<(usize, Member)> = members.collect();
+fn find(archive: &mut Archive<'_>, file: &[u8], offset: u64) -> Option<(usize, Member)> {
+    let members = (0..archive.len()).filter_map(|at| Some((at, look(archive, file, at)?)));
+    let members: Vec<(usize, Member)> = members.collect();
     let holds = |member: &Member| (member.header..member.end).contains(&offset);
-    match members.iter().position(|(_, member)| holds(member)) {
-        Some(at) => Some(members.swap_remove(at)),
-        None => {
-            let before = members.into_iter().filter(|(_, member)| member.listed <= offset);
-            before.max_by_key(|(_, member)| member.listed)
-        }
-    }
+    let lists = |member: &Member| member.listed.contains(&offset);
+    let held = members.iter().position(|(_, member)| holds(member));
+    let at = held.or_else(|| members.iter().position(|(_, member)| lists(member)))?;
+    members.into_iter().nth(at)
 }
 
-fn look(archive: &mut Archive<'_>, at: usize) -> Option<Member> {
+fn look(archive: &mut Archive<'_>, bytes: &[u8], at: usize) -> Option<Member> {
     let file = archive.by_index_raw(at).ok()?;
     let start = file.data_start()?;
+    let listed = file.central_header_start();
     Some(Member {
         name: String::from_utf8_lossy(file.name_raw()).into_owned(),
         header: file.header_start(),
         start,
         end: start.saturating_add(file.compressed_size()),
-        listed: file.central_header_start(),
+        listed: listed..listed.saturating_add(listing(bytes.get(usize::try_from(listed).ok()?..)?)?),
     })
+}
+
+/// The length of what `directory` begins with, which is all that it says of one member.
+fn listing(directory: &[u8]) -> Option<u64> {
+    let lengths = directory.get(LENGTHS)?.chunks(2);
+    let lengths = lengths.map(|length| {
+        length
+            .iter()
+            .rev()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    });
+    Some(LISTING + lengths.sum::<u64>())
 }
 
 fn content(archive: &mut Archive<'_>, at: usize) -> Option<Vec<u8>> {
@@ -153,6 +169,31 @@ mod tests {
             let found = found(&with(b"content! content!"), &with(b"content! contend!"));
             assert_eq!(found, ("b/c".to_owned(), Part::Content, 15, None));
         }
+    }
+
+    /// The archive with its directory between its two members.
+    fn with_directory_inside(file: &[u8]) -> Vec<u8> {
+        let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+        let end = file.len() - 22;
+        let listed = number(end + 16) as usize;
+        let second = memchr::memmem::rfind(&file[..listed], b"PK\x03\x04").unwrap();
+        let listed_second = memchr::memmem::rfind(file, b"PK\x01\x02").unwrap();
+        let mut directory = file[listed..end].to_vec();
+        let moved = u32::try_from(second + directory.len()).unwrap();
+        directory[listed_second - listed + 42..][..4].copy_from_slice(&moved.to_le_bytes());
+        let mut last = file[end..].to_vec();
+        last[16..20].copy_from_slice(&u32::try_from(second).unwrap().to_le_bytes());
+        [&file[..second], &directory, &file[second..listed], &last].concat()
+    }
+
+    #[test]
+    fn a_directory_may_stand_before_a_member() {
+        let file = with_directory_inside(&zip(&PLAIN, [("a", b"same"), ("b", b"same")]));
+        let listed = memchr::memmem::rfind(&file, b"PK\x01\x02").unwrap();
+        let mut other = file.clone();
+        // The directory's own time of the second member, which is the first difference.
+        other[listed + 12] ^= 1;
+        assert_eq!(found(&file, &other), ("b".to_owned(), Part::Header, 12, None));
     }
 
     #[test]
