@@ -75,6 +75,17 @@ impl Text {
     }
 }
 
+/// A part of a file, or all of a text.
+struct Piece<'a> {
+    bytes: &'a [u8],
+    /// From the start of the file, in bytes.
+    offset: u64,
+    /// So many of the bytes stood at the end of the piece before.
+    carried: usize,
+    /// Whether nothing follows.
+    is_last: bool,
+}
+
 /// One place where something was found.
 pub(super) struct Hit<'a> {
     pub what: &'a What,
@@ -157,7 +168,13 @@ impl Search {
 
     /// Searches the whole of `text`.
     pub fn text(&self, text: &[u8], found: impl FnMut(Hit<'_>)) {
-        self.piece(text, 0, 0, found);
+        let piece = Piece {
+            bytes: text,
+            offset: 0,
+            carried: 0,
+            is_last: true,
+        };
+        self.piece(piece, found);
     }
 
     /// Searches a file of `size` bytes, of which only a piece is in memory at a time.
@@ -169,11 +186,18 @@ impl Search {
             let mut carried = 0;
             loop {
                 let end = fill(&mut file, buffer, carried)?;
-                self.piece(&buffer[..end], carried, offset, &mut found);
-                if end < buffer.len() {
+                let is_last = end < buffer.len();
+                let piece = Piece {
+                    bytes: &buffer[..end],
+                    offset,
+                    carried,
+                    is_last,
+                };
+                self.piece(piece, &mut found);
+                if is_last {
                     return Ok(());
                 }
-                // A thing that the piece ends in is found in the next one.
+                // A thing that the piece ends in or with is found in the next one.
                 let keep = self.longest.min(end);
                 buffer.copy_within(end - keep..end, 0);
                 offset += (end - keep) as u64;
@@ -182,11 +206,13 @@ impl Search {
         })
     }
 
-    /// Searches `bytes`, which stand at `offset`; what lies wholly in the first `seen` of them was found before.
-    fn piece(&self, bytes: &[u8], seen: usize, offset: u64, mut found: impl FnMut(Hit<'_>)) {
+    /// Gives each thing once: what touches the end of a piece, where it is not known what follows, with the next one.
+    fn piece(&self, piece: Piece<'_>, mut found: impl FnMut(Hit<'_>)) {
+        let bytes = piece.bytes;
         let mut hit = |what, range: std::ops::Range<usize>| {
-            if range.end > seen {
-                let offset = offset + range.start as u64;
+            let was_given = range.end < piece.carried;
+            if !was_given && (range.end < bytes.len() || piece.is_last) {
+                let offset = piece.offset + range.start as u64;
                 found(Hit {
                     what,
                     offset,

@@ -124,6 +124,28 @@ fn many_findings_are_counted_and_not_all_spelled_out() {
     );
 }
 
+#[test]
+fn a_name_that_goes_on_in_the_next_piece_is_another_one() {
+    let search = Search::for_package(&id("lib"), &"/opt/store".parse().unwrap());
+    let found = |path: &str, shift: usize| {
+        // More than a piece; with one of the shifts, it ends where the name `lib` does.
+        let content = format!("{}{}", " ".repeat(shift), path.repeat(300_000 / path.len()));
+        let mut offsets = Vec::new();
+        search
+            .stream(content.as_bytes(), content.len() as u64, |hit| {
+                offsets.push(hit.offset)
+            })
+            .unwrap();
+        offsets
+    };
+    let (other, same) = ("/opt/store/active/lib-ng", "/opt/store/active/lib/a\n");
+    for shift in 0..other.len() {
+        assert!(found(other, shift).is_empty(), "{shift}");
+        let all = (shift as u64..).step_by(same.len()).take(300_000 / same.len());
+        assert_eq!(found(same, shift), all.collect::<Vec<u64>>(), "{shift}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
