@@ -225,7 +225,14 @@ impl Seen {
                     .iter_mut()
                     .find(|found| found.what == *what && same_kind(found.place, place));
                 match known {
-                    Some(found) => found.times += 1,
+                    Some(found) => {
+                        found.times += 1;
+                        // What is looked for in several forms is not found in the order in which it stands.
+                        if place < found.place {
+                            found.place = place;
+                            found.excerpt = hit.excerpt();
+                        }
+                    }
                     None => self.forbidden.push(ReferenceFound {
                         file: file.to_owned(),
                         place,

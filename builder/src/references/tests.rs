@@ -146,6 +146,21 @@ fn a_name_that_goes_on_in_the_next_piece_is_another_one() {
     }
 }
 
+#[test]
+fn the_first_byte_that_refers_to_a_package_is_told() {
+    let dir = TempDir::new().unwrap();
+    let text = format!("../active/lib/x\n/opt/store/packages/{}/x\n", id("lib"));
+    fs::write(dir.path().join("file"), text).unwrap();
+    let found = to_package(dir.path(), &id("lib"), &"/opt/store".parse().unwrap()).unwrap();
+    let [found] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert_eq!(
+        (found.place, found.times, &*found.excerpt),
+        (Place::Content(0), 2, "../active/lib/x")
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
