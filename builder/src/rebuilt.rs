@@ -1,6 +1,8 @@
 //! Owns why a package is built again: how its inputs differ from those of its last build, found through the packages it
 //! depends on down to the lines of a file.
 
+mod hunks;
+
 use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::fs;
@@ -13,13 +15,15 @@ use schema::id::PackageId;
 use schema::name::PackageName;
 use schema::recipe::FileContent;
 use serde::Serialize;
-use similar::{DiffOp, TextDiff};
 use store::Store;
 use store::index::{Built, IndexError};
 use store::io_error::{IoContext, IoError};
 use store::recipes;
 
 use crate::workshop::{ResolvedPackage, Workshop};
+
+use hunks::hunks;
+pub use hunks::{Hunk, Unended};
 
 /// Why it cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -60,56 +64,6 @@ pub struct Input {
     /// For a file whose texts are both at hand: what changed in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<Vec<Hunk>>,
-}
-
-/// Lines that stand in place of others. Counted from 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Hunk {
-    /// Where the removed lines began; where nothing was removed, the line before which there is something new.
-    pub old_line: usize,
-    /// Where the added lines begin.
-    pub new_line: usize,
-    /// Without the newlines at their ends.
-    pub removed: Vec<String>,
-    /// Without the newlines at their ends.
-    pub added: Vec<String>,
-    /// Which of these has a last line that no newline ends, if one has.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unended: Option<Unended>,
-}
-
-/// See [`Hunk::unended`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unended {
-    /// What was removed.
-    Removed,
-    /// What was added.
-    Added,
-    /// Both.
-    Both,
-}
-
-impl Unended {
-    fn of(removed: &[&str], added: &[&str]) -> Option<Self> {
-        let is_one = |lines: &[&str]| lines.last().is_some_and(|line| !line.ends_with('\n'));
-        match (is_one(removed), is_one(added)) {
-            (true, true) => Some(Self::Both),
-            (true, false) => Some(Self::Removed),
-            (false, true) => Some(Self::Added),
-            (false, false) => None,
-        }
-    }
-
-    /// Whether the last line that was removed has no newline.
-    pub fn is_of_removed(self) -> bool {
-        matches!(self, Self::Removed | Self::Both)
-    }
-
-    /// Whether the last line that was added has no newline.
-    pub fn is_of_added(self) -> bool {
-        matches!(self, Self::Added | Self::Both)
-    }
 }
 
 /// What a package follows on.
@@ -297,71 +251,5 @@ fn digest(content: Option<&FileContent>) -> Option<&Digest> {
     match content? {
         FileContent::File { blake3, .. } => Some(blake3),
         FileContent::Symlink { .. } => None,
-    }
-}
-
-/// What lies between the lines that stayed.
-fn hunks(old: &str, new: &str) -> Vec<Hunk> {
-    let diff = TextDiff::from_lines(old, new);
-    let (old, new) = (diff.old_slices(), diff.new_slices());
-    let text = |lines: &[&str]| {
-        lines
-            .iter()
-            .map(|line| line.strip_suffix('\n').unwrap_or(line).to_owned())
-            .collect()
-    };
-    let same = diff.ops().iter().filter(|op| matches!(op, DiffOp::Equal { .. }));
-    let ends = [(old.len()..old.len(), new.len()..new.len())];
-    let (mut removed_from, mut added_from) = (0, 0);
-    let mut hunks = Vec::new();
-    for (in_old, in_new) in same.map(|op| (op.old_range(), op.new_range())).chain(ends) {
-        let (removed, added) = (removed_from..in_old.start, added_from..in_new.start);
-        (removed_from, added_from) = (in_old.end, in_new.end);
-        if !removed.is_empty() || !added.is_empty() {
-            hunks.push(Hunk {
-                old_line: removed.start + 1,
-                new_line: added.start + 1,
-                unended: Unended::of(&old[removed.clone()], &new[added.clone()]),
-                removed: text(&old[removed]),
-                added: text(&new[added]),
-            });
-        }
-    }
-    hunks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_newline_that_only_one_side_ends_with_is_told() {
-        let unended = |old: &str, new: &str| hunks(old, new).pop().and_then(|hunk| hunk.unended);
-        assert_eq!(unended("a\nb\n", "a\nb"), Some(Unended::Added));
-        assert_eq!(unended("a\nb", "a\nb\n"), Some(Unended::Removed));
-        assert_eq!(unended("a\nb", "a\nc"), Some(Unended::Both));
-        assert_eq!(unended("a\nb", "c\nb"), None);
-        assert_eq!(hunks("a\r\n", "a\n")[0].removed, ["a\r"]);
-    }
-
-    fn lines() -> impl Strategy<Value = Vec<String>> {
-        proptest::collection::vec("[ab]{0,2}", 0..12)
-    }
-
-    proptest! {
-        #[test]
-        fn the_hunks_turn_the_old_text_into_the_new(old in lines(), new in lines()) {
-            let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-            let mut made = old.clone();
-            // From the end, so that what was not changed yet stands where it stood.
-            for hunk in hunks(&text(&old), &text(&new)).into_iter().rev() {
-                let start = hunk.old_line - 1;
-                prop_assert_eq!(&old[start..start + hunk.removed.len()], &hunk.removed[..]);
-                prop_assert_eq!(&new[hunk.new_line - 1..][..hunk.added.len()], &hunk.added[..]);
-                made.splice(start..start + hunk.removed.len(), hunk.added);
-            }
-            prop_assert_eq!(made, new);
-        }
     }
 }
