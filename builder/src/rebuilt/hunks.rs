@@ -1,7 +1,13 @@
 //! Owns which lines of a text stand in place of others, between two versions of it.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use serde::Serialize;
 use similar::{DiffOp, TextDiff};
+
+/// So long is looked for lines that stayed; what of two texts is not told apart by then counts as changed.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Lines that stand in place of others. Counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,9 +89,21 @@ pub(super) fn hunks(old: &str, new: &str) -> Vec<Hunk> {
 
 /// Where the lines that stayed are in `old` and in `new`, counted from 0.
 fn stayed(old: &[&str], new: &[&str]) -> Vec<(usize, usize)> {
-    let diff = TextDiff::from_slices(old, new);
+    // A line that only one side has did not stay. Comparing takes as long as the square of the lines that changed, and
+    // in most texts that have little in common those are nearly all of them.
+    let ((in_old, old), (in_new, new)) = (known(old, new), known(new, old));
+    let diff = TextDiff::configure().timeout(LONGEST).diff_slices(&old, &new);
     let same = diff.ops().iter().filter(|op| matches!(op, DiffOp::Equal { .. }));
-    same.flat_map(|op| op.old_range().zip(op.new_range())).collect()
+    same.flat_map(|op| op.old_range().zip(op.new_range()))
+        .map(|(old, new)| (in_old[old], in_new[new]))
+        .collect()
+}
+
+/// Those of `lines` that `others` has as well, and where they are.
+fn known<'a>(lines: &[&'a str], others: &[&str]) -> (Vec<usize>, Vec<&'a str>) {
+    let others: HashSet<&str> = others.iter().copied().collect();
+    let lines = lines.iter().copied().enumerate();
+    lines.filter(|(_, line)| others.contains(line)).unzip()
 }
 
 #[cfg(test)]
@@ -114,6 +132,36 @@ mod tests {
         };
         let found = hunks("x\rb\nsame\nc\n", "y\rb\nsame\nd\n");
         assert_eq!(found, [hunk(1, "x\rb", "y\rb"), hunk(3, "c", "d")]);
+    }
+
+    /// Would take hours, were each line compared with each.
+    #[test]
+    fn many_lines_that_all_changed_are_told_with_those_that_stayed() {
+        let text = |side: &str| {
+            let lines = |part: &str| {
+                (0..100_000)
+                    .map(|n| format!("{side} {part} {n}\n"))
+                    .collect::<String>()
+            };
+            format!("{}same\n{}", lines("first"), lines("second"))
+        };
+        let found = hunks(&text("old"), &text("new"));
+        let told = found
+            .iter()
+            .map(|it| (it.old_line, it.new_line, it.removed.len(), it.added.len()));
+        let half = 100_000;
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [(1, 1, half, half), (half + 2, half + 2, half, half)]
+        );
+    }
+
+    /// The same lines in another order: each is known, so only the time that is spent has an end.
+    #[test]
+    fn lines_in_another_order_are_told_before_long() {
+        let lines: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+        let turned: Vec<String> = lines.iter().rev().cloned().collect();
+        assert_turns(&lines, &turned);
     }
 
     fn assert_turns(old: &[String], new: &[String]) {
