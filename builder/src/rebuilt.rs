@@ -103,21 +103,13 @@ impl Explainer<'_> {
         let built: Vec<Built> = built.filter(|built| is_other(&built.id)).collect();
         let there = self.store.index().packages()?.into_iter().map(|record| record.id);
         let came = there.filter(|id| is_other(id) && built.iter().all(|built| built.id != *id));
-        let came: Vec<PackageId> = came.collect();
-        let mut all = Vec::new();
-        for Built { id, started_unix } in built {
-            let started_unix = Some(started_unix);
-            all.push((started_unix, Before { id, started_unix }));
-        }
-        for id in came {
-            // Nobody writes down when it came. Its folder was not touched since.
-            if let Ok(folder) = fs::symlink_metadata(self.store.package_path(&id)) {
-                let started_unix = None;
-                all.push((Some(folder.ctime()), Before { id, started_unix }));
-            }
-        }
-        all.sort_by_key(|(time, _)| Reverse(*time));
-        for (_, before) in all {
+        // Nobody writes down when it came. Its folder was not touched since.
+        let came = came.filter_map(|id| {
+            let folder = fs::symlink_metadata(self.store.package_path(&id)).ok()?;
+            Some((folder.ctime(), id))
+        });
+        let came = came.collect();
+        for before in newest_first(built, came) {
             let recipe = recipes::resolved(self.store, &before.id)?;
             if recipe.is_some_and(|recipe| recipe.variant == package.resolved.variant) {
                 return Ok(Some(before));
@@ -251,5 +243,45 @@ fn digest(content: Option<&FileContent>) -> Option<&Digest> {
     match content? {
         FileContent::File { blake3, .. } => Some(blake3),
         FileContent::Symlink { .. } => None,
+    }
+}
+
+/// The newest first. Builds keep the order of their numbers, as a clock may have been wrong; what came from elsewhere has
+/// nothing but its time, and stands before the first of them that is older.
+fn newest_first(built: Vec<Built>, mut came: Vec<(i64, PackageId)>) -> Vec<Before> {
+    came.sort_by_key(|(time, _)| Reverse(*time));
+    let mut came = came.into_iter().peekable();
+    let mut all = Vec::new();
+    let elsewhere = |(_, id)| Before {
+        id,
+        started_unix: None,
+    };
+    for Built { id, started_unix } in built {
+        while let Some(newer) = came.next_if(|(time, _)| *time > started_unix) {
+            all.push(elsewhere(newer));
+        }
+        let started_unix = Some(started_unix);
+        all.push(Before { id, started_unix });
+    }
+    all.extend(came.map(elsewhere));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_later_build_is_newer_whatever_its_clock_said() {
+        let id = |text: &str| PackageId::new("a".parse().unwrap(), Digest::of(text.as_bytes()));
+        let built = |text, started_unix| Built {
+            id: id(text),
+            started_unix,
+        };
+        let built = vec![built("third", 500), built("ahead", 900), built("first", 100)];
+        let came = vec![(50, id("old")), (200, id("between")), (600, id("new"))];
+        let order: Vec<PackageId> = newest_first(built, came).into_iter().map(|it| it.id).collect();
+        let expected = ["new", "third", "ahead", "between", "first", "old"];
+        assert_eq!(order, expected.map(id));
     }
 }
