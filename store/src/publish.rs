@@ -7,10 +7,11 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use filetime::FileTime;
+use nix::fcntl::OFlag;
 use schema::resolved::ResolvedRecipe;
 
 mod adopt;
@@ -343,8 +344,21 @@ pub(crate) fn set_aside(store: &Store, target: &Path) -> Result<PathBuf, IoError
     Ok(aside)
 }
 
+/// Sets the mode of what is at `path` itself. A link that took its place, as whoever may write a store could lay one for
+/// root to follow, is an error.
 pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), IoError> {
-    fs::set_permissions(path, Permissions::from_mode(mode)).at("set mode of", path)
+    let permissions = Permissions::from_mode(mode);
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let opened = File::options().read(true).custom_flags(flags.bits()).open(path);
+    let set = match opened {
+        Ok(file) => file.set_permissions(permissions),
+        // Whoever may not read it can change nothing but what is their own.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            fs::set_permissions(path, permissions)
+        }
+        Err(error) => Err(error),
+    };
+    set.at("set mode of", path)
 }
 
 #[cfg(test)]

@@ -206,3 +206,14 @@ fn a_folder_that_is_no_store_and_a_newer_store_are_told_apart() {
         Err(OpenError::OddFormat { .. })
     ));
 }
+
+#[test]
+fn a_mode_is_set_of_no_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, link] = ["file", "link"].map(|name| folder.path().join(name));
+    fs::write(&file, "").unwrap();
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    set_mode(&file, 0o600).unwrap();
+    set_mode(&link, 0o444).unwrap_err();
+    assert_eq!(mode(&file), 0o600);
+}
