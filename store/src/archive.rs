@@ -6,6 +6,7 @@
 //! size and checksum stated, no dictionary. The bytes depend on the package's store ID, its listing, the
 //! `source_date_epoch` and libzstd's version, and on nothing else.
 
+pub mod check;
 mod making;
 pub mod plan;
 pub mod press;

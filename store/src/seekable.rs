@@ -37,6 +37,16 @@ pub struct Frame {
     pub decompressed: u32,
 }
 
+impl From<(u32, u32)> for Frame {
+    /// From the compressed and the decompressed length, as documents state them.
+    fn from((compressed, decompressed): (u32, u32)) -> Self {
+        Self {
+            compressed,
+            decompressed,
+        }
+    }
+}
+
 /// The lengths of all frames before the table, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeekTable {

@@ -83,10 +83,7 @@ impl Record {
 
     /// The lengths of the archive's frames, in order.
     pub fn frames(&self) -> impl Iterator<Item = Frame> {
-        self.frames.iter().map(|(compressed, decompressed)| Frame {
-            compressed: *compressed,
-            decompressed: *decompressed,
-        })
+        self.frames.iter().copied().map(Frame::from)
     }
 
     /// The record of the archive of that tree, whatever it says.

@@ -15,6 +15,7 @@ use schema::name::RoleName;
 use super::output::{Output, OutputError};
 use super::packing::{Packing, next_range};
 use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path};
+use crate::archive::check;
 use crate::archive::press::Threads;
 use crate::archive::record::{self, Record, Request};
 use crate::archive::{self, Archive, ArchiveError, Origin, tar_format};
@@ -23,9 +24,6 @@ use crate::io_error::{IoContext, IoError};
 use crate::regular;
 use crate::seekable::{SeekTable, SeekTableError};
 use crate::store::Store;
-
-/// Bytes of an archive that are read at a time to check them.
-const READ_SIZE: usize = 256 << 10;
 
 /// What is to be packed.
 #[derive(Debug, Clone)]
@@ -134,14 +132,15 @@ pub enum PackError {
     /// More frames than a seek table can hold.
     #[error(transparent)]
     SeekTable(#[from] SeekTableError),
-    /// A kept archive that is damaged, again after it was made anew.
+    /// A kept archive that is damaged, or not what its record says, again after it was made anew.
     #[error("the archive of {0} in the store is damaged, and again after it was made anew; check the disk")]
     Damaged(PackageId),
 }
 
 /// Writes the artifact of `selection` to `target`.
 ///
-/// Archives that were there already are checked while they are copied. One that is damaged is made anew.
+/// Archives that were there already are checked while they are copied. One that is damaged, or has a record that does not
+/// describe it, is made anew.
 ///
 /// # Errors
 /// See [`PackError`]; `target` is then as it was.
@@ -368,23 +367,14 @@ fn copy_archive(store: &Store, record: &Record, output: &Output) -> Result<(), P
 }
 
 fn check_archives(store: &Store, archives: &[Archive], stop: &AtomicBool) -> Result<(), PackError> {
-    let mut buffer = vec![0; READ_SIZE];
     for archive in archives.iter().filter(|a| a.origin == Origin::Reused) {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let path = store.archive_path(&archive.record.tree);
-        let mut file = regular::open(&path)?;
-        let mut hasher = blake3::Hasher::new();
-        loop {
-            let length = io::Read::read(&mut file, &mut buffer).at("read", &path)?;
-            if length == 0 {
-                break;
-            }
-            hasher.update(buffer.get(..length).unwrap_or_default());
-        }
-        if Digest::from(hasher.finalize()) != archive.record.blake3 {
-            return Err(PackError::Damaged(archive.record.id.clone()));
+        let record = &archive.record;
+        let found = check::read(&store.archive_path(&record.tree), record.frames(), |_| Ok(()))?;
+        if !found.is(&record.blake3, record.length) {
+            return Err(PackError::Damaged(record.id.clone()));
         }
     }
     Ok(())

@@ -158,6 +158,22 @@ impl FrameReader {
     /// # Errors
     /// Unless `frame` is exactly one zstd frame, with a checksum, that unpacks to exactly the announced length.
     pub fn read(&mut self, frame: &[u8], announced: Frame, content: &mut Vec<u8>) -> Result<(), FrameError> {
+        match Self::check(frame, announced) {
+            Ok(()) => self.unpack(frame, announced.decompressed, content),
+            // The frame vouches for its own length by its checksum, so it is the announcement that is wrong.
+            Err(FrameError::Announced { announced, found }) => match self.unpack(frame, found, content) {
+                Ok(()) => Err(FrameError::Announced { announced, found }),
+                Err(_) => Err(FrameError::Length(announced)),
+            },
+            refused => refused,
+        }
+    }
+
+    /// Checks what `frame` says of itself, without unpacking it.
+    ///
+    /// # Errors
+    /// Unless `frame` is exactly one zstd frame, with a checksum, that claims exactly the announced length.
+    pub fn check(frame: &[u8], announced: Frame) -> Result<(), FrameError> {
         Self::admit(announced)?;
         let one = frame.starts_with(&FRAME_MAGIC)
             && zstd_safe::find_frame_compressed_size(frame) == Ok(frame.len());
@@ -168,21 +184,14 @@ impl FrameReader {
         if descriptor.is_none_or(|descriptor| descriptor & CHECKSUM_FLAG == 0) {
             return Err(FrameError::NoChecksum);
         }
-        let wanted = announced.decompressed;
+        let announced = announced.decompressed;
         match zstd_safe::get_frame_content_size(frame) {
-            Ok(Some(length)) if length == u64::from(wanted) => self.unpack(frame, wanted, content),
-            Ok(Some(length)) if length <= CHUNK as u64 => {
-                // The frame vouches for its own length by its checksum, so it is the announcement that is wrong.
-                let found = length as u32;
-                match self.unpack(frame, found, content) {
-                    Ok(()) => Err(FrameError::Announced {
-                        announced: wanted,
-                        found,
-                    }),
-                    Err(_) => Err(FrameError::Length(wanted)),
-                }
-            }
-            _ => Err(FrameError::Length(wanted)),
+            Ok(Some(length)) if length == u64::from(announced) => Ok(()),
+            Ok(Some(length)) if length <= CHUNK as u64 => Err(FrameError::Announced {
+                announced,
+                found: length as u32,
+            }),
+            _ => Err(FrameError::Length(announced)),
         }
     }
 

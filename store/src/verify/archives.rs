@@ -7,13 +7,13 @@ use schema::digest::Digest;
 
 use super::{Difference, DifferenceKind, FileKind, Findings, Run, Standing, Stated};
 use crate::archive;
+use crate::archive::check::{self, Checked};
 use crate::archive::plan::Plan;
 use crate::archive::record::{Record, RecordError, Request};
 use crate::artifact::package::{self, Stopped, Visitor};
 use crate::folder;
 use crate::index::PackageRecord;
 use crate::io_error::{IoContext, IoError};
-use crate::listing;
 use crate::places::{self, ARCHIVES};
 use crate::regular;
 use crate::seekable::Frame;
@@ -89,8 +89,8 @@ fn of_no_package(store: &Store, tree: &Digest, run: &Run<'_>) -> Option<Differen
         Err(RecordError::Io(error)) => return Some(DifferenceKind::unreadable(&error.source)),
         Err(error) => return document(&error.to_string()),
     };
-    match listing::hash_file(&store.archive_path(tree), &mut |bytes| run.observer.read(bytes)) {
-        Ok((found, length)) if found == record.blake3 && length == record.length => None,
+    match checked(store, &record, run) {
+        Ok(found) if found.is(&record.blake3, record.length) => None,
         Err(error) if error.is_not_found() => None,
         Ok(_) => document("it describes another archive than the one beside it, and no package needs either"),
         Err(error) => Some(DifferenceKind::unreadable(&error.source)),
@@ -112,18 +112,22 @@ fn one(store: &Store, package: &PackageRecord, stated: Option<&Stated>, run: &Ru
         Err(error) => return Some(about_record(error.to_string())),
     };
     let archive = |kind| Some(about(&places::archive_name(&tree), kind));
-    let path = store.archive_path(&tree);
-    let (found, length) = match listing::hash_file(&path, &mut |bytes| run.observer.read(bytes)) {
-        Ok(hashed) => hashed,
+    let Checked {
+        blake3: found,
+        length,
+        frames,
+    } = match checked(store, &record, run) {
+        Ok(checked) => checked,
         // Collected as garbage meanwhile, the record first.
         Err(error) if error.is_not_found() && Record::read(store, &tree).is_err() => return None,
         Err(error) => return archive(DifferenceKind::unreadable(&error.source)),
     };
-    if found == record.blake3 && length == record.length && speaks_of(&record, package, stated) {
-        return None;
-    }
     if !speaks_of(&record, package, stated) {
         return Some(about_record("it describes another archive".to_owned()));
+    }
+    if found == record.blake3 && length == record.length {
+        // The archive is the right one, so it is the record that is wrong.
+        return frames.err().map(|why| about_record(why.to_string()));
     }
     let expected = record.length;
     match read(store, &record) {
@@ -142,6 +146,15 @@ fn one(store: &Store, package: &PackageRecord, stated: Option<&Stated>, run: &Ru
             reason: error.to_string(),
         }),
     }
+}
+
+/// Reads the archive that `record` describes, and compares its frames with the record.
+fn checked(store: &Store, record: &Record, run: &Run<'_>) -> Result<Checked, IoError> {
+    let path = store.archive_path(&record.tree);
+    check::read(&path, record.frames(), |piece| {
+        run.observer.read(piece.len() as u64);
+        Ok(())
+    })
 }
 
 /// Whether a record says of its package what the index does, and the package itself as far as it can be relied on.

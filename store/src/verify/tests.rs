@@ -1,5 +1,6 @@
 //! Owns the tests of verification: each kind of damage is found, named, and nothing else is.
 
+mod archives;
 mod beside;
 mod resuming;
 

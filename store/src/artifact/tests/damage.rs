@@ -12,6 +12,7 @@ use crate::artifact::output::Output;
 use crate::artifact::pack::PackError;
 use crate::artifact::verify::verify_opened;
 use crate::artifact::{layout, place};
+use crate::seekable::frames::CHUNK;
 use crate::verify::DifferenceKind;
 
 fn try_pack(demo: &Demo, path: &Path) -> Result<Packed, PackError> {
@@ -90,6 +91,14 @@ fn a_kept_archive_that_is_damaged_is_made_anew() {
         overwrite(&record, text.as_bytes());
         assert_eq!(demo.pack_to(&demo.path("again"), &demo.selection(), 2).made, 1);
     }
+    // Nor is one that says that a frame unpacks to more than it does.
+    let (first, more) = (format!(",{CHUNK}]"), format!(",{}]", CHUNK + 1));
+    let text = fs::read_to_string(&record).unwrap();
+    overwrite(&record, text.replacen(&first, &more, 1).as_bytes());
+    assert_eq!(demo.pack_to(&demo.path("again"), &demo.selection(), 2).made, 1);
+    assert!(fs::read(demo.path("again")).unwrap() == artifact);
+    assert_eq!(fs::read_to_string(&record).unwrap(), text);
+
     fs::remove_file(&archive).unwrap();
     assert_eq!(demo.pack_to(&demo.path("again"), &demo.selection(), 2).made, 1);
 }
