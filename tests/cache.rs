@@ -8,6 +8,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::support::damage::rewrite;
 use crate::support::web::{Fault, Web};
 use crate::support::{Ran, TestTree, names};
 use serde_json::{Value, json};
@@ -375,4 +376,45 @@ fn keys_are_looked_after() {
     farm.tree
         .store(&["push", folder, "--key", "../key.pub"])
         .fails(1, &["holds a public key"]);
+}
+
+/// The document at `path`, when the first frame of the archive it is about unpacks to one byte more.
+fn of_longer_frame(path: &Path, frames: impl FnOnce(&mut Value) -> &mut Value) -> String {
+    let mut document: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let length = &mut frames(&mut document)[0][1];
+    *length = json!(length.as_u64().unwrap() + 1);
+    document.to_string()
+}
+
+#[test]
+fn an_entry_that_does_not_describe_its_archive_is_found_and_put_there_anew() {
+    let farm = Farm::new();
+    let (entry, cache) = (farm.entry("lib"), farm.cache.to_str().unwrap());
+    let verify = || farm.tree.store(&["verify", cache, "--cache-key", &farm.key]);
+    let pushed = || names(&farm.push(&["app"]).json()["pushed"]).join(" ");
+    let sound = fs::read(&entry).unwrap();
+    rewrite(&entry, of_longer_frame(&entry, |it| &mut it["archive"]["frames"]));
+    let sign = ["sign", entry.to_str().unwrap(), "--key", "../key"];
+    farm.tree.store(&sign).ok();
+    let ran = verify();
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    let name = entry.file_name().unwrap().to_str().unwrap();
+    let said = format!("{name}: not as it was written: the frame at byte 0 of the archive");
+    assert!(ran.stdout.contains(&said), "{ran:?}");
+    assert_eq!(pushed(), "lib");
+    assert!(fs::read(&entry).unwrap() == sound);
+    verify().ok();
+
+    let name = farm.archive("lib").with_extension("").with_extension("json");
+    let kept = farm.tree.store_dir().join("archives");
+    let record = kept.join(name.file_name().unwrap());
+    rewrite(&record, of_longer_frame(&record, |it| &mut it["frames"]));
+    assert_eq!(pushed(), "", "the archive that is there is the one of the entry");
+    fs::remove_file(&entry).unwrap();
+    let ran = farm.push(&["app"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.contains("or its record, was damaged"), "{ran:?}");
+    assert!(!entry.exists());
+    assert_eq!(pushed(), "lib");
+    assert!(fs::read(&entry).unwrap() == sound);
 }

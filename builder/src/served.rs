@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::signature::ENDING;
 use rayon::prelude::*;
-use schema::cache::CacheEntry;
+use schema::cache::{CacheEntry, CachedArchive};
 use schema::delivery::{DeliveredFile, DeliveryIndex, DeliveryIndexError};
 use schema::digest::Digest;
 use schema::id::PackageId;
+use store::archive::check::{self, OtherFrames};
 use store::attestations::{self, FOLDER as ATTESTATIONS};
 use store::folder;
 use store::io_error::{IoContext, IoError};
@@ -18,6 +19,7 @@ use store::keys::{CheckingKey, Signature};
 use store::listing;
 use store::places::{ARCHIVES, TREES, archive_path, listing_path};
 use store::regular;
+use store::seekable::Frame;
 use store::verify::{Difference, DifferenceKind, FileKind, FirstByte, VerifyObserver};
 
 use crate::configure::delivery::{B3SUMS, INDEX, SHA256SUMS, digests, sums};
@@ -282,26 +284,44 @@ fn entry(
             return (None, found);
         }
     };
-    let files = [
-        (listing_path(&entry.tree), entry.tree, None),
-        (
-            archive_path(&entry.tree),
-            entry.archive.blake3,
-            Some(entry.archive.length),
-        ),
-    ];
-    for (path, expected, length) in files {
-        match listing::hash_file(&folder.join(&path), &mut |bytes| observer.read(bytes)) {
-            Err(error) => note(&path, DifferenceKind::unreadable(&error.source)),
-            Ok((_, size)) if length.is_some_and(|length| length != size) => {
-                let (expected, found) = (length.unwrap_or_default(), size);
-                note(&path, DifferenceKind::Size { expected, found });
-            }
-            Ok((found, _)) if found != expected => note(&path, DifferenceKind::Content { expected, found }),
-            Ok(_) => {}
-        }
+    let (path, expected) = (listing_path(&entry.tree), entry.tree);
+    match listing::hash_file(&folder.join(&path), &mut |bytes| observer.read(bytes)) {
+        Err(error) => note(&path, DifferenceKind::unreadable(&error.source)),
+        Ok((found, _)) if found != expected => note(&path, DifferenceKind::Content { expected, found }),
+        Ok(_) => {}
+    }
+    let path = archive_path(&entry.tree);
+    match archive(&folder.join(&path), &entry.archive, observer) {
+        Err(why) => note(&name, document(why.to_string())),
+        Ok(kind) => kind.into_iter().for_each(|kind| note(&path, kind)),
     }
     (Some(entry), found)
+}
+
+/// What is wrong with the archive at `path`; or, where it is the one of the entry, what the entry says wrongly of it.
+fn archive(
+    path: &Path,
+    expected: &CachedArchive,
+    observer: &dyn VerifyObserver,
+) -> Result<Option<DifferenceKind>, OtherFrames> {
+    let frames = expected.frames.iter().copied().map(Frame::from);
+    let checked = check::read(path, frames, |piece| {
+        observer.read(piece.len() as u64);
+        Ok(())
+    });
+    let found = match checked {
+        Ok(found) => found,
+        Err(error) => return Ok(Some(DifferenceKind::unreadable(&error.source))),
+    };
+    if found.length != expected.length {
+        let (expected, found) = (expected.length, found.length);
+        return Ok(Some(DifferenceKind::Size { expected, found }));
+    }
+    if found.blake3 != expected.blake3 {
+        let (expected, found) = (expected.blake3, found.blake3);
+        return Ok(Some(DifferenceKind::Content { expected, found }));
+    }
+    found.frames.map(|()| None)
 }
 
 fn extra(folder: &Path, path: &str) -> Result<Difference, IoError> {

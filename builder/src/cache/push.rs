@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,9 @@ use crate::signature::ENDING;
 use schema::attestation::Attestations;
 use schema::cache::{CacheEntry, CachedArchive, FORMAT};
 use schema::canonical::CanonicalError;
-use schema::digest::Digest;
 use schema::id::PackageId;
 use store::Store;
+use store::archive::check::{self, Checked};
 use store::archive::press::Threads;
 use store::archive::record::{self, Record, Request};
 use store::archive::{self, ArchiveError, Observer};
@@ -29,13 +29,12 @@ use store::lock::FileLock;
 use store::places::{ARCHIVES, TREES, archive_path, listing_path};
 use store::regular;
 use store::removal;
+use store::seekable::Frame;
 
 /// Held by the one process that fills the folder.
 const LOCK: &str = ".lock";
 /// Mode of all that is put there; whoever serves the folder may be somebody else.
 const SERVED: u32 = 0o644;
-/// Bytes of an archive that are copied at a time.
-const PIECE: usize = 256 << 10;
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +65,10 @@ pub enum PushError {
     /// An archive cannot be made.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The kept archive was damaged; it is forgotten.
-    #[error("the archive of {0} that the store kept was damaged; run this again to make it anew")]
+    /// The kept archive was damaged, or not what its record says; it is forgotten.
+    #[error(
+        "the archive of {0} that the store kept, or its record, was damaged; run this again to make it anew"
+    )]
     Damaged(PackageId),
     /// What is attested cannot be read.
     #[error(transparent)]
@@ -139,6 +140,22 @@ struct Wanted {
     requires: Vec<PackageId>,
 }
 
+impl Wanted {
+    /// Its entry, with that archive.
+    fn entry(&self, archive: CachedArchive) -> CacheEntry {
+        let request = &self.request;
+        CacheEntry {
+            format: FORMAT,
+            id: request.id.clone(),
+            tree: request.tree,
+            size: request.size,
+            source_date_epoch: request.source_date_epoch,
+            requires: self.requires.clone(),
+            archive,
+        }
+    }
+}
+
 struct Target<'a> {
     store: &'a Store,
     folder: &'a Path,
@@ -183,10 +200,28 @@ impl Target<'_> {
             let metadata = fs::metadata(self.folder.join(file));
             metadata.ok().map(|metadata| metadata.len())
         };
-        Ok(entry.id == wanted.request.id
-            && entry.tree == wanted.request.tree
+        Ok(entry == wanted.entry(entry.archive.clone())
             && length(archive_path(&entry.tree)) == Some(entry.archive.length)
-            && length(listing_path(&entry.tree)).is_some())
+            && length(listing_path(&entry.tree)).is_some()
+            && self.describes(&entry, wanted))
+    }
+
+    /// Whether an entry describes the archive that the folder has: as the store's record does, or else, where none is kept
+    /// or another program made it, as the archive itself says.
+    fn describes(&self, entry: &CacheEntry, wanted: &Wanted) -> bool {
+        let record = Record::load(self.store, &wanted.request);
+        if record.is_some_and(|record| cached(&record) == entry.archive) {
+            return true;
+        }
+        let path = self.folder.join(archive_path(&entry.tree));
+        let CachedArchive {
+            length,
+            blake3,
+            frames,
+        } = &entry.archive;
+        let found = check::read(&path, frames.iter().copied().map(Frame::from), |_| Ok(()));
+        // One that cannot be read is put there again.
+        found.is_ok_and(|found| found.is(blake3, *length))
     }
 
     fn put_content(&self, wanted: &Wanted, record: &Record) -> Result<(), PushError> {
@@ -194,7 +229,7 @@ impl Target<'_> {
         let kept = self.store.archive_path(tree);
         let target = self.folder.join(archive_path(tree));
         let aside = aside(&target);
-        if copy(&kept, &aside)? != record.blake3 {
+        if !copy(&kept, record, &aside)?.is(&record.blake3, record.length) {
             fs::remove_file(&aside).at("remove", &aside)?;
             record::forget(self.store, tree)?;
             return Err(PushError::Damaged(id.clone()));
@@ -205,24 +240,8 @@ impl Target<'_> {
     }
 
     fn put_entry(&self, wanted: &Wanted, record: &Record) -> Result<(), PushError> {
-        let Request { id, tree, .. } = &wanted.request;
-        let frames = record.frames();
-        let entry = CacheEntry {
-            format: FORMAT,
-            id: id.clone(),
-            tree: *tree,
-            size: record.size,
-            source_date_epoch: wanted.request.source_date_epoch,
-            requires: wanted.requires.clone(),
-            archive: CachedArchive {
-                length: record.length,
-                blake3: record.blake3,
-                frames: frames
-                    .map(|frame| (frame.compressed, frame.decompressed))
-                    .collect(),
-            },
-        };
-        let bytes = entry.to_bytes()?;
+        let id = &wanted.request.id;
+        let bytes = wanted.entry(cached(record)).to_bytes()?;
         let signature = self.key.sign(bytes.as_slice(), &id.to_string())?;
         let path = self.entry_path(id);
         write(&signature_path(&path), signature.as_bytes())?;
@@ -302,21 +321,25 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), IoError> {
     durable::write(path, bytes, SERVED)
 }
 
-/// Copies a file, for others to read, and gives the digest of what was copied.
-fn copy(from: &Path, to: &Path) -> Result<Digest, IoError> {
-    let mut source = regular::open(from)?;
-    let mut target = File::create(to).at("create", to)?;
-    let mut hasher = blake3::Hasher::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        let count = source.read(&mut piece).at("read", from)?;
-        let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
-            break;
-        };
-        hasher.update(bytes);
-        target.write_all(bytes).at("write", to)?;
+/// What an entry says of an archive.
+fn cached(record: &Record) -> CachedArchive {
+    let frames = record.frames();
+    CachedArchive {
+        length: record.length,
+        blake3: record.blake3,
+        frames: frames
+            .map(|frame| (frame.compressed, frame.decompressed))
+            .collect(),
     }
+}
+
+/// Copies the archive of `record`, for others to read, and says what was copied.
+fn copy(from: &Path, record: &Record, to: &Path) -> Result<Checked, IoError> {
+    let mut target = File::create(to).at("create", to)?;
+    let copied = check::read(from, record.frames(), |piece| {
+        target.write_all(piece).at("write", to)
+    })?;
     let served = target.set_permissions(Permissions::from_mode(SERVED));
     served.and_then(|()| target.sync_all()).at("make durable", to)?;
-    Ok(hasher.finalize().into())
+    Ok(copied)
 }
