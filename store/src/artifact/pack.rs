@@ -1,5 +1,6 @@
 //! Owns writing an artifact: archives are made where they are missing, and everything is put one after the other.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -168,17 +169,18 @@ pub fn pack(
     let ids: Vec<PackageId> = requests.iter().map(|request| request.id.clone()).collect();
     store.protect(&ids)?;
     let output = Output::create(target)?;
-    let first = try_pack(store, manifest.clone(), &requests, options, &output, observer);
-    let packed = match first {
-        Err(PackError::Damaged(id)) => {
-            if let Some(request) = requests.iter().find(|request| request.id == id) {
-                record::forget(store, &request.tree)?;
+    let mut made_anew = HashSet::new();
+    let packed = loop {
+        match try_pack(store, manifest.clone(), &requests, options, &output, observer) {
+            Err(PackError::Damaged(id)) if made_anew.insert(id.clone()) => {
+                if let Some(request) = requests.iter().find(|request| request.id == id) {
+                    record::forget(store, &request.tree)?;
+                }
+                output.file().set_len(0).at("empty", output.path())?;
+                io::Seek::rewind(&mut output.file()).at("empty", output.path())?;
             }
-            output.file().set_len(0).at("empty", output.path())?;
-            io::Seek::rewind(&mut output.file()).at("empty", output.path())?;
-            try_pack(store, manifest.clone(), &requests, options, &output, observer)?
+            tried => break tried?,
         }
-        first => first?,
     };
     output.publish()?;
     Ok(packed)

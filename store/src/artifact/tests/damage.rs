@@ -101,6 +101,14 @@ fn a_kept_archive_that_is_damaged_is_made_anew() {
 
     fs::remove_file(&archive).unwrap();
     assert_eq!(demo.pack_to(&demo.path("again"), &demo.selection(), 2).made, 1);
+    // However many of them are.
+    let kept = fs::read_dir(archive.parent().unwrap()).unwrap();
+    let kept = kept.map(|entry| entry.unwrap().path());
+    for path in kept.filter(|path| path.extension().unwrap() == "zst") {
+        overwrite(&path, b"damaged");
+    }
+    demo.pack_to(&demo.path("again"), &demo.selection(), 2);
+    assert!(fs::read(demo.path("again")).unwrap() == artifact);
 }
 
 #[test]
