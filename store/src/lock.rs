@@ -1,9 +1,11 @@
 //! Owns the locks between processes: files held by `flock`, which the kernel lets go when their holder dies.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use schema::id::PackageId;
 
 use crate::io_error::{IoContext, IoError};
@@ -81,13 +83,20 @@ impl Drop for FileLock {
     }
 }
 
+/// Opens the lock's own file: what a link leads to would never be `still_at` its path, and a pipe is waited for.
 fn open(path: &Path) -> Result<File, IoError> {
-    OpenOptions::new()
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let opened = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(path)
-        .at("open lock file", path)
+        .custom_flags(flags.bits())
+        .open(path);
+    let file = opened.at("open lock file", path)?;
+    match file.metadata().at("look at", path)?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no file")).at("open lock file", path),
+    }
 }
 
 /// Whether `path` still names `file`: its last holder may have removed it between our open and our lock.
@@ -112,6 +121,19 @@ mod tests {
         drop(held);
         assert!(!path.exists());
         assert!(FileLock::attempt(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn nothing_but_a_file_is_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let [victim, link, pipe] = ["victim", "link", "pipe"].map(|name| folder.path().join(name));
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [&link, &pipe] {
+            FileLock::wait(path).unwrap_err();
+            FileLock::attempt(path).unwrap_err();
+        }
+        assert!(!victim.exists());
     }
 
     #[test]
