@@ -2,7 +2,7 @@
 //! lie.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::host::{GENERATIONS, MANIFEST};
 use crate::places::{ARCHIVES, PACKAGES, TREES};
@@ -61,9 +61,13 @@ impl HandedOn {
 
     /// What `at` finds of the folders above `file`.
     fn above(file: &Path, at: impl Fn(&Path) -> Option<Self>) -> Option<Self> {
-        let parent = file.parent().unwrap_or(file);
+        // Behind `..` a folder on the way need not be one that the file is in.
+        let ways = match file.components().any(|part| part == Component::ParentDir) {
+            true => 2,
+            false => usize::MAX,
+        };
         // A link inside such a folder hands on what it leads to, and one that leads into it does not make it private.
-        [parent, file].into_iter().find_map(|path| {
+        file.ancestors().take(ways).find_map(|path| {
             let resolved = path.ancestors().find_map(|known| known.canonicalize().ok())?;
             resolved.ancestors().find_map(&at)
         })
@@ -161,11 +165,15 @@ mod tests {
         symlink(store.join("tmp/key"), private.join("file")).unwrap();
         fs::write(private.join("key"), "").unwrap();
         symlink(private.join("key"), store.join("link")).unwrap();
+        fs::create_dir(private.join("deeper")).unwrap();
+        symlink(&private, store.join("out")).unwrap();
         for inside in [
             "private/folder/key",
             "private/folder/../tmp/key",
             "private/file",
             "store/link",
+            "store/out/key",
+            "store/out/deeper/key",
         ] {
             assert_eq!(
                 kind_around(&folder.path().join(inside)),
@@ -173,6 +181,8 @@ mod tests {
                 "{inside}"
             );
         }
-        assert_eq!(kind_around(&private.join("key")), None);
+        for beside in ["private/key", "store/../private/key"] {
+            assert_eq!(kind_around(&folder.path().join(beside)), None, "{beside}");
+        }
     }
 }
