@@ -144,7 +144,8 @@ pub fn generate(path: &Path) -> Result<Made, KeyError> {
     let secret = pair.sk.to_box(None).map_err(failed)?.to_string();
     let text = pair.pk.to_box().map_err(failed)?.to_string();
     write_new(path, secret.as_bytes(), 0o600)?;
-    write_new(&public, text.as_bytes(), 0o644)?;
+    // Half a pair would be taken for a key that nobody has twice.
+    write_new(&public, text.as_bytes(), 0o644).inspect_err(|_| _ = fs::remove_file(path))?;
     Ok(Made {
         secret: path.to_owned(),
         public,
@@ -168,8 +169,9 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), IoError> {
         .mode(mode)
         .open(path)
         .at("create", path)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written
+        .inspect_err(|_| _ = fs::remove_file(path))
         .at("write", path)
 }
 
