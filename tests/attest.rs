@@ -147,11 +147,26 @@ fn nobody_attests_what_a_package_was_built_with_once_that_was_built_again_otherw
     // What was attested before is still true, and what would be now is not.
     does(&["verify"]);
     let says = |words: &[&str]| _ = farm.attests("ada", &["user"]).fails(1, words);
-    says(&[&user, &random, "was built again later", "build user"]);
+    says(&[&user, &random, "was built again later", "again"]);
     collect_all_but(&farm, &["random"]);
     does(&["build", "user"]);
     farm.attest("ada", "user");
     does(&["verify"]);
+    // Nor what took its place from elsewhere.
+    let (cache, key) = (farm.tree.path("cache"), farm.tree.path("bob"));
+    farm.at("bob", &["build", "random"]);
+    farm.at("bob", &["push", text(&cache), "--key", text(&key)]);
+    collect_all_but(&farm, &["user"]);
+    let cache = [
+        "build",
+        "random",
+        "--cache",
+        text(&cache),
+        "--cache-key",
+        &farm.keys[1],
+    ];
+    does(&cache);
+    says(&[&user, &random, "from elsewhere"]);
 }
 
 /// Collects in the store of ada as garbage what these do not require.

@@ -35,7 +35,7 @@ pub enum AttestError {
     Canonical(#[from] CanonicalError),
     /// The index knows what is there now, and not what was there then.
     #[error(
-        "what {id} was built with cannot be attested, since {dependency} was built again later and came out otherwise; build {id} again"
+        "what {id} was built with cannot be attested, since {dependency} was built again later and came out otherwise, or came from elsewhere with other content; build {dependency} and {id} again"
     )]
     BuiltSince {
         /// What was to be attested.
@@ -208,13 +208,15 @@ impl Witness<'_> {
         })
     }
 
-    /// Whether `dependency` was there with the content of now at the time of `build`, as far as builds tell: what came from
-    /// elsewhere leaves no trace of when.
+    /// Whether `dependency` was there with the content of now at the time of `build`, as far as builds tell. What came from
+    /// elsewhere leaves no trace of when, so it counts only where nothing was built here before that.
     fn was_there(&self, dependency: &PackageRecord, build: &CameOut) -> Result<bool, IndexError> {
         let builds = self.store.index().came_out(&dependency.id)?;
         let (before, since) = builds.split_at(builds.partition_point(|it| it.number < build.number));
-        let then = before.last().map(|it| it.tree);
-        Ok(since.is_empty() || then == Some(dependency.tree))
+        Ok(match before.last() {
+            Some(then) => then.tree == dependency.tree,
+            None => since.is_empty(),
+        })
     }
 
     /// Vouches for the configuration that `manifest` selects, which somebody has looked at.
