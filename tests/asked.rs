@@ -84,6 +84,17 @@ fn verbs_of_the_tree_take_its_variants() {
     }
     tree.store(&["build", "base", "--variant", "none"])
         .fails(1, &["`none`"]);
+    let artifact = tree.small_artifact("1", &["base"]);
+    let artifact = artifact.to_str().unwrap();
+    tree.store(&["keygen", "../key"]).ok();
+    for no_tree in [
+        &["sbom", artifact, "--format", "spdx"][..],
+        &["attest", artifact, "--key", "../key"],
+        &["push", "../cache", "--key", "../key"],
+    ] {
+        tree.store(&[no_tree, &["--variant", "other"]].concat())
+            .fails(2, &["--variant"]);
+    }
     let shown = tree
         .store(&["show", "base", "--variant", "other", "--json"])
         .json();

@@ -103,6 +103,7 @@ pub fn run(context: &Context<'_>, args: &Attest) -> Result<ExitCode, Failure> {
     };
     let document = match args.what.as_slice() {
         [file] if cwd.join(file).is_file() => {
+            workshop::no_variant(&args.variant, "an artifact")?;
             let own = context.world.own_binary()?;
             in_artifact(&witness, &cwd.join(file), &own, Looked::at(args))?
         }

@@ -68,6 +68,7 @@ pub fn run(context: &Context<'_>, args: &Push) -> Result<(), Failure> {
 /// The packages that are meant, with all they require, sorted.
 fn ids(context: &Context<'_>, store: &Store, args: &Push) -> Result<Vec<PackageId>, Failure> {
     if args.names.is_empty() {
+        workshop::no_variant(&args.variant, "all that the store holds")?;
         let packages = store.index().packages()?;
         let mut ids: Vec<PackageId> = packages.into_iter().map(|package| package.id).collect();
         ids.sort();

@@ -54,6 +54,7 @@ pub fn run(context: &Context<'_>, args: &Sbom) -> Result<(), Failure> {
 fn inventory(context: &Context<'_>, args: &Sbom) -> Result<Inventory, Failure> {
     let cwd = context.world.cwd();
     if let Some(root) = &args.root {
+        workshop::no_variant(&args.variant, "a host")?;
         let root = host::root(context, root.as_deref())?;
         let opened = Host::open(&root).map_err(|error| host::failed(error.into()))?;
         return Ok(inventory::of_host(&opened)?);
@@ -61,6 +62,7 @@ fn inventory(context: &Context<'_>, args: &Sbom) -> Result<Inventory, Failure> {
     if let [place] = args.what.as_slice()
         && (is_address(place) || cwd.join(place).is_file())
     {
+        workshop::no_variant(&args.variant, "an artifact")?;
         let options = context.fetch_options(Network::Allowed);
         return Ok(inventory::of_artifact(&Medium::artifact(place, cwd, &options)?)?);
     }

@@ -40,6 +40,20 @@ pub fn open(context: &Context<'_>, variant: &Variant) -> Result<Workshop, Failur
     Workshop::open(&root, variant.name.as_ref()).map_err(|error| refused(error).in_tree(&root))
 }
 
+/// Refuses a variant where no tree of recipes is read, which `what` says.
+///
+/// # Errors
+/// When one is named.
+pub fn no_variant(variant: &Variant, what: &str) -> Result<(), Failure> {
+    match &variant.name {
+        None => Ok(()),
+        Some(_) => Err(Failure::misuse(format!(
+            "--variant says nothing about {what}, for which no recipe is read"
+        ))
+        .help("leave it out, or name packages of the tree")),
+    }
+}
+
 /// The packages that `names` stand for; `all`, or no name, is the tree's default set.
 ///
 /// # Errors
