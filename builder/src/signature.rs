@@ -1,7 +1,8 @@
 //! Owns signatures that lie beside what they sign, here or on a server: making them, and saying whose they are.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use store::artifact::output::{Output, OutputError};
@@ -79,6 +80,9 @@ pub fn sign(path: &Path, key: &SigningKey) -> Result<PathBuf, SignError> {
         .file()
         .write_all(signature.as_bytes())
         .at("write", output.path())?;
+    // Whoever may read what is signed should be able to check it, whatever the umask says.
+    let readable = output.file().set_permissions(Permissions::from_mode(0o644));
+    readable.at("set mode of", output.path())?;
     output.publish()?;
     Ok(beside)
 }

@@ -1,6 +1,7 @@
 //! Owns the tests of what no recipe builds, the program and the configuration, and of auditors who ask for them.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use schema::attestation::Attestations;
@@ -207,6 +208,52 @@ fn an_auditor_asks_of_an_artifact_what_a_host_would() {
         .ok();
     let signed = vec!["signature unknown_key -".to_owned()];
     assert_eq!(verifies(&artifact, &both), (Some(3), signed));
+}
+
+#[test]
+fn what_is_delivered_stays_what_it_is_when_it_is_attested() {
+    let farm = Farm::new("echo top > $PKG_PATH/out");
+    let artifact = farm.artifact();
+    let out = configured(&farm, &artifact);
+    fs::create_dir(out.join("docs")).unwrap();
+    for name in ["NOTES.txt", "docs/more.txt"] {
+        fs::write(out.join(name), "somebody's").unwrap();
+    }
+    let alias = farm.tree.path("alias.tar.zst");
+    symlink(&artifact, &alias).unwrap();
+    let (key, store) = (farm.tree.path("bob"), farm.store("bob"));
+    for file in [&delivered(&out), &alias] {
+        let attest = ["attest", text(file), "--key", text(&key), "--store", text(&store)];
+        farm.tree.store_masked(&attest).ok();
+    }
+    for name in ["NOTES.txt", "docs/more.txt"] {
+        assert_eq!(fs::read_to_string(out.join(name)).unwrap(), "somebody's");
+    }
+    let mode = fs::metadata(delivered(&out)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644, "hosts are to read it");
+    assert_eq!(fs::read_link(&alias).unwrap(), artifact);
+    farm.attest("ada", text(&alias));
+    let lenient = text(&farm.lenient_policy()).to_owned();
+    farm.tree
+        .store(&["verify", text(&artifact), "--policy", &lenient])
+        .ok();
+    // What is configured anew keeps them, too; what was of the old delivery goes.
+    farm.tree.file("inputs.yaml", "name: other\n");
+    let [inputs, key] = ["inputs.yaml", "ada"].map(|name| farm.tree.path(name));
+    farm.tree
+        .store(&["sign", text(&delivered(&out)), "--key", text(&key)])
+        .ok();
+    let again = [
+        "configure",
+        text(&inputs),
+        "--artifact",
+        text(&artifact),
+        "-o",
+        text(&out),
+    ];
+    farm.tree.store(&again).ok();
+    assert!(out.join("docs/more.txt").exists());
+    assert!(!out.join("test-1-x86_64-linux.tar.zst.minisig").exists());
 }
 
 /// A delivery with the artifact and a configuration, for which ada vouches.

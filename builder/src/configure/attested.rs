@@ -9,7 +9,7 @@ use store::artifact::attest;
 use store::io_error::{IoContext, IoError};
 
 use super::ConfigureError;
-use super::delivery::{digests, write_index};
+use super::delivery::{delivered, digests, write_index};
 use super::place;
 use crate::signature;
 
@@ -19,19 +19,23 @@ use crate::signature;
 /// # Errors
 /// See [`ConfigureError`]; the artifact, and the delivery that it may be in, are then as they were.
 pub fn attest(path: &Path, new: Attestations) -> Result<(), ConfigureError> {
-    let Some((folder, index)) = delivery_around(path)? else {
-        attest::attest(path, new)?;
+    // A link to it stays one.
+    let path = fs::canonicalize(path).at("look for", path)?;
+    let Some((folder, _)) = delivery_around(&path)? else {
+        attest::attest(&path, new)?;
         return Ok(());
     };
-    place::put(&folder, |aside| again(&folder, index, new, aside))?;
+    place::put(&folder, |aside| {
+        // Somebody may have configured there before nobody else could any more.
+        let index = delivery_around(&path)?.map(|(_, index)| index);
+        let index = index.ok_or_else(|| ConfigureError::Foreign(folder.clone()))?;
+        again(&folder, index, new, aside)
+    })?;
     Ok(())
 }
 
-/// The delivery whose artifact lies at `path`.
+/// The delivery whose artifact lies at `path`, which leads through no link.
 fn delivery_around(path: &Path) -> Result<Option<(PathBuf, DeliveryIndex)>, ConfigureError> {
-    let Ok(path) = fs::canonicalize(path) else {
-        return Ok(None);
-    };
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Ok(None);
     };
@@ -59,7 +63,9 @@ fn again(
         }
     }
     // Written beside and renamed, so the file that is delivered now stays as it is.
-    attest::attest(&aside.join(&index.artifact), new)?;
+    let artifact = aside.join(&index.artifact);
+    attest::attest(&artifact, new)?;
+    delivered(&artifact)?;
     for file in index.files.iter_mut().filter(|file| file.name == index.artifact) {
         *file = digests(aside, &file.name)?;
     }

@@ -66,8 +66,7 @@ fn fill<R: ByteRanges>(
         attested.add([attester.configuration(manifest, package, &configuration.recipe)?])?;
         attest::attest(&artifact, attested)?;
     }
-    // An artifact is for whoever makes it, a delivery for everybody.
-    fs::set_permissions(&artifact, Permissions::from_mode(PLAIN)).at("set mode of", &artifact)?;
+    delivered(&artifact)?;
     durable::write(&folder.join(MANIFEST_PATH), &manifest.to_bytes()?, PLAIN)?;
     let program = unpacking::installer_bytes(reader, installer)?;
     durable::write(&folder.join(INSTALLER_PATH), &program, PROGRAM)?;
@@ -88,6 +87,11 @@ fn fill<R: ByteRanges>(
         index,
         changed: true,
     })
+}
+
+/// Lets everybody read an artifact, which whoever made it may have kept from others: a delivery is for all hosts.
+pub(super) fn delivered(artifact: &Path) -> Result<(), IoError> {
+    fs::set_permissions(artifact, Permissions::from_mode(PLAIN)).at("set mode of", artifact)
 }
 
 fn index(

@@ -14,6 +14,7 @@ use store::removal;
 
 use crate::channel::{CHANNELS, folder};
 use crate::delivery_lock;
+use crate::signature;
 
 use super::ConfigureError;
 use super::delivery::{B3SUMS, INDEX, SHA256SUMS, digests};
@@ -36,6 +37,7 @@ pub(super) fn put<T>(
     let put = fill(&aside).and_then(|made| {
         // What is published stays published until somebody publishes what is new.
         folder::carry(&place.target.join(CHANNELS), &aside.join(CHANNELS))?;
+        place.carry_foreign(&aside)?;
         Ok((made, place.settle(&aside)?))
     });
     if put.is_err() {
@@ -92,6 +94,28 @@ impl Place {
             Err(why) if why.is_newer() => Err(why),
             _ => Err(ConfigureError::Foreign(self.target.clone())),
         }
+    }
+
+    /// Takes along, by links, what somebody else put beside the delivery that is there.
+    fn carry_foreign(&self, aside: &Path) -> Result<(), ConfigureError> {
+        let Some(old) = read_index(&self.target)? else {
+            return Ok(());
+        };
+        let files = old.files.iter().map(|file| file.name.as_str());
+        let own: Vec<&str> = files.chain([INDEX, SHA256SUMS, B3SUMS, CHANNELS]).collect();
+        let is_own = |name: &str| own.contains(&name.strip_suffix(signature::ENDING).unwrap_or(name));
+        for entry in store::folder::entries(&self.target)? {
+            let (path, to) = (entry.path(), aside.join(entry.file_name()));
+            let is_there = fs::symlink_metadata(&to).is_ok();
+            if is_there || entry.file_name().to_str().is_some_and(is_own) {
+                continue;
+            }
+            match entry.file_type().at("look at", &path)?.is_dir() {
+                true => folder::carry(&path, &to)?,
+                false => fs::hard_link(&path, &to).at("link", &path)?,
+            }
+        }
+        Ok(())
     }
 
     /// Gives the finished folder its name, and says whether anything changed.

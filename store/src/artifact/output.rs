@@ -78,11 +78,17 @@ impl Output {
         &self.partial
     }
 
-    /// Makes what was written durable and visible.
+    /// Makes what was written durable and visible; whoever could read what it takes the place of can read it, too.
     ///
     /// # Errors
     /// When the system refuses; nothing is visible then.
     pub fn publish(mut self) -> Result<(), IoError> {
+        if let Ok(old) = fs::symlink_metadata(&self.target)
+            && old.is_file()
+        {
+            let mode = self.file.set_permissions(old.permissions());
+            mode.at("set mode of", &self.partial)?;
+        }
         self.file.sync_all().at("make durable", &self.partial)?;
         fs::rename(&self.partial, &self.target).at("publish", &self.target)?;
         self.published = true;
