@@ -19,6 +19,7 @@ use schema::id::PackageId;
 use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::regular;
+use crate::removal;
 use crate::work::{GATE, LOCKS, NEEDS};
 
 /// Tells the files of one process apart, when it has several stores open.
@@ -52,13 +53,10 @@ impl Needs {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let _gate = shared_gate(tmp)?;
         let path = tmp.join(NEEDS).join(format!("{}.{serial}", std::process::id()));
+        // A process that had our number left it there, or somebody a link that leads elsewhere.
+        removal::remove(&path)?;
         // Collections look at these files only while nobody holds the gate, so this is locked before it is seen.
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .open(&path)
-            .at("open", &path)?;
+        let file = File::create_new(&path).at("create", &path)?;
         file.lock().at("lock", &path)?;
         Ok(Self { path, file })
     }
@@ -142,8 +140,8 @@ fn open_gate(tmp: &Path) -> Result<(File, PathBuf), IoError> {
         .create(true)
         .truncate(false)
         .write(true)
-        // Somebody else's pipe is an error, and not waited for.
-        .custom_flags(OFlag::O_NONBLOCK.bits())
+        // Somebody else's pipe or link is an error, and neither waited for nor followed.
+        .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits())
         .open(&path)
         .at("open", &path)?;
     Ok((gate, path))
@@ -153,6 +151,22 @@ fn open_gate(tmp: &Path) -> Result<(File, PathBuf), IoError> {
 mod tests {
     use super::*;
     use crate::fixture::{Sketch, TestStore};
+
+    #[test]
+    fn what_is_stated_is_written_through_no_link() {
+        let test = TestStore::new();
+        let tmp = test.root().join("tmp");
+        let precious = test.root().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let own = |serial: u64| tmp.join(NEEDS).join(format!("{}.{serial}", std::process::id()));
+        // Whichever of these numbers is the next in this process.
+        let next = SERIAL.load(Ordering::Relaxed);
+        for serial in next..next + 100 {
+            let _ = std::os::unix::fs::symlink(&precious, own(serial));
+        }
+        Needs::new(&tmp).unwrap().add(&tmp, &[]).unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    }
 
     #[test]
     fn a_pipe_among_what_was_stated_is_no_processs_and_not_waited_for() {
