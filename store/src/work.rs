@@ -63,8 +63,7 @@ impl WorkArea {
                 made => made.at("make folder", &path)?,
             }
             // A sweep may come between making and locking. Then the folder is being removed: take another.
-            let Ok(lock) = File::open(&path) else { continue };
-            if lock.try_lock().is_ok() && still_at(&lock, &path) {
+            if let Some(lock) = held(&path)? {
                 return Ok(Self {
                     path,
                     purpose,
@@ -97,6 +96,24 @@ impl Drop for WorkArea {
     fn drop(&mut self) {
         // What cannot be removed now is left to the next sweep.
         let _ = removal::remove(&self.path);
+    }
+}
+
+/// The lock of the folder that was just made at `path`; nothing when a sweep has it, or had it.
+fn held(path: &Path) -> Result<Option<File>, IoError> {
+    let locked = File::open(path).and_then(|folder| match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    match locked {
+        Ok(lock) => Ok(lock.filter(|lock| still_at(lock, path))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            // Nobody else knows of it yet.
+            let _ = fs::remove_dir(path);
+            Err(error).at("lock", path)
+        }
     }
 }
 
