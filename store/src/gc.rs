@@ -27,7 +27,7 @@ use crate::protection::{Deciding, Needed};
 use crate::publish;
 use crate::removal;
 use crate::steps::Steps;
-use crate::store::Store;
+use crate::store::{Store, are_own_folders};
 use crate::tree::{self, NodeKind};
 use crate::work::KEPT;
 
@@ -119,6 +119,7 @@ type Found = Vec<(Garbage, PathBuf)>;
 /// # Errors
 /// See [`GcError`]; what was removed before stays removed, and the rest is found by the next collection.
 pub fn collect(store: &Store, options: &GcOptions, steps: &dyn Steps) -> Result<GcReport, GcError> {
+    are_own_folders(store.root())?;
     let tmp = store.layout().tmp();
     let deciding = Deciding::begin(&tmp)?;
     let needed = deciding.needed(&tmp)?;

@@ -467,12 +467,31 @@ pub(crate) fn belongs_at_top(name: &std::ffi::OsStr) -> bool {
         .is_some_and(|name| ours(name) || [FORMAT_FILE, LOST_AND_FOUND].contains(&name))
 }
 
-/// Makes those that are not there: all of a new store, and in an older one what came with later versions.
+/// Makes those that are not there: all of a new store, and in an older one what came with later versions. What is unfinished
+/// is removed by whoever comes next, so those folders must be the store's own.
 fn make_folders(layout: &Layout) -> Result<(), IoError> {
     let top = FOLDERS.map(|folder| layout.folder(folder));
     let temporary = [LOCKS, KEPT, NEEDS].map(|folder| layout.tmp().join(folder));
-    let mut missing = top.into_iter().chain(temporary).filter(|path| !path.is_dir());
-    missing.try_for_each(|path| make_folder(&path))
+    let all = top.into_iter().chain(temporary.clone());
+    let mut missing = all.filter(|path| !path.is_dir());
+    missing.try_for_each(|path| make_folder(&path))?;
+    is_own_folder(&layout.tmp())?;
+    temporary.iter().try_for_each(|path| is_own_folder(path))
+}
+
+/// Fails unless there is a folder at `path` itself: what a link leads to is not the store's to clear.
+fn is_own_folder(path: &Path) -> Result<(), IoError> {
+    match fs::symlink_metadata(path).at("look at", path)?.is_dir() {
+        true => Ok(()),
+        false => Err(io::Error::other("it is not a folder of the store's own")).at("use", path),
+    }
+}
+
+/// Fails unless all folders of the store at `root` are its own, before anything in them is removed for nobody needing it.
+pub(crate) fn are_own_folders(root: &Path) -> Result<(), IoError> {
+    FOLDERS
+        .iter()
+        .try_for_each(|folder| is_own_folder(&root.join(folder)))
 }
 
 fn make_folder(path: &Path) -> Result<(), IoError> {

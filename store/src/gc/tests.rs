@@ -144,3 +144,29 @@ fn a_fresh_log_of_a_failed_build_stays() {
     collect_at(&test.store, written + 31 * DAY as i64, Collecting::Remove);
     assert!(!log.exists());
 }
+
+#[test]
+fn nothing_is_cleared_that_a_link_in_place_of_a_folder_leads_to() {
+    for name in ["tmp", "attestations", "packages"] {
+        let test = TestStore::new();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let precious = elsewhere.path().join("precious");
+        fs::create_dir(&precious).unwrap();
+        let folder = test.root().join(name);
+        crate::removal::remove(&folder).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), &folder).unwrap();
+        let opened = Store::open(&test.root());
+        assert_eq!(
+            opened.is_err(),
+            name == "tmp",
+            "{name}: it is swept when it is opened"
+        );
+        let options = GcOptions {
+            mode: Collecting::Remove,
+            now_unix: 0,
+            keep_logs: Duration::ZERO,
+        };
+        collect(&test.store, &options, &()).unwrap_err();
+        assert!(precious.exists(), "{name}");
+    }
+}
