@@ -204,14 +204,37 @@ fn a_secret_key_lies_where_nobody_else_gets_to_see_it() {
     tree.store(&["push", text(&cache), "--key", text(&inside)])
         .fails(1, &["binary cache", "handed on to others", "another folder"]);
     assert!(!cache.join("archives").exists());
-    fs::copy(&ada, recipe.join("key")).unwrap();
-    tree.store(&["build", "all"])
-        .fails(1, &["top/key", "is a secret key"]);
     tree.store(&["keygen", text(&tree.path("foo.pub"))])
         .fails(1, &["foo.pub", "public key"]);
     assert!(!tree.path("foo.pub").exists());
 }
 
+#[test]
+fn a_secret_key_in_a_tree_of_recipes_is_told_and_not_shown() {
+    let tree = TestTree::new();
+    let (ada, _) = pair(&tree, "ada");
+    tree.recipe("top", &json!({}), "");
+    let top = tree.recipes().join("top");
+    symlink(&ada, top.join("link")).unwrap();
+    for name in ["key", "odd.buildinfo.json"] {
+        fs::copy(&ada, top.join(name)).unwrap();
+    }
+    fs::copy(&ada, tree.recipes().join("shell/root/key")).unwrap();
+    for args in [["build", "all"], ["recipe", "check"]] {
+        let ran = tree.store(&args);
+        let told = format!("{}{}", ran.stdout, ran.stderr);
+        for place in ["top/key", "top/odd.buildinfo.json", "shell/root/key"] {
+            assert!(told.contains(&format!("`{place}` is a secret key")), "{told}");
+        }
+        assert!(
+            told.contains("`top/link` is a symbolic link that leaves"),
+            "{told}"
+        );
+        for line in fs::read_to_string(&ada).unwrap().lines() {
+            assert!(!told.contains(line), "{told}");
+        }
+    }
+}
 #[test]
 fn minisign_takes_our_signatures_and_we_take_its() {
     let tree = TestTree::new();

@@ -48,6 +48,7 @@ impl Place {
             severity,
             message,
             help,
+            hides_text: false,
         }
     }
 }

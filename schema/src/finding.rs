@@ -36,6 +36,10 @@ pub struct Finding {
     pub message: String,
     /// What to write or do instead.
     pub help: String,
+    /// Whether the file is not to be read to show it: it is meant as a whole, so that no line of it says more, and it may
+    /// be a secret, a link to one, or no file at all.
+    #[serde(skip)]
+    pub hides_text: bool,
 }
 
 impl Finding {
@@ -55,6 +59,7 @@ impl Finding {
             severity: Severity::Error,
             message: message.into(),
             help: help.into(),
+            hides_text: true,
         }
     }
 }

@@ -164,6 +164,7 @@ pub(super) fn finding(
         severity: Severity::Error,
         message: message.into(),
         help: help.into(),
+        hides_text: false,
     }
 }
 

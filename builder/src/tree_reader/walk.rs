@@ -176,6 +176,10 @@ impl Folder<'_> {
             );
         }
         let bytes = read_all(&mut file, metadata.len()).map_err(cannot)?;
+        if is_secret_key(&bytes) {
+            // As a document with a mistake it would be shown.
+            return Err(Box::new(secret(label)));
+        }
         match String::from_utf8(bytes) {
             Ok(text) => Ok(DocumentText {
                 file: label.to_owned(),
@@ -240,7 +244,7 @@ impl<'a> Walk<'a> {
                 Kind::Link => self.link(folder, &name, &path),
                 Kind::File => match folder.hash(&name) {
                     Ok(Hashed::File(kind)) => Ok(kind),
-                    Ok(Hashed::SecretKey) => Err(Box::new(self.secret(&path))),
+                    Ok(Hashed::SecretKey) => Err(Box::new(secret(&self.named(&path)))),
                     Ok(Hashed::Other) => Err(Box::new(self.not_a_file(&path))),
                     Err(why) => Err(Box::new(unreadable(&self.named(&path), &why))),
                 },
@@ -288,15 +292,6 @@ impl<'a> Walk<'a> {
                 "put the file itself here",
             ))),
         }
-    }
-
-    fn secret(&self, path: &str) -> Finding {
-        let message = format!(
-            "`{}` is a secret key, which would be handed on with the recipe.",
-            self.named(path)
-        );
-        let help = "keep it outside of the tree; if anybody else has had the tree, make a new one";
-        Finding::of_file(self.named(path), None, message, help)
     }
 
     fn not_a_file(&self, path: &str) -> Finding {
@@ -348,6 +343,13 @@ fn read_all(file: &mut File, expected: u64) -> io::Result<Vec<u8>> {
             Err(why) => return Err(why),
         }
     }
+}
+
+/// A secret key becomes a finding that says where it is, and nothing of it.
+fn secret(label: &str) -> Finding {
+    let message = format!("`{label}` is a secret key, which would be handed on with the recipe.");
+    let help = "keep it outside of the tree; if anybody else has had the tree, make a new one";
+    Finding::of_file(label, None, message, help)
 }
 
 /// What could not be read becomes a finding about it.

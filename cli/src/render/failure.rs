@@ -45,7 +45,8 @@ fn texts(failure: &Failure) -> BTreeMap<String, String> {
         let text = std::fs::read_to_string(failure.tree.join(&finding.file)).ok()?;
         Some((finding.file.clone(), text))
     };
-    let mut texts: BTreeMap<_, _> = failure.findings.iter().filter_map(text).collect();
+    let shown = failure.findings.iter().filter(|finding| !finding.hides_text);
+    let mut texts: BTreeMap<_, _> = shown.filter_map(text).collect();
     let others = failure.texts.0.iter();
     texts.extend(others.map(|(file, text)| (file.clone(), text.clone())));
     texts

@@ -39,12 +39,12 @@ fn report(finding: &Finding, texts: &BTreeMap<String, String>) -> miette::Report
         diagnostic.with_help(&finding.help)
     };
     match texts.get(&finding.file) {
-        Some(text) => {
+        Some(text) if !finding.hides_text => {
             let (start, end) = finding.span;
             let label = LabeledSpan::new(None, start, end.saturating_sub(start).max(1));
             miette::Report::new(diagnostic.with_label(label))
                 .with_source_code(NamedSource::new(&finding.file, text.clone()).with_language("json"))
         }
-        None => miette::Report::new(diagnostic),
+        _ => miette::Report::new(diagnostic),
     }
 }
