@@ -278,6 +278,29 @@ fn a_secret_is_named_by_its_file_and_never_repeated() {
 }
 
 #[test]
+fn a_secret_key_is_no_template_and_comes_of_none() {
+    let (tree, artifact) = tree();
+    let key = tree.path("key");
+    tree.store(&["keygen", key.to_str().unwrap()]).ok();
+    let text = fs::read_to_string(key).unwrap();
+    let inputs = tree.path("inputs.yaml");
+    let [inputs, artifact] = [&inputs, &artifact].map(|path| path.to_str().unwrap());
+    for (template, why) in [
+        (text.clone(), "`config/templates/etc/key` is a secret key"),
+        (
+            format!("{{% if true %}}\n{text}{{% endif %}}\n"),
+            "rendered of `config/templates/etc/key` is a secret key",
+        ),
+    ] {
+        tree.file("recipes/config/templates/etc/key", &template);
+        let ran = tree.store(&["configure", inputs, "--artifact", artifact, "-o", "out"]);
+        ran.fails(1, &[why]);
+        let key = text.lines().nth(1).unwrap();
+        assert!(!ran.stderr.contains(key), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn mistakes_of_whoever_wrote_the_templates_are_told_in_them() {
     let (tree, artifact) = tree();
     let broken = [

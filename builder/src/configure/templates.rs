@@ -14,6 +14,7 @@ use schema::nearest::nearest;
 use schema::tree_of_recipes::DocumentText;
 use serde_json::Value;
 use store::activation::FOLDERS;
+use store::handed_on::is_secret_key;
 
 use super::document::finding;
 use super::{ConfigureError, TEMPLATES};
@@ -32,6 +33,12 @@ const LONGEST: u64 = 4 << 20;
 
 /// How deep folders of templates may nest.
 const DEEPEST: usize = 32;
+
+/// What is wrong with a secret key among templates: what is made of them lies open on every host.
+const HOLDS_KEY: &str = "is a secret key, which anybody on the hosts could read";
+
+/// What to do about one.
+const OUTSIDE: &str = "bring it to the hosts by other means, and name its file; if anybody else has had this one, make a new one";
 
 /// One template as it was read.
 pub(super) struct Template {
@@ -117,6 +124,7 @@ fn collect(
         } else {
             match fs::read(entry.path()).map(String::from_utf8) {
                 Err(source) => return Err(ConfigureError::unreadable(&entry.path(), source)),
+                Ok(Ok(text)) if is_secret_key(text.as_bytes()) => refuse(HOLDS_KEY, OUTSIDE),
                 Ok(Err(_)) => refuse("is not UTF-8", "let a package bring what is not text"),
                 Ok(Ok(text)) => templates.push(Template {
                     path,
@@ -208,6 +216,11 @@ pub(super) fn render(templates: &[Template], context: &Value) -> Result<Vec<Stri
             Err(_) => continue,
         };
         match rendered {
+            Ok(text) if is_secret_key(text.as_bytes()) => {
+                let file = &template.text.file;
+                let message = format!("what is rendered of `{file}` {HOLDS_KEY}.");
+                findings.push(Finding::of_file(file, None, message, OUTSIDE));
+            }
             Ok(text) => texts.push(text),
             Err(error) => {
                 let named = error
