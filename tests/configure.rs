@@ -8,6 +8,7 @@
     reason = "plain tools must understand what we write"
 )]
 
+mod secrets;
 pub mod subject;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -246,57 +247,6 @@ fn all_mistakes_in_the_inputs_are_told_at_once_each_with_its_place() {
             found.len() == 1 && found[0].0 == line && found[0].2.contains(word),
             "{inputs:?}: {found:?}"
         );
-    }
-}
-
-#[test]
-fn a_secret_is_named_by_its_file_and_never_repeated() {
-    let (tree, artifact) = tree();
-    for (secret, column) in [
-        ("hunter2", 8),
-        ("etc/keys/hunter2", 8),
-        ("/opt/store/hunter2", 8),
-        ("/etc/../hunter2", 8),
-        ("314159", 8),
-    ] {
-        tree.file("inputs.yaml", &format!("name: web\nserver:\n  key: {secret}\n"));
-        let inputs = tree.path("inputs.yaml");
-        let args = [
-            "configure",
-            inputs.to_str().unwrap(),
-            "--artifact",
-            artifact.to_str().unwrap(),
-            "-o",
-            "out",
-        ];
-        let ran = tree.store(&args);
-        ran.fails(1, &["never", &format!(":3:{column}")]);
-        assert!(!format!("{ran:?}").contains(secret), "{}", ran.stderr);
-        assert!(!format!("{:?}", configure(&tree, "inputs.yaml", &artifact, "out")).contains(secret));
-    }
-    assert!(!tree.path("recipes/out").exists() && !tree.path("out").exists());
-}
-
-#[test]
-fn a_secret_key_is_no_template_and_comes_of_none() {
-    let (tree, artifact) = tree();
-    let key = tree.path("key");
-    tree.store(&["keygen", key.to_str().unwrap()]).ok();
-    let text = fs::read_to_string(key).unwrap();
-    let inputs = tree.path("inputs.yaml");
-    let [inputs, artifact] = [&inputs, &artifact].map(|path| path.to_str().unwrap());
-    for (template, why) in [
-        (text.clone(), "`config/templates/etc/key` is a secret key"),
-        (
-            format!("{{% if true %}}\n{text}{{% endif %}}\n"),
-            "rendered of `config/templates/etc/key` is a secret key",
-        ),
-    ] {
-        tree.file("recipes/config/templates/etc/key", &template);
-        let ran = tree.store(&["configure", inputs, "--artifact", artifact, "-o", "out"]);
-        ran.fails(1, &[why]);
-        let key = text.lines().nth(1).unwrap();
-        assert!(!ran.stderr.contains(key), "{}", ran.stderr);
     }
 }
 

@@ -10,6 +10,7 @@ mod install_script;
 mod json;
 mod package;
 mod place;
+mod secrets;
 mod special;
 mod templates;
 mod yaml;
@@ -35,7 +36,7 @@ use store::io_error::{IoContext, IoError};
 
 use crate::attest::Attester;
 
-use document::Document;
+use document::{Document, Unread};
 use inputs::InputSchema;
 use templates::Template;
 
@@ -229,22 +230,33 @@ pub fn check_inputs(schema: DocumentText, inputs: DocumentText, prefix: &Prefix)
         ..Mistakes::default()
     };
     let schema = InputSchema::parse(schema, prefix).map_err(told)?;
-    let document = Document::parse(inputs).map_err(told)?;
-    schema.check(&document).map_err(|refused| {
+    let shown = |document: &Document, findings| {
         let text = document.text();
-        let shown = (!refused.masked.is_empty()).then(|| (text.file.clone(), masked(text, &refused.masked)));
+        let masked = masked(text, &schema.masked(document));
         Mistakes {
-            findings: refused.findings,
-            texts: shown.into_iter().collect(),
+            findings,
+            texts: BTreeMap::from([(text.file.clone(), masked)]),
         }
-    })
+    };
+    let document = Document::parse(inputs).map_err(|Unread { findings, document }| match document {
+        Some(document) => shown(&document, findings),
+        // Whatever stands there may be a secret.
+        None => told(findings.into_iter().map(Finding::without_text).collect()),
+    })?;
+    schema
+        .check(&document)
+        .map_err(|findings| shown(&document, findings))
 }
 
 /// The text with `*` for every byte that is not to be shown; lines and columns stay.
 fn masked(text: &DocumentText, ranges: &[std::ops::Range<usize>]) -> String {
+    let mut hidden = vec![false; text.text.len()];
+    for at in ranges.iter().cloned().flatten() {
+        hidden[at] = true;
+    }
     let hide = |(at, c): (usize, char)| match c {
         '\n' | '\r' => c.to_string(),
-        _ if ranges.iter().any(|range| range.contains(&at)) => "*".repeat(c.len_utf8()),
+        _ if hidden[at] => "*".repeat(c.len_utf8()),
         _ => c.to_string(),
     };
     text.text.char_indices().map(hide).collect()

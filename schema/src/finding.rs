@@ -36,8 +36,8 @@ pub struct Finding {
     pub message: String,
     /// What to write or do instead.
     pub help: String,
-    /// Whether the file is not to be read to show it: it is meant as a whole, so that no line of it says more, and it may
-    /// be a secret, a link to one, or no file at all.
+    /// Whether the file is not to be read to show it, as it may be or hold a secret. One that is meant as a whole never is:
+    /// no line of it says more, and it may be a link to anything, or no file at all.
     #[serde(skip)]
     pub hides_text: bool,
 }
@@ -60,6 +60,15 @@ impl Finding {
             message: message.into(),
             help: help.into(),
             hides_text: true,
+        }
+    }
+
+    /// The same where no line of the file may be shown.
+    #[must_use]
+    pub fn without_text(self) -> Self {
+        Self {
+            hides_text: true,
+            ..self
         }
     }
 }

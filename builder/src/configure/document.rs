@@ -17,6 +17,13 @@ pub(super) struct Document {
     root: Node,
 }
 
+/// Why a text is no document.
+pub(super) struct Unread {
+    pub(super) findings: Vec<Finding>,
+    /// As far as it can be told what the text says: without what is ambiguous in it.
+    pub(super) document: Option<Box<Document>>,
+}
+
 /// A value and the bytes of the text it is written in.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -54,38 +61,52 @@ impl Document {
     ///
     /// # Errors
     /// All that keeps it from being one mapping of unambiguous values.
-    pub(super) fn parse(mut text: DocumentText) -> Result<Self, Vec<Finding>> {
+    pub(super) fn parse(mut text: DocumentText) -> Result<Self, Unread> {
         if let Some(rest) = text.text.strip_prefix('\u{feff}') {
             text.text = rest.to_owned();
         }
-        let read = if text.file.ends_with(".json") {
+        let (root, mut findings) = if text.file.ends_with(".json") {
             json::read(&text)
         } else {
             yaml::read(&text)
         };
-        let mut root = read?;
-        if matches!(root.kind, Kind::Null) {
+        let Some(mut root) = root else {
+            return Err(Unread {
+                findings,
+                document: None,
+            });
+        };
+        // What is ambiguous counts as nothing too, and stays where it stands.
+        if matches!(root.kind, Kind::Null) && findings.is_empty() {
             root.kind = Kind::Map(Vec::new());
         }
-        let mut findings = Vec::new();
-        if !matches!(root.kind, Kind::Map(_)) {
+        if !matches!(root.kind, Kind::Map(_) | Kind::Null) {
             let message = format!(
                 "the document must be a mapping of names to values, not {}.",
-                root.word()
+                root.sort()
             );
             findings.push(finding(
                 &text,
-                root.span.clone(),
+                root.span.start..root.span.start,
                 message,
                 "write `name: value` lines",
             ));
         }
         root.refuse_twice(&text, &mut findings);
+        let document = Self { text, root };
         if findings.is_empty() {
-            Ok(Self { text, root })
+            Ok(document)
         } else {
-            Err(findings)
+            Err(Unread {
+                findings,
+                document: Some(Box::new(document)),
+            })
         }
+    }
+
+    /// The value that is all of it.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
     }
 
     /// What it was read from.
@@ -172,12 +193,21 @@ impl Node {
     /// What it is, for messages.
     pub(super) fn word(&self) -> String {
         match &self.kind {
-            Kind::Null => "nothing".to_owned(),
             Kind::Flag(flag) => format!("`{flag}`"),
             Kind::Number(number) => format!("the number `{number}`"),
-            Kind::Text(_) => "a text".to_owned(),
-            Kind::List(_) => "a list".to_owned(),
-            Kind::Map(_) => "a mapping".to_owned(),
+            _ => self.sort().to_owned(),
+        }
+    }
+
+    /// The same where nothing of it may be repeated.
+    pub(super) fn sort(&self) -> &'static str {
+        match &self.kind {
+            Kind::Null => "nothing",
+            Kind::Flag(_) => "true or false",
+            Kind::Number(_) => "a number",
+            Kind::Text(_) => "a text",
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a mapping",
         }
     }
 

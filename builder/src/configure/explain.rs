@@ -8,7 +8,7 @@ use schema::finding::Finding;
 use schema::nearest::nearest;
 use serde_json::Value;
 
-use super::document::{Document, Found, Kind, parts};
+use super::document::{Document, Found, Kind, Node, parts};
 use super::inputs::{SECRET_FILE, names, pointer_to_property};
 
 /// The keywords whose schemas hold in some cases only.
@@ -29,14 +29,22 @@ pub(super) struct Explainer<'a> {
     pub(super) schema_document: &'a Document,
     /// The inputs.
     pub(super) input: &'a Document,
+    /// The bytes of the inputs that are not to be repeated.
+    pub(super) masked: &'a [Range<usize>],
 }
 
 impl Explainer<'_> {
     /// Whether what is wrong should have been the name of a secret's file, so that it may be the secret.
-    pub(super) fn is_about_secret(&self, error: &ValidationError<'_>) -> bool {
+    fn is_about_secret(&self, error: &ValidationError<'_>) -> bool {
         self.rule(error)
             .and_then(|rule| rule.get("format"))
             .is_some_and(|format| format == SECRET_FILE)
+    }
+
+    /// Whether `node` may be a secret, or lies in what may be one.
+    fn is_masked(&self, node: &Node) -> bool {
+        let covers = |range: &Range<usize>| range.start <= node.span.start && node.span.end <= range.end;
+        self.masked.iter().any(covers)
     }
 
     /// The findings for one broken rule, mostly one.
@@ -176,8 +184,11 @@ impl Explainer<'_> {
             _ if self.is_about_secret(error) => SECRET_EXPECTED.to_owned(),
             Broken::Type { kind } => {
                 let pointer = error.instance_path().to_string();
-                let found = self.input.find(&pointer).map(|found| found.node.word());
-                let found = found.unwrap_or_else(|| written(error.instance()));
+                let found = match self.input.find(&pointer) {
+                    Some(found) if self.is_masked(found.node) => found.node.sort().to_owned(),
+                    Some(found) => found.node.word(),
+                    None => written(error.instance()),
+                };
                 format!("{} is expected, not {found}", types(kind))
             }
             Broken::Enum { options } => {
@@ -196,6 +207,7 @@ impl Explainer<'_> {
             Broken::MaxItems { limit } => format!("at most {limit} items are expected"),
             Broken::UniqueItems => "no item may be there twice".to_owned(),
             Broken::Pattern { pattern } => format!("a text that matches `{pattern}` is expected"),
+            Broken::Format { format } if format == SECRET_FILE => SECRET_EXPECTED.to_owned(),
             Broken::Format { format } => format!("a text of the form `{format}` is expected"),
             Broken::Not { .. } | Broken::FalseSchema => {
                 "this is not allowed together with the other inputs".to_owned()
@@ -228,7 +240,7 @@ impl Explainer<'_> {
 fn place(found: Found<'_>) -> Range<usize> {
     match (&found.node.kind, found.member) {
         (Kind::List(_) | Kind::Map(_) | Kind::Null, Some(member)) => member.key_span.clone(),
-        (Kind::Map(_), None) => found.node.span.start..found.node.span.start,
+        (Kind::List(_) | Kind::Map(_), None) => found.node.span.start..found.node.span.start,
         _ => found.node.span.clone(),
     }
 }

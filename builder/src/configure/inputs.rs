@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::document::{Document, escaped};
 use super::explain::Explainer;
+use super::secrets::Secrets;
 
 /// The input that names the script that prints a host's address.
 pub const IP_DETECT: &str = "ip_detect";
@@ -42,6 +43,7 @@ pub(super) struct InputSchema {
     /// What the document says, closed against names it does not list.
     schema: Value,
     validator: Validator,
+    prefix: Prefix,
     secrets: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -55,20 +57,13 @@ pub struct Inputs {
     pub(super) secrets: BTreeSet<String>,
 }
 
-/// Inputs with mistakes.
-pub(super) struct Refused {
-    pub(super) findings: Vec<Finding>,
-    /// Bytes of the input that nobody should get to see: what may be a secret instead of its file's name.
-    pub(super) masked: Vec<Range<usize>>,
-}
-
 impl InputSchema {
     /// Reads the schema; `prefix` is where no secret may lie.
     ///
     /// # Errors
     /// All mistakes in it.
     pub(super) fn parse(text: DocumentText, prefix: &Prefix) -> Result<Self, Vec<Finding>> {
-        let document = Document::parse(text)?;
+        let document = Document::parse(text).map_err(|unread| unread.findings)?;
         let mut schema = document.value();
         let findings = check_form(&document, &schema);
         if !findings.is_empty() {
@@ -91,37 +86,34 @@ impl InputSchema {
             document,
             schema,
             validator,
+            prefix: prefix.clone(),
             secrets,
         })
+    }
+
+    /// Bytes of `input` that nobody should get to see: what may be a secret instead of its file's name.
+    pub(super) fn masked(&self, input: &Document) -> Vec<Range<usize>> {
+        Secrets::of(&self.schema, &self.prefix).masked(input)
     }
 
     /// Fills in the defaults and checks all of `input`.
     ///
     /// # Errors
     /// All mistakes in it.
-    pub(super) fn check(&self, input: &Document) -> Result<Inputs, Refused> {
+    pub(super) fn check(&self, input: &Document) -> Result<Inputs, Vec<Finding>> {
         let mut values = input.value();
         fill(&self.schema, &self.schema, &mut values, 0);
-        let explainer = Explainer {
-            schema: &self.schema,
-            schema_document: &self.document,
-            input,
-        };
-        let mut refused = Refused {
-            findings: Vec::new(),
-            masked: Vec::new(),
-        };
-        for error in self.validator.iter_errors(&values) {
-            if explainer.is_about_secret(&error) {
-                let found = input.find(&error.instance_path().to_string());
-                refused.masked.extend(found.map(|found| found.node.span.clone()));
-            }
-            refused.findings.extend(explainer.explain(&error));
-        }
-        if !refused.findings.is_empty() {
-            refused.findings.sort();
-            refused.findings.dedup();
-            return Err(refused);
+        let errors: Vec<_> = self.validator.iter_errors(&values).collect();
+        if !errors.is_empty() {
+            let explainer = Explainer {
+                schema: &self.schema,
+                schema_document: &self.document,
+                input,
+                masked: &self.masked(input),
+            };
+            let findings = errors.iter().flat_map(|error| explainer.explain(error));
+            let sorted: BTreeSet<Finding> = findings.collect();
+            return Err(sorted.into_iter().collect());
         }
         let ip_detect = values.as_object_mut().and_then(|values| values.remove(IP_DETECT));
         let place = input

@@ -24,10 +24,16 @@ const STRICT: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-/// # Errors
-/// What keeps it from being JSON.
-pub(super) fn read(text: &DocumentText) -> Result<Node, Vec<Finding>> {
-    let refused = |span, message: String, help: &str| vec![finding(text, span, message, help)];
+/// What the document says, or what keeps it from being JSON.
+pub(super) fn read(text: &DocumentText) -> (Option<Node>, Vec<Finding>) {
+    match parse(text) {
+        Ok(node) => (Some(node), Vec::new()),
+        Err(finding) => (None, vec![*finding]),
+    }
+}
+
+fn parse(text: &DocumentText) -> Result<Node, Box<Finding>> {
+    let refused = |span, message: String, help: &str| Box::new(finding(text, span, message, help));
     let help = "write strict JSON (no comments, no trailing commas, double quotes), or YAML in a file called `….yaml`";
     let parsed = parse_to_ast(&text.text, &CollectOptions::default(), &STRICT);
     let parsed = parsed.map_err(|error| {

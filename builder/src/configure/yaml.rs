@@ -1,6 +1,5 @@
 //! Owns reading YAML 1.2 with the places of its values, and refusing what people and programs read differently.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
@@ -10,14 +9,15 @@ use serde_json::Number;
 
 use super::document::{DEEPEST, Kind, Member, Node, finding};
 
-/// # Errors
-/// The first thing that is no YAML, or everything that is ambiguous.
-pub(super) fn read(text: &DocumentText) -> Result<Node, Vec<Finding>> {
+/// What the document says, unless that cannot be told, and what is wrong with it: the first thing that is no YAML, or
+/// everything that is ambiguous. What is ambiguous counts as nothing.
+pub(super) fn read(text: &DocumentText) -> (Option<Node>, Vec<Finding>) {
     let mut reader = Reader {
         text,
         starts: text.text.char_indices().map(|(at, _)| at).collect(),
         open: Vec::new(),
         root: None,
+        is_unclear: false,
         findings: Vec::new(),
     };
     for event in Parser::new_from_str(&text.text) {
@@ -27,7 +27,7 @@ pub(super) fn read(text: &DocumentText) -> Result<Node, Vec<Finding>> {
                 let at = reader.byte(error.marker().index());
                 let message = format!("this is not YAML: {}.", error.info().trim_end_matches('.'));
                 let help = "write `name: value` lines, indented with blanks alike where they belong together";
-                reader.findings.push(finding(text, at..at, message, help));
+                reader.refuse(at..at, &message, help);
                 break;
             }
         }
@@ -36,13 +36,12 @@ pub(super) fn read(text: &DocumentText) -> Result<Node, Vec<Finding>> {
             break;
         }
     }
-    if !reader.findings.is_empty() {
-        return Err(reader.findings);
-    }
-    Ok(reader.root.unwrap_or(Node {
+    let nothing = Node {
         span: 0..0,
         kind: Kind::Null,
-    }))
+    };
+    let root = reader.root.unwrap_or(nothing);
+    ((!reader.is_unclear).then_some(root), reader.findings)
 }
 
 /// A list or mapping whose end was not met yet.
@@ -57,6 +56,8 @@ struct Reader<'a> {
     starts: Vec<usize>,
     open: Vec<Open>,
     root: Option<Node>,
+    /// Whether anything is written that could mean values elsewhere, or no values at all.
+    is_unclear: bool,
     findings: Vec<Finding>,
 }
 
@@ -74,6 +75,7 @@ impl Reader<'_> {
     }
 
     fn refuse(&mut self, span: Range<usize>, message: &str, help: &str) {
+        self.is_unclear = true;
         self.findings.push(finding(self.text, span, message, help));
     }
 
@@ -92,7 +94,7 @@ impl Reader<'_> {
                 self.refuse_extras(anchor, tag.as_deref(), &span);
                 self.open.push(Open::Map(span, Vec::new(), None));
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::SequenceEnd | Event::MappingEnd => self.close(span.end),
             Event::Alias(_) => {
                 self.refuse(
                     span.clone(),
@@ -128,11 +130,11 @@ impl Reader<'_> {
                 "write the value out where it is needed",
             );
         }
-        if let Some(tag) = tag {
-            let message = format!("this value has the tag `{tag}`.");
+        // It is not repeated: a secret may begin with `!`.
+        if tag.is_some() {
             self.refuse(
                 span.clone(),
-                &message,
+                "this value has a tag.",
                 "remove it; quotes make a text of anything",
             );
         }
@@ -148,21 +150,25 @@ impl Reader<'_> {
             _ => Ok(Kind::Text(value.to_owned())),
         };
         let kind = kind.unwrap_or_else(|help| {
-            let message = format!("`{value}` can be read as more than one thing.");
-            self.refuse(span.clone(), &message, &help);
+            // It is not repeated: it may be a secret.
+            let message = "this can be read as more than one thing.";
+            self.findings
+                .push(finding(self.text, span.clone(), message, help));
             Kind::Null
         });
         self.value(Node { span, kind });
     }
 
-    fn close(&mut self) {
+    /// Ends the innermost list or mapping, and with it what its span covers.
+    fn close(&mut self, end: usize) {
+        let whole = |span: Range<usize>| span.start..end.max(span.end);
         let node = match self.open.pop() {
             Some(Open::List(span, items)) => Node {
-                span,
+                span: whole(span),
                 kind: Kind::List(items),
             },
             Some(Open::Map(span, members, _)) => Node {
-                span,
+                span: whole(span),
                 kind: Kind::Map(members),
             },
             None => return,
@@ -191,7 +197,7 @@ impl Reader<'_> {
 }
 
 /// What a word without quotes means by YAML's core schema.
-fn plain(value: &str) -> Result<Kind, Cow<'static, str>> {
+fn plain(value: &str) -> Result<Kind, &'static str> {
     let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     match value {
@@ -200,16 +206,15 @@ fn plain(value: &str) -> Result<Kind, Cow<'static, str>> {
         "false" | "False" | "FALSE" => return Ok(Kind::Flag(false)),
         // Texts by YAML 1.2, and true or false by 1.1, which many programs still read.
         "yes" | "Yes" | "YES" | "no" | "No" | "NO" | "on" | "On" | "ON" | "off" | "Off" | "OFF" => {
-            return Err("write `true` or `false`, or put quotes around the text".into());
+            return Err("write `true` or `false`, or put quotes around the text");
         }
         ".inf" | ".Inf" | ".INF" | "+.inf" | "-.inf" | ".nan" | ".NaN" | ".NAN" => {
-            return Err("put quotes around the text, or write a finite number".into());
+            return Err("put quotes around the text, or write a finite number");
         }
         _ => {}
     }
     if is_number && digits.len() > 1 && digits.starts_with('0') {
-        let without = digits.trim_start_matches('0');
-        return Err(format!("put quotes around the text, or write the number as `{without}`").into());
+        return Err("put quotes around the text, or write the number without zeros before it");
     }
     let based = |prefix, base| {
         let rest = value.strip_prefix(prefix)?;
@@ -225,7 +230,7 @@ fn plain(value: &str) -> Result<Kind, Cow<'static, str>> {
         let whole = unsigned.parse::<i64>().map(Number::from);
         let whole = whole.or_else(|_| unsigned.parse::<u64>().map(Number::from));
         let wide = "no program can hold this number; put quotes around the text";
-        return whole.map(Kind::Number).map_err(|_| wide.into());
+        return whole.map(Kind::Number).map_err(|_| wide);
     }
     let begins = digits.trim_start_matches('.').bytes().next();
     let is_float = begins.is_some_and(|byte| byte.is_ascii_digit())
@@ -244,10 +249,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Node, Vec<Finding>> {
-        read(&DocumentText {
+        let read = read(&DocumentText {
             file: "c.yaml".to_owned(),
             text: text.to_owned(),
-        })
+        });
+        match read {
+            (Some(node), findings) if findings.is_empty() => Ok(node),
+            (_, findings) => Err(findings),
+        }
     }
 
     #[test]
