@@ -119,6 +119,23 @@ fn of_two_installations_at_once_one_is_told_to_wait() {
 }
 
 #[test]
+fn what_brings_packages_waits_for_who_unpacks_there() {
+    let upgrade = Upgrade::new();
+    let (tree, host) = (&upgrade.tree, &upgrade.host);
+    let before = upgrade.active();
+    let lock = File::create(host.join(".extract.lock")).unwrap();
+    lock.lock().unwrap();
+    let said = ["another process is"];
+    tree.install(&upgrade.second, host).fails(1, &said);
+    fs::remove_file(host.join("manifest.json")).unwrap();
+    tree.on(host, &["verify", "--repair"]).fails(1, &said);
+    tree.on(host, &["heal"]).ok();
+    lock.unlock().unwrap();
+    tree.on(host, &["verify", "--repair"]).ok();
+    assert_eq!(upgrade.active(), before);
+}
+
+#[test]
 fn a_generation_deleted_by_hand_is_missed_and_made_anew() {
     let upgrade = Upgrade::new();
     let (tree, host) = (&upgrade.tree, &upgrade.host);

@@ -63,7 +63,7 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 const GENERATION: &str = "generation.json";
 const CURRENT: &str = "current";
 const ACTIVE: &str = "active";
-const LOCK: &str = ".lock";
+pub(crate) const LOCK: &str = ".lock";
 /// What a host remembers of the update channel that it follows.
 pub const CHANNEL: &str = "channel";
 /// The binary that hosts run.

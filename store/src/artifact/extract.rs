@@ -17,6 +17,7 @@ use crate::archive::press::Threads;
 use crate::attestations;
 use crate::durable::{self, PARTIAL};
 use crate::folder;
+use crate::host;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
 use crate::places::{PACKAGES, TREES};
@@ -26,8 +27,6 @@ use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
 use crate::supply::Offer;
 use crate::verify;
-
-const LOCK: &str = ".extract.lock";
 
 /// What is unpacked.
 #[derive(Debug, Clone)]
@@ -71,7 +70,7 @@ pub enum ExtractError {
     #[error("{} is not a folder", .0.display())]
     NoFolder(PathBuf),
     /// Two at once would be in each other's way.
-    #[error("another process is unpacking to {}", .0.display())]
+    #[error("another process is at work in {}; wait for it, or see what it does", .0.display())]
     Busy(PathBuf),
     /// The manifest has no canonical form.
     #[error(transparent)]
@@ -101,8 +100,13 @@ pub fn extract<R: ByteRanges>(
 ) -> Result<Extracted, ExtractError> {
     let packages = select(reader, wanted)?;
     fs::create_dir_all(to).at("make folder", to)?;
-    let lock = FileLock::attempt(&to.join(LOCK))?;
-    let _lock = lock.ok_or_else(|| ExtractError::Busy(to.to_owned()))?;
+    let alone = |name: &str| {
+        let lock = FileLock::attempt(&to.join(name))?;
+        lock.ok_or_else(|| ExtractError::Busy(to.to_owned()))
+    };
+    // What whoever changes a host has not finished is not to be swept.
+    let changing = alone(host::LOCK)?;
+    let _unpacking = alone(unpacking::LOCK)?;
     let target = Target {
         root: to,
         packages: folder_in(to, PACKAGES)?,
@@ -110,6 +114,8 @@ pub fn extract<R: ByteRanges>(
     };
     folder_in(to, TREES)?;
     target.sweep()?;
+    // From here on another generation may become active.
+    drop(changing);
     announce(&packages, observer);
     let mut by_size = packages.clone();
     by_size.sort_by_key(|package| std::cmp::Reverse(package.size));

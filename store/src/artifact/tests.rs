@@ -4,6 +4,7 @@ mod appended;
 mod damage;
 mod forgery;
 mod hostile;
+mod meanwhile;
 mod sound;
 
 use std::fs;

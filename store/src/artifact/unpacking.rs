@@ -23,6 +23,10 @@ use crate::seekable::ranges::ByteRanges;
 use crate::seekable::stream::Unpacker;
 use crate::supply::Offer;
 
+/// Held by whoever unpacks into a folder laid out like a store while anything lies there that has no name yet. On a host it
+/// is taken after the host's own lock, as [`crate::host::Host::lock`] has it.
+pub(crate) const LOCK: &str = ".extract.lock";
+
 /// Why a part was not unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {

@@ -20,7 +20,7 @@ use schema::name::RoleName;
 use schema::platform::Platform;
 
 use super::policy::Admitted;
-use super::{Host, HostLock, MANIFEST, PROGRAM, TREES};
+use super::{Host, HostLock, MANIFEST, PROGRAM, TREES, sweep};
 use crate::archive::press::Threads;
 use crate::artifact::reader::{ReadError, Reader};
 use crate::artifact::unpacking::{self, Staged, StagedFile, UnpackError};
@@ -95,6 +95,9 @@ pub enum ReceiveError {
         /// What belongs there.
         expected: &'static str,
     },
+    /// Two at once would be in each other's way. Nothing was changed.
+    #[error("another process is unpacking to {}; wait for it, or see what it does", .0.display())]
+    Busy(PathBuf),
     /// A package that is there under the same ID was built to other bytes.
     #[error("{}, which is there already, differs from the artifact's: {difference}", path.display())]
     Differs {
@@ -131,6 +134,8 @@ pub fn receive<R: ByteRanges>(
 ) -> Result<Received, ReceiveError> {
     let reader = admitted.reader;
     check_machine(&reader.manifest().platform, manner.machine)?;
+    let unpacking = sweep::unpacking(host.root())?;
+    let _unpacking = unpacking.ok_or_else(|| ReceiveError::Busy(host.root().to_owned()))?;
     let mut survey = Survey::of(host, reader.manifest().for_roles(roles))?;
     if manner.presence.max(admitted.presence) == Presence::Verified {
         survey.distrust(host);

@@ -21,7 +21,8 @@ use super::sweep::NEW;
 use super::system::System;
 use super::verify::{HostReport, listed};
 use super::{
-    CHANNEL, GENERATIONS, Host, HostError, HostLock, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, top_links,
+    CHANNEL, GENERATIONS, Host, HostError, HostLock, MANIFEST, Manifest, PACKAGES, PROGRAM, TREES, sweep,
+    top_links,
 };
 use crate::artifact::reader::{ReadError, Reader};
 use crate::artifact::unpacking::{self, StagedFile, UnpackError};
@@ -93,6 +94,8 @@ pub fn repair<R: ByteRanges>(
     source: Option<&Admitted<'_, R>>,
     observer: &dyn Observer,
 ) -> Result<Vec<Mended>, RepairError> {
+    let unpacking = sweep::unpacking(host.root())?;
+    let _unpacking = unpacking.ok_or_else(|| HostError::Busy(host.root().to_owned()))?;
     let mut repair = Repair {
         host,
         mended: Vec::new(),

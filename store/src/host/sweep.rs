@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::{CHANNEL, GENERATIONS, PACKAGES, TREES};
+/// Held by those who unpack an artifact into the root; theirs is not swept.
+pub(super) use crate::artifact::unpacking::LOCK as EXTRACT_LOCK;
 use crate::durable::PARTIAL;
 use crate::folder;
 use crate::io_error::IoError;
@@ -13,8 +15,6 @@ use crate::work;
 
 /// How the names of unfinished generations begin.
 pub(super) const NEW: &str = ".new-";
-/// Held by those who unpack an artifact into the root; theirs is not swept.
-pub(super) const EXTRACT_LOCK: &str = ".extract.lock";
 
 /// Removes all of it. The caller has the host's lock.
 pub(super) fn sweep(root: &Path) -> Result<(), IoError> {
@@ -40,6 +40,17 @@ pub(super) fn sweep(root: &Path) -> Result<(), IoError> {
         return Ok(());
     };
     left.iter().try_for_each(|path| removal::remove(path))
+}
+
+/// Takes the right to unpack packages into `root`, of which the caller has the host's lock; nothing when another has it.
+pub(super) fn unpacking(root: &Path) -> Result<Option<FileLock>, IoError> {
+    let lock = FileLock::attempt(&root.join(EXTRACT_LOCK))?;
+    if lock.is_some() {
+        // While another had it, what he left when he was killed could not be swept.
+        let left = unfinished(&root.join(PACKAGES))?;
+        left.iter().try_for_each(|path| removal::remove(path))?;
+    }
+    Ok(lock)
 }
 
 /// What in `folder` has the name of something that is not finished.
