@@ -10,7 +10,7 @@ use schema::id::PackageId;
 use schema::manifest::SelectedPackage;
 
 use super::reader::{ReadError, Reader};
-use super::unpacking::{self, Staged, UnpackError};
+use super::unpacking::{self, Staged, StagedFile, UnpackError};
 use super::verify::{Observer, announce};
 use super::{INSTALLER_PATH, MANIFEST_PATH, listing_path, workers};
 use crate::archive::press::Threads;
@@ -87,7 +87,8 @@ impl From<UnpackError> for ExtractError {
 }
 
 /// Unpacks `wanted` to `to`: packages to `packages/<id>`, their listings to `trees/`, and when everything is wanted
-/// the manifest and the installer beside them. A package appears under its name when all are unpacked and on the disk.
+/// the manifest and the installer beside them. A package appears under its name when all are unpacked and on the disk, and
+/// the manifest when its packages have theirs.
 ///
 /// # Errors
 /// See [`ExtractError`].
@@ -125,10 +126,11 @@ pub fn extract<R: ByteRanges>(
         observer.package(package);
         Ok::<_, ExtractError>(staged)
     })?;
-    if matches!(wanted, Wanted::Everything) {
-        target.write_rest(reader)?;
-    }
-    let written = target.publish(staged)?;
+    let rest = match wanted {
+        Wanted::Everything => target.rest(reader)?,
+        Wanted::Closure(_) => Vec::new(),
+    };
+    let written = target.publish(staged, rest)?;
     let (written, present) = packages
         .iter()
         .map(|package| package.id.clone())
@@ -219,30 +221,38 @@ impl Target<'_> {
         Ok(Some(staged))
     }
 
-    /// Writes what is there beside packages and listings.
-    fn write_rest<R: ByteRanges>(&self, reader: &Reader<R>) -> Result<(), ExtractError> {
-        let manifest = reader.manifest().to_bytes()?;
-        let path = self.root.join(MANIFEST_PATH);
-        unpacking::document(&path, &manifest, FILE_MODE, self.mtime)?.publish()?;
+    /// Unpacks what is there beside packages and listings, in the order in which it is to appear.
+    fn rest<R: ByteRanges>(&self, reader: &Reader<R>) -> Result<Vec<StagedFile>, ExtractError> {
+        let mut staged = Vec::new();
+        if let Some(installer) = &reader.manifest().installer {
+            let path = self.root.join(INSTALLER_PATH);
+            staged.push(unpacking::installer(reader, installer, &path)?);
+        }
         if reader.attested().is_some() {
             let mut unpacker = Unpacker::new().map_err(ReadError::Unpack)?;
             let bytes = reader.attestations(&mut unpacker)?.to_bytes()?;
             let path = self.root.join(attestations::FILE);
-            unpacking::document(&path, &bytes, FILE_MODE, self.mtime)?.publish()?;
+            staged.push(unpacking::document(&path, &bytes, FILE_MODE, self.mtime)?);
         }
-        if let Some(installer) = &reader.manifest().installer {
-            let path = self.root.join(INSTALLER_PATH);
-            unpacking::installer(reader, installer, &path)?.publish()?;
-        }
-        Ok(())
+        // Last: who has the manifest has its packages.
+        let manifest = reader.manifest().to_bytes()?;
+        let path = self.root.join(MANIFEST_PATH);
+        staged.push(unpacking::document(&path, &manifest, FILE_MODE, self.mtime)?);
+        Ok(staged)
     }
 
-    /// Gives the unpacked packages their names, once everything is on the disk.
-    fn publish(&self, staged: Vec<Option<Staged>>) -> Result<BTreeSet<PackageId>, ExtractError> {
+    /// Gives the unpacked packages their names, once everything is on the disk, and then the rest.
+    fn publish(
+        &self,
+        staged: Vec<Option<Staged>>,
+        rest: Vec<StagedFile>,
+    ) -> Result<BTreeSet<PackageId>, ExtractError> {
         durable::sync_file_system(&self.packages)?;
         let named = staged.into_iter().flatten().map(Staged::publish);
         let written = named.collect::<Result<_, _>>()?;
         durable::sync_file_system(&self.packages)?;
+        rest.into_iter().try_for_each(StagedFile::publish)?;
+        durable::sync(self.root)?;
         Ok(written)
     }
 }

@@ -78,3 +78,20 @@ fn of_two_that_unpack_to_a_host_one_is_told_to_wait() {
         removal::remove(host.root()).unwrap();
     }
 }
+
+#[test]
+fn the_manifest_appears_when_its_packages_have_their_names() {
+    let demo = Demo::new();
+    let reader = open(&demo.packed());
+    let to = demo.path("to");
+    let taken = Meanwhile(|package: &SelectedPackage| {
+        let place = to.join("packages").join(package.id.to_string());
+        fs::create_dir_all(place.join("someone's")).unwrap();
+    });
+    let extracted = unpack(&reader, &to, &taken);
+    assert!(matches!(extracted, Err(ExtractError::Io(_))), "{extracted:?}");
+    let left = fs::read_dir(&to).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["packages", "trees"]);
+}
