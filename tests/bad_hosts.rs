@@ -119,6 +119,24 @@ fn of_two_installations_at_once_one_is_told_to_wait() {
 }
 
 #[test]
+fn a_swap_that_cannot_be_made_leaves_the_host_where_it_is() {
+    let upgrade = Upgrade::new();
+    let (tree, host) = (&upgrade.tree, &upgrade.host);
+    let before = upgrade.active();
+    let output = tree.among_mounts(&format!(
+        "strace -f -o $DIR/log -e trace=symlink,symlinkat -P {}/.partial-current \
+        -e inject=symlink,symlinkat:error=ENOSPC $STORE install {} --root $DIR/host",
+        host.display(),
+        upgrade.second
+    ));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("rolled back to generation 1"), "{said}");
+    assert!(!host.join("pending").exists());
+    assert_eq!(upgrade.active(), before);
+}
+
+#[test]
 fn what_brings_packages_waits_for_who_unpacks_there() {
     let upgrade = Upgrade::new();
     let (tree, host) = (&upgrade.tree, &upgrade.host);

@@ -153,12 +153,21 @@ pub(super) fn back(host: &Host, back: &Change, system: &dyn System) -> Result<()
     Ok(host.clear_pending()?)
 }
 
-/// The swap: one rename.
+/// The swap: one rename, or nothing where `current` leads there: what kept a swap from being made may last, and there is
+/// no other way back from it.
 fn point(host: &Host, number: Option<GenerationNumber>) -> Result<(), IoError> {
     let current = host.root().join(CURRENT);
     match number {
         None => durable::remove(&current),
-        Some(number) => durable::link(&current, &Path::new(GENERATIONS).join(number.to_string())),
+        Some(number) => link(&current, &Path::new(GENERATIONS).join(number.to_string())),
+    }
+}
+
+/// Makes `path` a link to `target`, unless it is that.
+fn link(path: &Path, target: &Path) -> Result<(), IoError> {
+    match fs::read_link(path) {
+        Ok(found) if found == target => Ok(()),
+        _ => durable::link(path, target),
     }
 }
 
@@ -166,10 +175,7 @@ fn point(host: &Host, number: Option<GenerationNumber>) -> Result<(), IoError> {
 pub(super) fn lay_top_links(host: &Host) -> Result<(), IoError> {
     for name in top_links() {
         let path = host.root().join(name);
-        let target = Path::new(CURRENT).join(name);
-        if !fs::read_link(&path).is_ok_and(|found| found == target) {
-            durable::link(&path, &target)?;
-        }
+        link(&path, &Path::new(CURRENT).join(name))?;
     }
     Ok(())
 }
