@@ -1,5 +1,7 @@
 //! Owns a system that does not run: an image, whose files are made ready for its first boot and nothing is started.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -19,8 +21,18 @@ use crate::verify::{Difference, DifferenceKind, FileKind};
 
 /// Where packages keep what changes, relative to the top of the system.
 const STATE: &str = "var/lib";
+/// Where groups are, beside [`super::USERS`].
+const GROUPS: &str = "etc/group";
 /// Where kernel settings are set from at boot.
 const SYSCTL: &str = "etc/sysctl.d";
+/// As many links as the kernel follows on one way.
+const MOST_LINKS: u32 = 40;
+/// How reading a link fails where none is.
+const NO_LINK: [io::ErrorKind; 3] = [
+    io::ErrorKind::InvalidInput,
+    io::ErrorKind::NotFound,
+    io::ErrorKind::NotADirectory,
+];
 /// Mode of state folders: nobody else's business.
 const STATE_MODE: u32 = 0o750;
 
@@ -52,6 +64,32 @@ impl Image {
             }
         }
         Ok(())
+    }
+
+    /// The links of an image through which something would be laid outside of it: where they lead, only the system
+    /// in it can tell.
+    fn ways_out(&self, change: &Change) -> Result<Vec<Obstacle>, IoError> {
+        // The root of the machine has no outside.
+        if self.top == Path::new("/") {
+            return Ok(Vec::new());
+        }
+        let mut paths = links::folders(change);
+        paths.extend([super::USERS, GROUPS].map(PathBuf::from));
+        let sets = |layout: &Layout| !layout.sysctl.is_empty();
+        if sets(&change.to) || change.from.as_ref().is_some_and(sets) {
+            paths.insert(PathBuf::from(SYSCTL));
+        }
+        if !change.to.state.is_empty() {
+            paths.insert(Path::new(STATE).join(&change.to.distribution));
+        }
+        let mut found = BTreeSet::new();
+        for path in paths {
+            found.extend(way_out(&self.top, &path)?);
+        }
+        Ok(found
+            .into_iter()
+            .map(|path| Obstacle::InTheWay { path })
+            .collect())
     }
 
     /// What stands where state folders and the link to kernel settings belong.
@@ -91,6 +129,39 @@ impl Image {
     }
 }
 
+/// The link by which `path`, relative to `top`, leads out of it, if one does: an absolute one, or one with too many `..`.
+fn way_out(top: &Path, path: &Path) -> Result<Option<PathBuf>, IoError> {
+    let parts = |path: &Path| -> Vec<OsString> {
+        let parts = path.iter().rev().filter(|part| *part != ".");
+        parts.map(OsString::from).collect()
+    };
+    let (mut at, mut link) = (top.to_owned(), top.to_owned());
+    let mut left = parts(path);
+    let mut followed = 0;
+    while let Some(part) = left.pop() {
+        if part == ".." {
+            if at == top {
+                return Ok(Some(link));
+            }
+            at.pop();
+            continue;
+        }
+        let next = at.join(part);
+        match fs::read_link(&next) {
+            Ok(target) if target.is_absolute() || followed == MOST_LINKS => return Ok(Some(next)),
+            Ok(target) => {
+                followed += 1;
+                left.extend(parts(&target));
+                link = next;
+            }
+            // No link, or nothing yet.
+            Err(error) if NO_LINK.contains(&error.kind()) => at = next,
+            Err(error) => return Err(error).at("look at", &next),
+        }
+    }
+    Ok(None)
+}
+
 /// The link through which systemd sets kernel settings at boot.
 pub(in crate::host) fn sysctl_link(top: &Path, distribution: &str) -> PathBuf {
     top.join(SYSCTL).join(format!("60-{distribution}.conf"))
@@ -125,6 +196,11 @@ impl System for Image {
     }
 
     fn check(&self, change: &Change) -> Result<Vec<Obstacle>, SystemError> {
+        let out = self.ways_out(change)?;
+        if !out.is_empty() {
+            // Nothing is looked at behind them.
+            return Ok(out);
+        }
         let mut found = links::in_the_way(&self.top, change)?;
         found.extend(self.taken(change)?);
         found.extend(Accounts::read(&self.top)?.contradict(&change.to));
@@ -258,6 +334,51 @@ mod tests {
         fs::remove_file(&settings).unwrap();
         image.lay_sysctl(&change).unwrap();
         assert_eq!(image.check(&change).unwrap(), expected[..1]);
+    }
+
+    #[test]
+    fn a_link_that_leads_out_of_the_image_is_in_the_way() {
+        let image = tempfile::tempdir().unwrap();
+        let top = image.path();
+        for folder in ["etc/systemd", "usr/etc/units", "usr/etc/sysctl.d"] {
+            fs::create_dir_all(top.join(folder)).unwrap();
+        }
+        let change = Change {
+            root: PathBuf::from("/opt/store"),
+            prefix: PathBuf::from("/opt/store"),
+            from: None,
+            to: Layout {
+                distribution: "demo".to_owned(),
+                state: [("db".parse().unwrap(), Owner::default())].into(),
+                sysctl: [("vm.swappiness".to_owned(), "2".to_owned())].into(),
+                ..Layout::default()
+            },
+        };
+        let found = |links: [(&str, &str); 3]| -> Vec<PathBuf> {
+            for (path, target) in links {
+                removal::remove(&top.join(path)).unwrap();
+                std::os::unix::fs::symlink(target, top.join(path)).unwrap();
+            }
+            let found = Image::new(top).check(&change).unwrap().into_iter();
+            let paths = found.map(|obstacle| match obstacle {
+                Obstacle::InTheWay { path } => path.strip_prefix(top).unwrap().to_owned(),
+                other => panic!("{other}"),
+            });
+            paths.collect()
+        };
+        let inside = [
+            ("var", "./usr/../usr/var"),
+            ("etc/systemd/system", "../../usr/etc/units"),
+            ("etc/sysctl.d", "../usr/etc/sysctl.d"),
+        ];
+        assert_eq!(found(inside), [] as [PathBuf; 0]);
+        let outside = [
+            ("var", "/tmp"),
+            ("etc/systemd/system", "../../../tmp"),
+            ("usr/etc/sysctl.d", "/tmp"),
+        ];
+        let paths = ["etc/systemd/system", "usr/etc/sysctl.d", "var"].map(PathBuf::from);
+        assert_eq!(found(outside), paths);
     }
 
     #[test]

@@ -59,6 +59,17 @@ fn wanted(top: &Path, change: &Change) -> Vec<Link> {
         .collect()
 }
 
+/// The folders in which the links of `change` are, relative to the top of the system.
+pub(super) fn folders(change: &Change) -> BTreeSet<PathBuf> {
+    let links = wanted(Path::new(""), change).into_iter();
+    let mut folders: BTreeSet<PathBuf> = links
+        .filter_map(|link| Some(link.path.parent()?.to_owned()))
+        .collect();
+    // Where links of other generations are looked for.
+    folders.insert(PathBuf::from(FOLDER));
+    folders
+}
+
 /// What stands where links belong and is not the store's own.
 pub(super) fn in_the_way(top: &Path, change: &Change) -> Result<Vec<Obstacle>, IoError> {
     let mut found = Vec::new();
