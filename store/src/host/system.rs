@@ -103,6 +103,12 @@ pub enum Obstacle {
         /// Where.
         path: PathBuf,
     },
+    /// Through a link of an image, something would be laid outside of it.
+    #[error("{} leads out of the image; make it a relative link within, or a folder", path.display())]
+    LeadsOut {
+        /// The link.
+        path: PathBuf,
+    },
     /// The system itself has a unit of that name, which ours would hide.
     #[error("the unit `{unit}` is the system's own already, in {}", path.display())]
     UnitHidden {
@@ -267,6 +273,7 @@ mod tests {
                 reason: reason.clone(),
             },
             Obstacle::InTheWay { path: path.clone() },
+            Obstacle::LeadsOut { path: path.clone() },
             Obstacle::UnitHidden {
                 unit,
                 path: path.clone(),

@@ -88,7 +88,7 @@ impl Image {
         }
         Ok(found
             .into_iter()
-            .map(|path| Obstacle::InTheWay { path })
+            .map(|path| Obstacle::LeadsOut { path })
             .collect())
     }
 
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_leads_out_of_the_image_is_in_the_way() {
+    fn a_link_that_leads_out_of_the_image_is_an_obstacle() {
         let image = tempfile::tempdir().unwrap();
         let top = image.path();
         for folder in ["etc/systemd", "usr/etc/units", "usr/etc/sysctl.d"] {
@@ -361,7 +361,7 @@ mod tests {
             }
             let found = Image::new(top).check(&change).unwrap().into_iter();
             let paths = found.map(|obstacle| match obstacle {
-                Obstacle::InTheWay { path } => path.strip_prefix(top).unwrap().to_owned(),
+                Obstacle::LeadsOut { path } => path.strip_prefix(top).unwrap().to_owned(),
                 other => panic!("{other}"),
             });
             paths.collect()
