@@ -4,6 +4,8 @@
     reason = "what cannot be read fails the test, as it should"
 )]
 
+mod filling;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -22,6 +22,7 @@ use store::attestations::{self, KeepError};
 use store::durable::{self, PARTIAL};
 use store::facts::{self, FactsError};
 use store::folder;
+use store::handed_on::HandedOn;
 use store::index::IndexError;
 use store::io_error::{IoContext, IoError};
 use store::keys::{KeyError, SigningKey};
@@ -82,12 +83,15 @@ pub enum PushError {
     /// Two at once would be in each other's way.
     #[error("another process is filling {}", .0.display())]
     Busy(PathBuf),
+    /// What is there has files of the same names, which would be exchanged or removed.
+    #[error("a binary cache needs a folder of its own, outside of {0}")]
+    Occupied(HandedOn),
 }
 
 /// Puts the packages `ids` of `store` into `folder`, signed with `key`.
 ///
 /// # Errors
-/// See [`PushError`].
+/// See [`PushError`]; [`PushError::Occupied`] before anything is written.
 pub fn push(
     store: &Store,
     ids: &[PackageId],
@@ -95,6 +99,9 @@ pub fn push(
     key: &SigningKey,
     observer: &dyn Observer,
 ) -> Result<Pushed, PushError> {
+    if let Some(occupied) = occupied(folder) {
+        return Err(PushError::Occupied(occupied));
+    }
     for name in [TREES, ARCHIVES, attestations::FOLDER] {
         durable::create_folders(&folder.join(name))?;
     }
@@ -132,6 +139,18 @@ pub fn push(
         present,
         bytes: records.iter().map(|record| record.length).sum(),
     })
+}
+
+/// What `folder` is, or lies in, that is no place for a cache.
+fn occupied(folder: &Path) -> Option<HandedOn> {
+    let inside = folder.join(LOCK);
+    let cache = HandedOn::in_cache_to_be(folder, &inside);
+    // Of what lies around each other only the innermost is told, and the cache itself may lie in something else.
+    let itself = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let mut around = [inside, itself]
+        .into_iter()
+        .filter_map(|file| HandedOn::around(&file));
+    around.find(|around| cache.as_ref() != Some(around))
 }
 
 /// A package that is to be there.
