@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Farm;
-use crate::support::text;
+use crate::support::{names, text};
+use serde_json::json;
 
 /// All that is below `folder`, sorted.
 fn all_below(folder: &Path) -> Vec<PathBuf> {
@@ -56,4 +57,44 @@ fn nothing_but_a_cache_is_filled() {
     }
     farm.tree.store(&["verify"]).ok();
     push(&farm.cache).ok();
+}
+
+#[test]
+fn what_a_killed_push_left_is_gone_after_the_next() {
+    let farm = Farm::new();
+    let stray = format!("archives/{}.tar.zst", "0".repeat(64));
+    let left = [
+        stray.as_str(),
+        "archives/.partial-a.tar.zst",
+        "trees/.partial-b.json",
+        "attestations/.partial-c.json",
+        ".partial-d.json",
+    ];
+    let left = left.map(|path| farm.cache.join(path));
+    let before = all_below(&farm.cache);
+    for path in &left {
+        fs::write(path, "half").unwrap();
+    }
+    assert_eq!(names(&farm.push(&["app"]).json()["pushed"]), [""; 0]);
+    assert_eq!(all_below(&farm.cache), before);
+}
+
+#[test]
+fn a_push_that_fails_on_a_full_disk_takes_no_room() {
+    let farm = Farm::new();
+    let random = "head -c 3000000 /dev/urandom > $PKG_PATH/out";
+    farm.tree.recipe("large", &json!({ "version": "1" }), random);
+    farm.tree.store(&["build", "large"]).ok();
+    // The store keeps its archive, which is then only copied.
+    farm.push(&["large"]).ok();
+    for path in [farm.entry("large"), farm.archive("large")] {
+        fs::remove_file(path).unwrap();
+    }
+    let before = all_below(&farm.cache);
+    // No file grows beyond 1 MB, as if there were no more room.
+    let full = "trap '' XFSZ; ulimit -f 2000";
+    let push = ["push", text(&farm.cache), "large", "--key", "../key"];
+    let ran = farm.tree.store_after(full, &push);
+    ran.fails(1, &["archives/.partial-", "too large"]);
+    assert_eq!(all_below(&farm.cache), before);
 }

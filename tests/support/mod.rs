@@ -158,10 +158,15 @@ impl TestTree {
 
     /// The same where new files are for their owner alone.
     pub fn store_masked(&self, args: &[&str]) -> Ran {
+        self.store_after("umask 077", args)
+    }
+
+    /// The same once a shell has run `first`.
+    pub fn store_after(&self, first: &str, args: &[&str]) -> Ran {
         let inner = self.command(args);
         let mut command = Command::new("sh");
         command
-            .args(["-c", "umask 077; exec \"$0\" \"$@\""])
+            .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
             .arg(inner.get_program())
             .args(inner.get_args())
             .current_dir(self.recipes())

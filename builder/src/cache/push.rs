@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,8 @@ use store::seekable::Frame;
 
 /// Held by the one process that fills the folder.
 const LOCK: &str = ".lock";
+/// Where what entries name lies.
+const FOLDERS: [&str; 3] = [TREES, ARCHIVES, attestations::FOLDER];
 /// Mode of all that is put there; whoever serves the folder may be somebody else.
 const SERVED: u32 = 0o644;
 
@@ -102,12 +105,15 @@ pub fn push(
     if let Some(occupied) = occupied(folder) {
         return Err(PushError::Occupied(occupied));
     }
-    for name in [TREES, ARCHIVES, attestations::FOLDER] {
+    for name in FOLDERS {
         durable::create_folders(&folder.join(name))?;
     }
     let lock = FileLock::attempt(&folder.join(LOCK))?;
     let _lock = lock.ok_or_else(|| PushError::Busy(folder.to_owned()))?;
     let target = Target { store, folder, key };
+    target.sweep()?;
+    // What a killed or failed push left takes the room that this one may need.
+    target.tidy()?;
     let (mut open, mut present) = (Vec::new(), Vec::new());
     for id in ids {
         let wanted = target.wanted(id)?;
@@ -247,13 +253,10 @@ impl Target<'_> {
         let Request { id, tree, .. } = &wanted.request;
         let kept = self.store.archive_path(tree);
         let target = self.folder.join(archive_path(tree));
-        let aside = aside(&target);
-        if !copy(&kept, record, &aside)?.is(&record.blake3, record.length) {
-            fs::remove_file(&aside).at("remove", &aside)?;
+        if !put_archive(&kept, record, &target)? {
             record::forget(self.store, tree)?;
             return Err(PushError::Damaged(id.clone()));
         }
-        fs::rename(&aside, &target).at("publish", &target)?;
         let listing = archive::read_listing_bytes(self.store, &wanted.request)?;
         Ok(write(&self.folder.join(listing_path(tree)), &listing)?)
     }
@@ -289,6 +292,19 @@ impl Target<'_> {
             true => Ok(()),
             false => Ok(write(&path, &bytes)?),
         }
+    }
+
+    /// Removes what earlier pushes had not finished when they were killed.
+    fn sweep(&self) -> Result<(), IoError> {
+        let folders = FOLDERS.iter().map(|name| self.folder.join(name));
+        for folder in folders.chain([self.folder.to_owned()]) {
+            for entry in folder::entries(&folder)? {
+                if entry.file_name().as_bytes().starts_with(PARTIAL.as_bytes()) {
+                    removal::remove(&entry.path())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes the archives that no entry names any more, since another builder's content has taken their place. Their
@@ -350,6 +366,23 @@ fn cached(record: &Record) -> CachedArchive {
             .map(|frame| (frame.compressed, frame.decompressed))
             .collect(),
     }
+}
+
+/// Puts the archive of `record` at `to`; whether it is that one. Otherwise nothing is put there.
+fn put_archive(from: &Path, record: &Record, to: &Path) -> Result<bool, IoError> {
+    let aside = aside(to);
+    let put = copy(from, record, &aside).and_then(|copied| {
+        let is_it = copied.is(&record.blake3, record.length);
+        if is_it {
+            fs::rename(&aside, to).at("publish", to)?;
+        }
+        Ok(is_it)
+    });
+    if !matches!(put, Ok(true)) {
+        // On a full disk every byte counts; whatever stays is swept by the next push.
+        let _ = fs::remove_file(&aside);
+    }
+    put
 }
 
 /// Copies the archive of `record`, for others to read, and says what was copied.
