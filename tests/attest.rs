@@ -6,6 +6,7 @@
 )]
 
 mod farm;
+mod places;
 mod unbuilt;
 
 use std::fs::{self, Permissions};

@@ -168,6 +168,16 @@ fn what_no_cache_has_is_built_with_what_caches_have() {
     let ran = farm.build(farm.cache.to_str().unwrap(), &[]);
     assert_eq!(outcome(&ran), (texts(&["shell", "tool", "lib"]), 1), "{ran:?}");
 
+    // Object stores refuse what they lack, and what they have is taken all the same.
+    let (web, lib) = (Web::new(&farm.cache), format!("{}.json", farm.tree.id("lib")));
+    web.errs(move |asked| match asked.path == lib {
+        true => Fault::Status(403),
+        false => Fault::None,
+    });
+    let ran = farm.build(&web.url(""), &[]);
+    assert_eq!(outcome(&ran), (texts(&["shell", "tool"]), 2), "{ran:?}");
+    assert!(!ran.stderr.contains("warning"), "{ran:?}");
+
     fs::remove_file(farm.entry("lib")).unwrap();
     let ran = farm.build(farm.cache.to_str().unwrap(), &[]);
     assert_eq!(outcome(&ran), (texts(&["shell", "tool"]), 2), "{ran:?}");

@@ -40,6 +40,8 @@ pub struct Cache {
     place: Place,
     keys: Vec<CheckingKey>,
     is_down: AtomicBool,
+    has_given: AtomicBool,
+    has_refused: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,9 @@ pub enum CacheProblem {
     /// There is no such folder.
     #[error("{} is not a folder", .0.display())]
     NoFolder(PathBuf),
+    /// Each file is refused, which is how some servers answer for those that they lack.
+    #[error("the server answers 403 to whatever it is asked for")]
+    Closed,
     /// A document of it cannot be read whole.
     #[error(transparent)]
     Document(#[from] DocumentError),
@@ -113,12 +118,19 @@ impl Cache {
             place: place_is,
             keys,
             is_down: AtomicBool::new(false),
+            has_given: AtomicBool::new(false),
+            has_refused: AtomicBool::new(false),
         })
     }
 
     /// Whether it failed in a way that makes asking again a waste of time.
     pub fn is_down(&self) -> bool {
         self.is_down.load(Ordering::Relaxed)
+    }
+
+    /// Whether it refused whatever it was asked for: maybe it lacks all that, maybe it lets nobody in.
+    pub fn is_closed(&self) -> bool {
+        self.has_refused.load(Ordering::Relaxed) && !self.has_given.load(Ordering::Relaxed)
     }
 
     /// Checks that it is there at all. A server is found out when it is first asked.
@@ -187,8 +199,16 @@ impl Cache {
                 .map_err(|error| MediumError::Remote(error.into())),
         };
         match opened {
-            Ok(medium) => Ok(Some(medium)),
+            Ok(medium) => {
+                self.has_given.store(true, Ordering::Relaxed);
+                Ok(Some(medium))
+            }
             Err(error) if error.is_absent() => Ok(None),
+            // Object stores answer so for what they lack.
+            Err(error) if error.is_forbidden() => {
+                self.has_refused.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
             Err(error) => {
                 self.is_down.store(true, Ordering::Relaxed);
                 Err(error.into())

@@ -1,6 +1,7 @@
 //! Owns comparing what several builders attest of the same store IDs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use schema::attestation::{Attestations, BuildType, Claim, Envelope};
@@ -26,9 +27,6 @@ const TWO: usize = 2;
 /// Why a place cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ChallengeError {
-    /// A document of it cannot be read.
-    #[error(transparent)]
-    Document(#[from] DocumentError),
     /// A folder of it cannot be read.
     #[error(transparent)]
     Io(#[from] IoError),
@@ -37,7 +35,7 @@ pub enum ChallengeError {
     Absent(String),
 }
 
-/// A document that should hold attestations, and does not.
+/// A document that should hold attestations, and does not, or cannot be read; or a server that does not answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Malformed {
     /// Where it is.
@@ -89,7 +87,7 @@ pub struct Comparison {
     pub threshold: Option<usize>,
     /// Of each store ID that was asked about.
     pub verdicts: Vec<Verdict>,
-    /// What could not be compared, since it holds no attestations.
+    /// What could not be compared, since it holds no attestations or cannot be read.
     pub malformed: BTreeSet<Malformed>,
     /// Places that attest nothing of what was asked, as one does that is not there.
     pub silent: Vec<String>,
@@ -137,13 +135,41 @@ enum Answer {
     Nothing,
     Attestations(Attestations),
     Malformed(Malformed),
+    /// The same, of a server that may be in no state to answer anything else either.
+    Failed(Malformed),
+}
+
+/// A place, and what became of asking it.
+struct Asked<'a> {
+    place: &'a str,
+    /// Whether it said anything of what was asked, or what is wrong with it is told.
+    is_heard: bool,
+    /// Whether it answered at all.
+    is_there: bool,
+    failures: u32,
+}
+
+impl<'a> Asked<'a> {
+    fn new(place: &'a String) -> Self {
+        Self {
+            place,
+            is_heard: false,
+            is_there: false,
+            failures: 0,
+        }
+    }
+
+    /// Whether to ask it no more: one document must not hide all others, but each failure may take a minute.
+    fn is_down(&self) -> bool {
+        self.failures > u32::from(self.is_there)
+    }
 }
 
 impl Challenge<'_> {
     /// What all the places attest of `ids`.
     ///
     /// # Errors
-    /// When one cannot be asked.
+    /// When one is not there.
     pub fn of(&self, ids: &[PackageId]) -> Result<Comparison, ChallengeError> {
         for place in self.places {
             if self.folder(place).is_some_and(|folder| !folder.is_dir()) {
@@ -151,27 +177,33 @@ impl Challenge<'_> {
             }
         }
         let mut malformed = BTreeSet::new();
-        let mut heard = BTreeSet::new();
+        let mut asked: Vec<Asked<'_>> = self.places.iter().map(Asked::new).collect();
         let mut verdicts = Vec::new();
         for id in ids {
             let mut envelopes = Vec::new();
-            for (number, place) in self.places.iter().enumerate() {
-                match self.ask(place, id)? {
-                    Answer::Nothing => continue,
-                    Answer::Attestations(found) => envelopes.extend(found.envelopes),
+            for asked in asked.iter_mut().filter(|asked| !asked.is_down()) {
+                let answer = self.ask(asked.place, id);
+                asked.is_heard |= !matches!(answer, Answer::Nothing);
+                match answer {
+                    Answer::Failed(found) => {
+                        malformed.insert(found);
+                        asked.failures += 1;
+                        continue;
+                    }
                     Answer::Malformed(found) => _ = malformed.insert(found),
+                    Answer::Attestations(found) => envelopes.extend(found.envelopes),
+                    Answer::Nothing => {}
                 }
-                heard.insert(number);
+                asked.is_there = true;
             }
-            verdicts.push(self.verdict(id, &envelopes)?);
+            verdicts.push(self.verdict(id, &envelopes, &asked));
         }
-        let silent = self.places.iter().enumerate();
-        let silent = silent.filter(|(number, _)| !heard.contains(number));
+        let silent = asked.iter().filter(|asked| !asked.is_heard);
         Ok(Comparison {
             threshold: self.trust.threshold(),
             verdicts,
             malformed,
-            silent: silent.map(|(_, place)| place.clone()).collect(),
+            silent: silent.map(|asked| asked.place.to_owned()).collect(),
         })
     }
 
@@ -191,7 +223,7 @@ impl Challenge<'_> {
         Ok(ids)
     }
 
-    fn verdict(&self, id: &PackageId, envelopes: &[Envelope]) -> Result<Verdict, ChallengeError> {
+    fn verdict(&self, id: &PackageId, envelopes: &[Envelope], asked: &[Asked<'_>]) -> Verdict {
         let mut trees: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
         let (counted, refused) = attestations::weigh(envelopes, self.trust);
         // A file by another name would be an answer to another question.
@@ -205,33 +237,43 @@ impl Challenge<'_> {
         }
         let mut digests = trees.keys();
         let paths = match (digests.next(), digests.next()) {
-            (Some(one), Some(other)) => self.differing(one, other)?,
+            (Some(one), Some(other)) => self.differing(one, other, asked),
             _ => Vec::new(),
         };
         let refused = refused.into_iter().filter(|refused| about_it(&refused.claim));
         let refused = refused.map(|refused| refused.why.to_string());
-        Ok(Verdict {
+        Verdict {
             id: id.clone(),
             trees,
             refused: refused.chain(unfit).collect(),
             paths,
-        })
+        }
     }
 
-    fn ask(&self, place: &str, id: &PackageId) -> Result<Answer, ChallengeError> {
+    fn ask(&self, place: &str, id: &PackageId) -> Answer {
         let at = inside(place, &attestations::path_of(id));
-        let malformed = |why: String| {
-            let place = at.clone();
-            Ok(Answer::Malformed(Malformed { place, why }))
+        let malformed = |error: &dyn Error| {
+            let (place, why) = (at.clone(), error.to_string());
+            Answer::Malformed(Malformed { place, why })
         };
         match self.document(&at) {
-            Ok(None) => Ok(Answer::Nothing),
+            Ok(None) => Answer::Nothing,
             Ok(Some(bytes)) => match Attestations::parse(&bytes) {
-                Ok(found) => Ok(Answer::Attestations(found)),
-                Err(error) => malformed(error.to_string()),
+                Ok(found) => Answer::Attestations(found),
+                Err(error) => malformed(&error),
             },
-            Err(error @ DocumentError::TooLarge { .. }) => malformed(error.to_string()),
-            Err(error) => Err(error.into()),
+            // What cannot be read in a folder, or is refused, says nothing of what lies beside it.
+            Err(error)
+                if self.folder(place).is_some()
+                    || error.is_forbidden()
+                    || matches!(error, DocumentError::TooLarge { .. }) =>
+            {
+                malformed(&error)
+            }
+            Err(error) => Answer::Failed(Malformed {
+                place: place.to_owned(),
+                why: error.to_string(),
+            }),
         }
     }
 
@@ -247,30 +289,24 @@ impl Challenge<'_> {
         }
     }
 
-    fn differing(&self, one: &Digest, other: &Digest) -> Result<Vec<String>, ChallengeError> {
-        let (Some(one), Some(other)) = (self.listing(one)?, self.listing(other)?) else {
-            return Ok(Vec::new());
+    fn differing(&self, one: &Digest, other: &Digest, asked: &[Asked<'_>]) -> Vec<String> {
+        let (Some(one), Some(other)) = (self.listing(one, asked), self.listing(other, asked)) else {
+            return Vec::new();
         };
-        Ok(differing(&one, &other)
+        differing(&one, &other)
             .into_iter()
             .map(|differs| differs.path)
-            .collect())
+            .collect()
     }
 
-    /// The listing of that digest, from wherever it is whole.
-    fn listing(&self, tree: &Digest) -> Result<Option<Listing>, ChallengeError> {
-        for place in self.places {
-            let at = inside(place, &listing_path(tree));
-            let found = match self.document(&at) {
-                Err(DocumentError::TooLarge { .. }) => None,
-                found => found?,
-            };
-            let sound = found.filter(|bytes| Digest::of(bytes) == *tree);
-            if let Some(listing) = sound.and_then(|bytes| Listing::parse(&bytes).ok()) {
-                return Ok(Some(listing));
-            }
-        }
-        Ok(None)
+    /// The listing of that digest, from wherever it is whole. A place that does not give it is no reason to hide a dispute.
+    fn listing(&self, tree: &Digest, asked: &[Asked<'_>]) -> Option<Listing> {
+        let mut up = asked.iter().filter(|asked| !asked.is_down());
+        up.find_map(|asked| {
+            let bytes = self.document(&inside(asked.place, &listing_path(tree))).ok()??;
+            let is_whole = Digest::of(&bytes) == *tree;
+            is_whole.then(|| Listing::parse(&bytes).ok())?
+        })
     }
 }
 

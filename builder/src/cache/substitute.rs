@@ -84,10 +84,14 @@ pub fn substitute(
     loop {
         let wanted = taking.wanted(selected);
         if wanted.is_empty() {
-            return Ok(taken);
+            break;
         }
         taken.extend(taking.take(&wanted)?);
     }
+    for cache in caches.iter().filter(|cache| cache.is_closed()) {
+        hearer.refused(cache.name(), None, &CacheProblem::Closed);
+    }
+    Ok(taken)
 }
 
 /// What a cache has of a package.

@@ -24,7 +24,7 @@ struct Document<'a> {
     disputed: Vec<Named<'a>>,
     /// What fewer builders attest.
     unconfirmed: Vec<Named<'a>>,
-    /// Documents that hold no attestations.
+    /// Documents that hold no attestations or cannot be read, and servers that do not answer.
     malformed: Vec<&'a Malformed>,
     /// Places that attest nothing of what was asked.
     silent: &'a [String],
@@ -40,7 +40,7 @@ struct Named<'a> {
 /// Runs the verb.
 ///
 /// # Errors
-/// When a key is none, or a place cannot be asked, or there is nothing to ask about.
+/// When a key is none, or a place is not there, or there is nothing to ask about.
 pub fn run(context: &Context<'_>, args: &signing::Challenge) -> Result<ExitCode, Failure> {
     let Some(demand) = signature::demand(context, &args.trusted)? else {
         let failure = Failure::misuse("it is not said whose attestations count");
