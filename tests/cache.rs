@@ -5,6 +5,7 @@
 )]
 
 mod filling;
+mod served;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::signature::ENDING;
 use rayon::prelude::*;
 use schema::cache::{CacheEntry, CachedArchive};
-use schema::delivery::{DeliveredFile, DeliveryIndex, DeliveryIndexError};
+use schema::delivery::{DeliveredFile, DeliveryIndex};
 use schema::digest::Digest;
 use schema::id::PackageId;
 use store::archive::check::{self, OtherFrames};
@@ -17,20 +17,27 @@ use store::folder;
 use store::io_error::{IoContext, IoError};
 use store::keys::{CheckingKey, Signature};
 use store::listing;
-use store::places::{ARCHIVES, TREES, archive_path, listing_path};
+use store::places::{ARCHIVES, PACKAGES, TREES, archive_path, listing_path};
 use store::regular;
 use store::seekable::Frame;
 use store::verify::{Difference, DifferenceKind, FileKind, FirstByte, VerifyObserver};
 
 use crate::configure::delivery::{B3SUMS, INDEX, SHA256SUMS, digests, sums};
 
+/// What hosts fetch from a delivery and run.
+const INSTALL_SCRIPT: &str = "install.sh";
+/// What no cache has, but a store, one of them at least where it is damaged.
+const OF_STORES: [&str; 2] = [PACKAGES, "index.sqlite"];
+/// What a cache has beside its entries.
+const OF_CACHES: [&str; 3] = [TREES, ARCHIVES, ATTESTATIONS];
+
 /// What a folder is served as.
 #[derive(Debug)]
 pub enum Served {
     /// A delivery, with its index.
     Delivery(Box<DeliveryIndex>),
-    /// A delivery whose index cannot be relied on, so that nothing is known of its files.
-    Unlisted(DeliveryIndexError),
+    /// A delivery whose index is not there or cannot be relied on, so that nothing is known of its files.
+    Unlisted(DifferenceKind),
     /// A binary cache, with what its entries are called.
     Cache(Vec<PackageId>),
 }
@@ -38,16 +45,21 @@ pub enum Served {
 impl Served {
     /// What is in `folder`; nothing when it is neither.
     pub fn of(folder: &Path) -> Option<Self> {
-        if let Ok(bytes) = regular::read(&folder.join(INDEX)) {
-            return match DeliveryIndex::parse(&bytes) {
-                Ok(index) => Some(Self::Delivery(Box::new(index))),
-                // Others have files of that name, too, but not beside this one.
-                Err(why) => folder.join(B3SUMS).exists().then_some(Self::Unlisted(why)),
-            };
+        let has = |name: &str| folder.join(name).exists();
+        match index(folder) {
+            Ok(index) => return Some(Self::Delivery(Box::new(index))),
+            // Others have files of that name, too, but not beside these.
+            Err(why) if has(B3SUMS) && (has(INSTALL_SCRIPT) || why != DifferenceKind::Missing) => {
+                return Some(Self::Unlisted(why));
+            }
+            Err(_) => {}
         }
         let names = names(folder).ok()?;
         let ids: Vec<PackageId> = names.iter().filter_map(|name| id_of(name)).collect();
-        (!ids.is_empty()).then_some(Self::Cache(ids))
+        // One that lost its entries is still told by what they named, which a store has as well.
+        let is_emptied = [TREES, ARCHIVES].iter().all(|name| folder.join(name).is_dir())
+            && !OF_STORES.iter().any(|name| has(name));
+        (is_emptied || !ids.is_empty()).then_some(Self::Cache(ids))
     }
 
     /// What in `folder` is not as it should be. Of a cache's entries, one of `keys` must have signed each, when there are
@@ -63,10 +75,7 @@ impl Served {
     ) -> Result<Vec<Difference>, IoError> {
         let mut found = match self {
             Self::Delivery(index) => delivery(folder, index, observer)?,
-            Self::Unlisted(why) => {
-                let reason = why.to_string();
-                vec![about(INDEX, DifferenceKind::Document { reason })]
-            }
+            Self::Unlisted(why) => vec![about(INDEX, why.clone())],
             Self::Cache(ids) => cache(folder, ids, keys, observer)?,
         };
         found.sort();
@@ -76,6 +85,16 @@ impl Served {
 
 fn about(path: impl Into<String>, kind: DifferenceKind) -> Difference {
     Difference::new(None, path, kind)
+}
+
+/// The index of the delivery `folder`, or what is wrong with it.
+fn index(folder: &Path) -> Result<DeliveryIndex, DifferenceKind> {
+    let bytes = regular::read(&folder.join(INDEX));
+    let bytes = bytes.map_err(|error| DifferenceKind::unreadable(&error.source))?;
+    DeliveryIndex::parse(&bytes).map_err(|why| {
+        let reason = why.to_string();
+        DifferenceKind::Document { reason }
+    })
 }
 
 fn delivery(
@@ -188,8 +207,26 @@ fn cache(
     }
     // What belongs to entries that were not looked at is no surplus.
     if !observer.is_stopped() {
+        found.extend(beside(folder, ids)?);
         found.extend(surplus(folder, &known)?);
         found.extend(attested(folder)?);
+    }
+    Ok(found)
+}
+
+/// What lies beside the entries of `ids`, their signatures, and the folders of a cache.
+fn beside(folder: &Path, ids: &[PackageId]) -> Result<Vec<Difference>, IoError> {
+    let entries: BTreeSet<String> = ids.iter().map(|id| format!("{id}.json")).collect();
+    let mut found = Vec::new();
+    for name in names(folder)? {
+        if OF_CACHES.contains(&name.as_str()) {
+            found.extend(no_folder(folder, &name)?);
+            continue;
+        }
+        let signed = name.strip_suffix(ENDING).unwrap_or(&name);
+        if !entries.contains(signed) {
+            found.push(extra(folder, &name)?);
+        }
     }
     Ok(found)
 }
@@ -325,15 +362,31 @@ fn archive(
 }
 
 fn extra(folder: &Path, path: &str) -> Result<Difference, IoError> {
-    let place: PathBuf = folder.join(path);
-    let metadata = fs::symlink_metadata(&place).at("look at", &place)?;
-    let found = FileKind::from(&metadata);
+    let found = kind_of(&folder.join(path))?;
     Ok(about(path, DifferenceKind::Extra { found }))
+}
+
+/// That something else is where a folder should be, or a link to one.
+fn no_folder(folder: &Path, path: &str) -> Result<Option<Difference>, IoError> {
+    let place = folder.join(path);
+    if place.is_dir() {
+        return Ok(None);
+    }
+    let (expected, found) = (FileKind::Dir, kind_of(&place)?);
+    Ok(Some(about(path, DifferenceKind::Type { expected, found })))
+}
+
+fn kind_of(place: &Path) -> Result<FileKind, IoError> {
+    let metadata = fs::symlink_metadata(place).at("look at", place)?;
+    Ok(FileKind::from(&metadata))
 }
 
 /// The names in a folder, sorted, but for hidden ones; none when there is no such folder.
 fn names(folder: &Path) -> Result<Vec<String>, IoError> {
-    let entries = folder::entries_if_there(folder)?.into_iter();
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = folder::entries(folder)?.into_iter();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     Ok(names.filter(|name| !name.starts_with('.')).collect())
 }
