@@ -56,6 +56,21 @@ fn keep_going_builds_all_that_does_not_depend_on_the_failure() {
 }
 
 #[test]
+fn a_build_of_which_something_failed_makes_no_garbage() {
+    let tree = broken();
+    tree.store(&["build", "lone"]).ok();
+    tree.recipe("lone", &json!({ "version": "2" }), "mkdir $PKG_PATH/bin");
+    tree.store(&["build", "all", "--keep-going"])
+        .fails(1, &["broken--"]);
+    tree.store(&["gc"]).ok();
+    // Both of `lone` and `shell`: what is fresh, and what was kept before.
+    assert_eq!(tree.packages().len(), 3);
+    tree.store(&["build", "lone"]).ok();
+    tree.store(&["gc"]).ok();
+    tree.holds_only(&["lone", "shell"]);
+}
+
+#[test]
 fn without_keep_going_nothing_is_started_after_a_failure() {
     let tree = broken();
     let ran = tree.store(&["build", "all", "-j", "1", "--json"]);

@@ -107,7 +107,7 @@ fn garbage_is_what_no_root_and_no_running_build_needs() {
     tree.store(&["build", "lone"]).ok();
     let old = tree.id("lone");
     tree.recipe("lone", &json!({ "version": "2" }), "mkdir $PKG_PATH/bin");
-    // Each complete build sets a root for its tree.
+    // Each build sets a root for its tree.
     let last = format!("tree {}", tree.recipes().display());
     tree.store(&["roots", "remove", &last]).ok();
 
@@ -148,4 +148,16 @@ fn garbage_is_what_no_root_and_no_running_build_needs() {
     tree.store(&["build", "other"]).ok();
     tree.store(&["gc"]).ok();
     tree.holds_only(&["lone", "other", "shell"]);
+}
+
+#[test]
+fn no_variant_makes_garbage_of_another() {
+    let tree = TestTree::new();
+    tree.recipe("lone", &json!({ "version": "1" }), "mkdir $PKG_PATH/bin");
+    tree.file("recipes/treeinfo.other.json", "{}");
+    tree.file("recipes/lone/other.buildinfo.json", r#"{"version": "2"}"#);
+    tree.store(&["build", "all"]).ok();
+    tree.store(&["build", "all", "--variant", "other"]).ok();
+    tree.store(&["gc"]).ok();
+    assert_eq!(tree.packages().len(), 3);
 }

@@ -1,10 +1,11 @@
 //! Owns a run as a whole: from packages asked for, over the plan, to packages in the store kept by a root.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use schema::id::PackageId;
-use schema::name::SourceName;
+use schema::name::{SourceName, VariantName};
 use store::Store;
 use store::index::IndexError;
 use store::io_error::IoError;
@@ -49,6 +50,8 @@ pub struct Farm<'a> {
     pub store: &'a Store,
     /// The tree of recipes.
     pub workshop: &'a Workshop,
+    /// Which variant of the tree that is.
+    pub variant: Option<&'a VariantName>,
     /// Where builds run.
     pub sandbox: &'a Sandbox,
     /// Brings sources.
@@ -134,7 +137,7 @@ fn names(absent: &[PackageId]) -> String {
 }
 
 impl Farm<'_> {
-    /// Carries out `plan`, and keeps what was asked for under a root of the tree's.
+    /// Carries out `plan`, and keeps what is there then under a root of the tree's, whatever failed.
     ///
     /// # Errors
     /// When the run cannot begin or its root not be set; what fails in a step is in [`Built`].
@@ -157,11 +160,41 @@ impl Farm<'_> {
             };
             let built = run.plan(plan);
             registrar.finish().map(|()| built)
-        })?;
-        if built.failed.is_empty() && built.skipped.is_empty() {
-            keep(self.store, self.workshop, orders.now)?;
+        });
+        let is_complete = |built: &Built| built.failed.is_empty() && built.skipped.is_empty();
+        let kept = self.keep(orders.now, built.as_ref().is_ok_and(is_complete));
+        // Why packages could not be registered comes first: most likely the root could not be set for the same reason.
+        let built = built?;
+        kept.map(|()| built)
+    }
+
+    /// Sets the root that keeps all that the tree's recipes of today make, asked for or not: after one package was built
+    /// alone, the others must not be garbage, nor what the next change would be built with. What it kept before stays
+    /// kept until all of a run went well: somebody may still go back to it.
+    fn keep(&self, now: Duration, is_complete: bool) -> Result<(), RunError> {
+        let (index, name) = (self.store.index(), self.root_name());
+        let all: Vec<PackageId> = self.workshop.packages().iter().map(|it| it.id.clone()).collect();
+        let mut there: BTreeSet<PackageId> = index.registered(&all)?.into_iter().collect();
+        let roots = index.roots()?;
+        let before = roots.iter().find(|root| root.name == name);
+        if let Some(before) = before.filter(|_| !is_complete) {
+            there.extend(before.packages.iter().cloned());
         }
-        Ok(built)
+        if before.map_or(there.is_empty(), |root| there.iter().eq(&root.packages)) {
+            return Ok(());
+        }
+        let there: Vec<PackageId> = there.into_iter().collect();
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        Ok(index.set_root(&name, &there, now)?)
+    }
+
+    /// Each variant has a root of its own, whose name is none of a tree's: that begins with `tree`.
+    fn root_name(&self) -> String {
+        let tree = self.workshop.root().display();
+        match self.variant {
+            None => format!("tree {tree}"),
+            Some(variant) => format!("variant {variant} of tree {tree}"),
+        }
     }
 
     /// What does the work of steps on this machine.
@@ -222,22 +255,4 @@ pub fn fetch_sources<'w>(
     fetched
         .map(|((package, source), outcome)| (package, source.name, outcome))
         .collect()
-}
-
-/// Sets the root that keeps all that the tree's recipes of today make, asked for or not: after one package was built
-/// alone, the others must not be garbage, nor what the next change would be built with.
-fn keep(store: &Store, workshop: &Workshop, now: Duration) -> Result<(), RunError> {
-    let name = format!("tree {}", workshop.root().display());
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let all: Vec<PackageId> = workshop.packages().iter().map(|it| it.id.clone()).collect();
-    let mut there: Vec<PackageId> = store.index().registered(&all)?.into_iter().collect();
-    there.sort();
-    let known = store.index().roots()?;
-    if known
-        .iter()
-        .any(|root| root.name == name && root.packages == there)
-    {
-        return Ok(());
-    }
-    Ok(store.index().set_root(&name, &there, now)?)
 }

@@ -14,6 +14,7 @@ use builder::workshop::Workshop;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use store::Store;
 
+use crate::args::Variant;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::render::progress::Progress;
@@ -24,6 +25,8 @@ pub struct Run<'a> {
     pub store: &'a Store,
     /// Where their recipes are.
     pub workshop: &'a Workshop,
+    /// Which variant of the tree they are of.
+    pub variant: &'a Variant,
     /// Whether sources may be fetched.
     pub network: Network,
     /// Where pages about differences go, if any are wanted.
@@ -40,6 +43,7 @@ impl Run<'_> {
         let farm = Farm {
             store: self.store,
             workshop: self.workshop,
+            variant: self.variant.name.as_ref(),
             sandbox: &Sandbox::find(context.world.path.as_deref())?,
             fetcher: &context.fetcher(self.network)?,
             interrupt: &*interruptible()?,

@@ -96,6 +96,7 @@ pub fn run(context: &Context<'_>, args: &Build) -> Result<ExitCode, Failure> {
     let run = Run {
         store: &store,
         workshop: &workshop,
+        variant: &args.selection.variant,
         network,
         pages: rebuild::pages(context, &args.again),
     };

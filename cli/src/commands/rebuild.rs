@@ -47,6 +47,7 @@ pub fn reproduce(
     let run = Run {
         store: &store,
         workshop: &workshop,
+        variant,
         network: Network::Allowed,
         pages: pages(context, again),
     };
@@ -68,8 +69,8 @@ fn held(store: &Store, workshop: &Workshop) -> Result<Vec<PackageId>, Failure> {
     }
 }
 
-/// Builds damaged packages again and puts them in the place of what is there; says which of them it did. What it could not
-/// is told of as it comes.
+/// Builds damaged packages of the tree's `variant` again and puts them in the place of what is there; says which of them
+/// it did. What it could not is told of as it comes.
 ///
 /// # Errors
 /// When nothing can be built here.
@@ -77,6 +78,7 @@ pub fn mend(
     context: &Context<'_>,
     store: &Store,
     workshop: &Workshop,
+    variant: &Variant,
     damaged: &[PackageId],
 ) -> Result<Vec<PackageId>, Failure> {
     let orders = Orders {
@@ -88,6 +90,7 @@ pub fn mend(
     let run = Run {
         store,
         workshop,
+        variant,
         network: Network::Allowed,
         pages: None,
     };

@@ -25,6 +25,7 @@ pub fn run(context: &Context<'_>, args: &Shell) -> Result<ExitCode, Failure> {
     let farm = Farm {
         store: &store,
         workshop: &workshop,
+        variant: args.named.variant.name.as_ref(),
         sandbox: &Sandbox::find(context.world.path.as_deref())?,
         fetcher: &context.fetcher(Network::Allowed)?,
         interrupt: &*building::interruptible()?,

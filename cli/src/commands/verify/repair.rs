@@ -189,7 +189,7 @@ fn built(context: &Context<'_>, store: &Store, variant: &Variant, open: &[Packag
     if damaged.is_empty() {
         return Vec::new();
     }
-    let mended = rebuild::mend(context, store, &workshop, &damaged);
+    let mended = rebuild::mend(context, store, &workshop, variant, &damaged);
     let mended = mended.inspect_err(|failure| warn(&all(), failure));
     let repair = |id: &PackageId| Repair::package(id, "built again");
     mended.unwrap_or_default().iter().map(repair).collect()
