@@ -108,6 +108,27 @@ fn a_truncated_download_goes_on_until_it_is_whole() {
 }
 
 #[test]
+fn no_collection_takes_what_is_being_fetched() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/file", listener.local_addr().unwrap());
+    let tree = tree_with("url", &url, &Digest::of(b"halfhalf"));
+    let source = json!({ "kind": "url", "url": url });
+    let unpinned = json!({ "version": "1", "single_source": source }).to_string();
+    for args in [&["fetch", "bad"][..], &["recipe", "pin", "bad", "--yes"]] {
+        let run = tree.start(args);
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while lines.next().unwrap().unwrap() != "" {}
+        let begin = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf";
+        stream.write_all(begin).unwrap();
+        assert_eq!(tree.store(&["gc", "--json"]).json()["running"], 1, "{args:?}");
+        stream.write_all(b"half").unwrap();
+        run.ends().ok();
+        tree.file("recipes/bad/buildinfo.json", &unpinned);
+    }
+}
+
+#[test]
 fn a_hostile_archive_gives_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("archive.tar");

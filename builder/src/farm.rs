@@ -223,7 +223,17 @@ impl Farm<'_> {
     }
 }
 
+/// What became of a package's source.
+pub type Outcome<'w> = (
+    &'w ResolvedPackage,
+    &'w SourceName,
+    Result<FetchedSource, FetchError>,
+);
+
 /// Fetches the sources of `selected` and of all they are built with; each outcome with its package and source.
+///
+/// # Errors
+/// When it cannot be stated that this process is at work.
 pub fn fetch_sources<'w>(
     store: &Store,
     workshop: &'w Workshop,
@@ -231,11 +241,9 @@ pub fn fetch_sources<'w>(
     selected: &[&'w ResolvedPackage],
     interrupt: &Interrupt,
     observer: &dyn Observer,
-) -> Vec<(
-    &'w ResolvedPackage,
-    &'w SourceName,
-    Result<FetchedSource, FetchError>,
-)> {
+) -> Result<Vec<Outcome<'w>>, IoError> {
+    // No package is needed, but while a process is at work, no collection takes sources.
+    store.protect(&[])?;
     let watch = Watch {
         workshop,
         observer,
@@ -252,7 +260,7 @@ pub fn fetch_sources<'w>(
     let (owners, sources): (Vec<_>, Vec<_>) = packages.iter().flat_map(of).unzip();
     let outcomes = fetcher.fetch_all(store, &sources, &watch);
     let fetched = owners.into_iter().zip(sources).zip(outcomes);
-    fetched
+    Ok(fetched
         .map(|((package, source), outcome)| (package, source.name, outcome))
-        .collect()
+        .collect())
 }

@@ -113,6 +113,8 @@ impl Pinning {
             .parent()
             .and_then(Path::parent)
             .unwrap_or(Path::new("."));
+        // While a process is at work, no collection takes sources.
+        store.protect(&[])?;
         let mut pins = Vec::new();
         for (source_name, source) in &self.unpinned(name)? {
             let planned = PlannedSource {

@@ -38,9 +38,8 @@ pub fn run(context: &Context<'_>, args: &Selection) -> Result<(), Failure> {
     let interrupt = building::interruptible()?;
     let fetched = farm::fetch_sources(&store, &workshop, &fetcher, &selected, &interrupt, &progress);
     progress.finish();
-    let mut failures = Vec::new();
-    let mut sources = Vec::new();
-    for (package, source, outcome) in fetched {
+    let (mut failures, mut sources) = (Vec::new(), Vec::new());
+    for (package, source, outcome) in fetched? {
         if let Err(error) = &outcome {
             failures.push(explain(error));
         }
