@@ -101,6 +101,19 @@ fn two_builds_at_once_build_each_thing_once() {
 }
 
 #[test]
+fn who_waits_for_another_build_can_be_interrupted() {
+    let tree = held();
+    let first = tree.start(&["build", "held"]);
+    tree.held("held");
+    let second = tree.start(&["build", "held"]);
+    second.says("another process");
+    second.signal(Signal::SIGINT);
+    second.ends().fails(1, &["held--", "interrupted"]);
+    tree.let_go("held");
+    first.ends().ok();
+}
+
+#[test]
 fn garbage_is_what_no_root_and_no_running_build_needs() {
     let tree = held();
     tree.recipe("lone", &json!({ "version": "1" }), "mkdir $PKG_PATH/bin");

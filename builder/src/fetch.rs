@@ -154,7 +154,7 @@ impl Fetcher {
         let expected = job.source.source.digest.ok_or(FetchProblem::NoDigest)?;
         let key = expected.key();
         let target = job.store.source_path(&key);
-        let _lock = job.store.lock_source(&key)?;
+        let _lock = job.lock(&key)?;
         if is_whole(&target, &expected)? {
             return Ok(target);
         }

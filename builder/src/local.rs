@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use schema::id::PackageId;
@@ -38,6 +39,9 @@ use crate::sandbox::Sandbox;
 use crate::vary::Variation;
 use crate::vary::conditions::Conditions;
 use crate::workshop::{ResolvedPackage, Workshop};
+
+/// How often who waits for another process looks whether it is done, or nobody wants to wait any more.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What happens to the folder of a build that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,14 +135,22 @@ impl Executor for LocalExecutor<'_> {
 }
 
 impl LocalExecutor<'_> {
-    /// The right to build the package, waited for while another process has it.
+    /// The right to build the package, waited for while another process has it. Waiting is nothing that may finish: it
+    /// ends with the first interrupt.
     fn lock(&self, package: &ResolvedPackage) -> Result<PackageLock, StepError> {
         let id = &package.id;
-        if let Some(lock) = self.store.try_lock_package(id).map_err(prepare)? {
+        let attempt = || self.store.try_lock_package(id).map_err(prepare);
+        if let Some(lock) = attempt()? {
             return Ok(lock);
         }
         self.observer.event(Event::Awaiting { id });
-        self.store.lock_package(id).map_err(prepare)
+        while self.interrupt.urgency() == Urgency::GoOn {
+            thread::sleep(LOOK_EVERY);
+            if let Some(lock) = attempt()? {
+                return Ok(lock);
+            }
+        }
+        Err(prepare("the run was interrupted while another process built it"))
     }
 
     fn purpose_of(&self, step: &Step) -> Purpose {

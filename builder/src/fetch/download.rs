@@ -1,10 +1,10 @@
 //! Owns fetching one file from its addresses: each in turn, each tried several times, going on where it was cut off.
 
-use std::fs::File;
 use std::io::{self, Read};
 
 use schema::source::SourceDigest;
 use store::io_error::{IoContext, IoError};
+use store::regular;
 
 use super::error::{AddressFailure, AddressProblem, FetchProblem, WrongDigest};
 use super::file_url;
@@ -119,11 +119,8 @@ impl Download<'_> {
     fn read_file(&mut self, url: &str) -> Result<(), Stop> {
         let path = file_url::path_of(url).ok_or(AddressProblem::NotLocal)?;
         let not_there = |error| Stop::Here(AddressProblem::File(error));
-        let file = File::open(&path).at("open", &path).map_err(not_there)?;
+        let file = regular::open_behind(&path).map_err(not_there)?;
         let metadata = file.metadata().at("look at", &path).map_err(not_there)?;
-        if !metadata.is_file() {
-            return Err(AddressProblem::NotLocal.into());
-        }
         self.part.restart()?;
         self.part.begin_piece();
         self.take(file, Some(metadata.len()))

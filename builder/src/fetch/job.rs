@@ -3,10 +3,12 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use store::Store;
 use store::io_error::IoError;
+use store::lock::FileLock;
 use store::tree::{self, NodeKind};
 use store::work::WorkArea;
 
@@ -19,6 +21,12 @@ use store::process::{self, ProcessError, Said, Verdict};
 
 /// How many looks after a running client there are from one look at its files to the next.
 const LOOKS_PER_MEASURE: u32 = 16;
+
+/// Where [`Store::lock_source`] has its locks; it waits whether or not anybody still wants the source.
+const LOCKS: &str = "tmp/locks";
+
+/// How often who waits for another's fetch looks whether it is done, or nobody wants the source any more.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The fetching of one source.
 pub(super) struct Job<'a> {
@@ -49,6 +57,20 @@ impl Job<'_> {
 
     pub(super) fn is_cancelled(&self) -> bool {
         self.observer.is_cancelled()
+    }
+
+    /// The right to fetch the source of that key, waited for while another has it and the source is wanted.
+    pub(super) fn lock(&self, key: &str) -> Result<FileLock, FetchProblem> {
+        let path = self.store.root().join(LOCKS).join(key);
+        loop {
+            if let Some(lock) = FileLock::attempt(&path)? {
+                return Ok(lock);
+            }
+            if self.is_cancelled() {
+                return Err(FetchProblem::Cancelled);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// A folder of this job's own.

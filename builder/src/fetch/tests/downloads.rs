@@ -325,6 +325,24 @@ fn an_interrupted_download_can_go_on() {
 }
 
 #[test]
+fn who_waits_for_anothers_fetch_can_be_interrupted() {
+    let (bench, content) = (Bench::new(), content());
+    let source = file_at(&["file:///not/there".to_owned()], &content);
+    let _held = bench.store.lock_source(&sha256_of(&content).key()).unwrap();
+    bench.notes.cancelled.store(true, Ordering::SeqCst);
+    assert!(matches!(bench.problem(&source), FetchProblem::Cancelled));
+}
+
+#[test]
+fn a_pipe_is_no_source_and_not_waited_for() {
+    let bench = Bench::new();
+    let pipe = bench.folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let problem = bench.problem(&file_at(&[format!("file://{}", pipe.display())], b"x"));
+    assert!(problem.to_string().contains("instead of a file"), "{problem}");
+}
+
+#[test]
 fn a_source_without_digest_is_not_fetched() {
     let bench = Bench::new();
     let mut source = file_at(&["file:///etc/passwd".to_owned()], b"x");
