@@ -305,7 +305,19 @@ impl Store {
     /// # Errors
     /// When the lock's file cannot be made.
     pub fn lock_source(&self, key: &str) -> Result<FileLock, IoError> {
-        FileLock::wait(&self.layout.tmp().join(LOCKS).join(key))
+        FileLock::wait(&self.source_lock(key))
+    }
+
+    /// As [`Store::lock_source`]; nothing when another has it.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be made.
+    pub fn try_lock_source(&self, key: &str) -> Result<Option<FileLock>, IoError> {
+        FileLock::attempt(&self.source_lock(key))
+    }
+
+    fn source_lock(&self, key: &str) -> PathBuf {
+        self.layout.tmp().join(LOCKS).join(key)
     }
 
     fn lock_path(&self, id: &PackageId) -> PathBuf {

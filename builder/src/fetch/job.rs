@@ -22,9 +22,6 @@ use store::process::{self, ProcessError, Said, Verdict};
 /// How many looks after a running client there are from one look at its files to the next.
 const LOOKS_PER_MEASURE: u32 = 16;
 
-/// Where [`Store::lock_source`] has its locks; it waits whether or not anybody still wants the source.
-const LOCKS: &str = "tmp/locks";
-
 /// How often who waits for another's fetch looks whether it is done, or nobody wants the source any more.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -61,9 +58,8 @@ impl Job<'_> {
 
     /// The right to fetch the source of that key, waited for while another has it and the source is wanted.
     pub(super) fn lock(&self, key: &str) -> Result<FileLock, FetchProblem> {
-        let path = self.store.root().join(LOCKS).join(key);
         loop {
-            if let Some(lock) = FileLock::attempt(&path)? {
+            if let Some(lock) = self.store.try_lock_source(key)? {
                 return Ok(lock);
             }
             if self.is_cancelled() {
