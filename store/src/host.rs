@@ -54,7 +54,7 @@ use crate::facts::FactsError;
 use crate::folder;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
-use crate::places::{self, PACKAGES, TREES};
+use crate::places::{self, HOST_LOCK, PACKAGES, TREES};
 use crate::regular::{self, NotRegular};
 use system::SystemError;
 
@@ -63,7 +63,6 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 const GENERATION: &str = "generation.json";
 const CURRENT: &str = "current";
 const ACTIVE: &str = "active";
-pub(crate) const LOCK: &str = ".lock";
 /// What a host remembers of the update channel that it follows.
 pub const CHANNEL: &str = "channel";
 /// The binary that hosts run.
@@ -257,7 +256,7 @@ impl Host {
     /// [`HostError::Busy`] when another process has it; an error of the root when it cannot be written.
     pub fn lock(&self) -> Result<HostLock, HostError> {
         root::writable(&self.root)?;
-        let lock = FileLock::attempt(&self.root.join(LOCK))?;
+        let lock = FileLock::attempt(&self.root.join(HOST_LOCK))?;
         let lock = lock.ok_or_else(|| HostError::Busy(self.root.clone()))?;
         sweep::sweep(&self.root)?;
         Ok(HostLock { _lock: lock })

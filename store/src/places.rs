@@ -11,6 +11,9 @@ pub const TREES: &str = "trees";
 /// The folder of archives.
 pub const ARCHIVES: &str = "archives";
 
+/// The file that the one process holds which changes a host.
+pub const HOST_LOCK: &str = ".lock";
+
 /// Where the package `id` lies.
 pub fn package_path(id: &PackageId) -> String {
     format!("{PACKAGES}/{id}")

@@ -17,10 +17,9 @@ use crate::archive::press::Threads;
 use crate::attestations;
 use crate::durable::{self, PARTIAL};
 use crate::folder;
-use crate::host;
 use crate::io_error::{IoContext, IoError};
 use crate::lock::FileLock;
-use crate::places::{PACKAGES, TREES};
+use crate::places::{HOST_LOCK, PACKAGES, TREES};
 use crate::publish::FILE_MODE;
 use crate::removal;
 use crate::seekable::ranges::ByteRanges;
@@ -106,7 +105,7 @@ pub fn extract<R: ByteRanges>(
         lock.ok_or_else(|| ExtractError::Busy(to.to_owned()))
     };
     // What whoever changes a host has not finished is not to be swept.
-    let changing = alone(host::LOCK)?;
+    let changing = alone(HOST_LOCK)?;
     let _unpacking = alone(unpacking::LOCK)?;
     let target = Target {
         root: to,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::AccessFlags;
 
 use super::{
-    CURRENT, GENERATIONS, Host, LOCK, MANIFEST, PACKAGES, PROGRAM, TREES, pending, sweep, top_links,
+    CURRENT, GENERATIONS, HOST_LOCK, Host, MANIFEST, PACKAGES, PROGRAM, TREES, pending, sweep, top_links,
 };
 use crate::attestations;
 use crate::durable;
@@ -196,7 +196,7 @@ pub fn is_ours(name: &str) -> bool {
         PROGRAM,
         super::CHANNEL,
         CURRENT,
-        LOCK,
+        HOST_LOCK,
         pending::PENDING,
         sweep::EXTRACT_LOCK,
         LOST_AND_FOUND,
