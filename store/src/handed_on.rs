@@ -62,12 +62,13 @@ impl HandedOn {
     /// What `at` finds of the folders above `file`.
     fn above(file: &Path, at: impl Fn(&Path) -> Option<Self>) -> Option<Self> {
         // Behind `..` a folder on the way need not be one that the file is in.
-        let ways = match file.components().any(|part| part == Component::ParentDir) {
-            true => 2,
+        let above = match file.components().any(|part| part == Component::ParentDir) {
+            true => 1,
             false => usize::MAX,
         };
         // A link inside such a folder hands on what it leads to, and one that leads into it does not make it private.
-        file.ancestors().take(ways).find_map(|path| {
+        let mut ways = file.ancestors().skip(1).take(above).chain([file]);
+        ways.find_map(|path| {
             let resolved = path.ancestors().find_map(|known| known.canonicalize().ok())?;
             resolved.ancestors().find_map(&at)
         })
