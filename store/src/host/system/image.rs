@@ -296,6 +296,23 @@ pub(super) fn set_kernel(wanted: &Layout) -> Result<(), IoError> {
 mod tests {
     use super::*;
 
+    /// The first activation of packages with state, and with a kernel setting.
+    fn with_state<const N: usize>(packages: [&str; N]) -> Change {
+        Change {
+            root: PathBuf::from("/opt/store"),
+            prefix: PathBuf::from("/opt/store"),
+            from: None,
+            to: Layout {
+                distribution: "demo".to_owned(),
+                state: packages
+                    .map(|name| (name.parse().unwrap(), Owner::default()))
+                    .into(),
+                sysctl: [("vm.swappiness".to_owned(), "2".to_owned())].into(),
+                ..Layout::default()
+            },
+        }
+    }
+
     #[test]
     fn what_an_administrator_put_there_is_not_replaced() {
         let top = tempfile::tempdir().unwrap();
@@ -307,19 +324,7 @@ mod tests {
         fs::write(&settings, "vm.swappiness = 1\n").unwrap();
         fs::write(state.join("web"), "").unwrap();
         std::os::unix::fs::symlink("/", state.join("moved")).unwrap();
-        let change = Change {
-            root: PathBuf::from("/opt/store"),
-            prefix: PathBuf::from("/opt/store"),
-            from: None,
-            to: Layout {
-                distribution: "demo".to_owned(),
-                state: ["web", "moved"]
-                    .map(|name| (name.parse().unwrap(), Owner::default()))
-                    .into(),
-                sysctl: [("vm.swappiness".to_owned(), "2".to_owned())].into(),
-                ..Layout::default()
-            },
-        };
+        let change = with_state(["web", "moved"]);
         let image = Image::new(top.path());
         let found = image.check(&change).unwrap();
         let expected = [
@@ -343,17 +348,7 @@ mod tests {
         for folder in ["etc/systemd", "usr/etc/units", "usr/etc/sysctl.d"] {
             fs::create_dir_all(top.join(folder)).unwrap();
         }
-        let change = Change {
-            root: PathBuf::from("/opt/store"),
-            prefix: PathBuf::from("/opt/store"),
-            from: None,
-            to: Layout {
-                distribution: "demo".to_owned(),
-                state: [("db".parse().unwrap(), Owner::default())].into(),
-                sysctl: [("vm.swappiness".to_owned(), "2".to_owned())].into(),
-                ..Layout::default()
-            },
-        };
+        let change = with_state(["db"]);
         let found = |links: [(&str, &str); 3]| -> Vec<PathBuf> {
             for (path, target) in links {
                 removal::remove(&top.join(path)).unwrap();
